@@ -1,0 +1,65 @@
+"""Metadata and dependencies of collective.background."""
+
+from pathlib import Path
+
+from setuptools import find_namespace_packages, setup
+
+here = Path(__file__).parent
+long_description = "\n\n".join(
+    (here / name).read_text(encoding="utf-8") for name in ("README.rst", "CHANGES.rst")
+)
+
+setup(
+    name="collective.background",
+    version="1.0.0a1.dev0",
+    description="Background tasks for Plone that run in threads of its own process",
+    long_description=long_description,
+    long_description_content_type="text/x-rst",
+    author="collective.background contributors",
+    license="GPL-2.0-only",
+    license_files=["LICENSE"],
+    keywords="Plone background task queue thread asynchronous transaction",
+    # Python and Plone versions are those of the environments in tox.ini.
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Web Environment",
+        "Framework :: Plone",
+        "Framework :: Plone :: 6.1",
+        "Framework :: Plone :: 6.2",
+        "Framework :: Plone :: Addon",
+        "Framework :: Plone :: Classic UI",
+        "Framework :: Zope :: 5",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+    ],
+    packages=find_namespace_packages("src"),
+    package_dir={"": "src"},
+    include_package_data=True,
+    zip_safe=False,
+    python_requires=">=3.11",
+    install_requires=[
+        "Products.CMFPlone",
+        "ZODB",
+        "dm.zodb.asynchronous",
+        "plone.api",
+        "plone.restapi",
+        "requests",
+        "transaction",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis",
+            "plone.app.multilingual",
+            "plone.app.testing",
+            "plone.classicui",
+            "pytest",
+            "pytest-cov",
+            "pytest-plone",
+        ],
+    },
+    entry_points={
+        "z3c.autoinclude.plugin": ["target = plone"],
+    },
+)
