@@ -1,0 +1,25 @@
+"""The example add-on; it is not part of the distribution collective.background."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="countries-demo",
+    version="1.0",
+    description="An example for collective.background: countries as content",
+    license="GPL-2.0-only",
+    packages=find_packages("src"),
+    package_dir={"": "src"},
+    include_package_data=True,
+    package_data={"countries_demo": ["*.zcml", "profiles/*/*"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "collective.background",
+        "plone.classicui",
+        "pycountry",
+        "sqlalchemy",
+        "zope.sqlalchemy",
+    ],
+    entry_points={
+        "z3c.autoinclude.plugin": ["target = plone"],
+    },
+)
