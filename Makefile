@@ -1,0 +1,100 @@
+# `make start` and `make test` do all their set-up themselves; they need Python 3.11
+# and make. `make` alone lists the targets.
+
+PYTHON ?= python3.11
+# Not ".venv": tox-uv leaves a file of that name.
+VENV ?= venv
+INSTANCE ?= instance
+PORT ?= 8080
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+SITE := $(INSTANCE)/var/site-created
+
+# uv writes no bytecode unless asked to: the first start would be twice as long.
+UV_INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python \
+	--compile-bytecode --constraint constraints.txt
+UV_TOX = $(BIN)/uv tool run --quiet --constraints constraints.txt --with tox-uv tox
+FREEZE = $(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate \
+	--python-version 3.11 \
+	--no-emit-package collective-background --no-emit-package countries-demo
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: install
+install: $(INSTALLED) ## create venv/ with Plone, the add-on and the example add-on
+
+$(BIN)/uv: constraints.txt
+	@echo "== Creating $(VENV)/ with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --constraint constraints.txt uv
+	@touch $@
+
+$(INSTALLED): $(BIN)/uv setup.py demo/setup.py constraints.txt
+	@echo "== Installing Plone, collective.background and the example into $(VENV)/"
+	@$(UV_INSTALL) --editable '.[test]' --editable demo ruff
+	@touch $@
+
+.PHONY: create-site
+create-site: $(SITE) ## create the instance and its Plone site, if there is none
+
+$(INSTANCE)/etc/zope.conf: | $(INSTALLED)
+	@echo "== Creating a Zope instance in $(INSTANCE)/"
+	@$(BIN)/mkwsgiinstance --dir $(INSTANCE) --skelsrc demo/skeleton --user admin:admin
+
+$(SITE): | $(INSTANCE)/etc/zope.conf
+	@echo "== Creating a Plone site (this is done once)"
+	@$(BIN)/zconsole run $(INSTANCE)/etc/zope.conf demo/create_site.py
+	@touch $@
+
+.PHONY: start
+start: $(INSTALLED) $(SITE) ## serve the site on http://localhost:8080 (or PORT=...)
+	@echo "== Starting http://localhost:$(PORT)/Plone (Ctrl-C stops it)"
+	@echo "   editors:       editor1 / editor1-demo, editor2 / editor2-demo"
+	@echo "   administrator: admin / admin"
+	@exec $(BIN)/runwsgi $(INSTANCE)/etc/zope.ini http_port=$(PORT)
+
+.PHONY: test
+test: $(INSTALLED) ## run the whole test suite
+	@echo "== Running the tests"
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: test-fast
+test-fast: $(INSTALLED) ## run the tests that start no processes
+	@echo "== Running the fast tests"
+	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: $(INSTALLED) ## measure, and print a table
+	@$(BIN)/python -m benchmarks
+
+.PHONY: format
+format: $(INSTALLED) ## format the Python files
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: lint
+lint: $(INSTALLED) ## check the Python files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: freeze
+freeze: $(BIN)/uv ## resolve the frozen versions anew
+	@echo "== Resolving constraints.txt and constraints-6.1.txt"
+	@echo "Products.CMFPlone==6.2.*" | $(FREEZE) --output-file constraints.txt requirements.in -
+
+# Buildout cannot read constraints; this is the same in its own words.
+versions.cfg: constraints.txt
+	@(echo "[versions]"; sed 's/==/ = /' $<) > $@
+
+.PHONY: buildout
+buildout: $(BIN)/uv ## install Plone with buildout and start it (ten minutes when cold)
+	@$(UV_TOX) run -e buildout
+
+.PHONY: clean
+clean: ## remove what was installed and built; instance/ with its data stays
+	@rm -rf venv venv312 .tox .venv build dist src/*.egg-info demo/src/*.egg-info
+	@rm -rf bin develop-eggs eggs parts .installed.cfg versions.cfg
