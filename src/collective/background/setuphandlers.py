@@ -1,0 +1,26 @@
+"""What the GenericSetup profiles cannot say in XML; called by GenericSetup and by
+the add-ons control panel (see profiles.zcml)."""
+
+from plone import api
+from plone.base.interfaces import INonInstallable
+from zope.interface import implementer
+
+PERMISSIONS = ("Manage background tasks", "View own background tasks")
+
+
+@implementer(INonInstallable)
+class HiddenProfiles:
+    """Keeps the uninstall profile out of the lists of things to install."""
+
+    def getNonInstallableProfiles(self):
+        return ["collective.background:uninstall"]
+
+    def getNonInstallableProducts(self):
+        return []
+
+
+def uninstall(setup_tool):
+    """Take back the roles that rolemap.xml gave: it has no way to say so itself."""
+    portal = api.portal.get()
+    for permission in PERMISSIONS:
+        portal.manage_permission(permission, roles=[], acquire=1)
