@@ -19,6 +19,13 @@ UV_TOX = $(BIN)/uv tool run --quiet --constraints constraints.txt --with tox-uv 
 FREEZE = $(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate \
 	--python-version 3.11 \
 	--no-emit-package collective-background --no-emit-package countries-demo
+# Plone 6.1 does not say itself with which releases it goes: newer ones of its parts
+# are Plone 6.2's. So they are those of a day before these came out,
+# with the last Products.CMFPlone 6.1 and the test tools of today.
+FREEZE_61 = $(FREEZE) --exclude-newer 2026-03-01 \
+	--exclude-newer-package Products.CMFPlone=2026-11-01 \
+	--exclude-newer-package pytest-plone=2026-11-01 \
+	--exclude-newer-package zope.pytestlayer=2026-11-01
 
 .PHONY: help
 help: ## list the targets
@@ -85,6 +92,8 @@ lint: $(INSTALLED) ## check the Python files
 freeze: $(BIN)/uv ## resolve the frozen versions anew
 	@echo "== Resolving constraints.txt and constraints-6.1.txt"
 	@echo "Products.CMFPlone==6.2.*" | $(FREEZE) --output-file constraints.txt requirements.in -
+	@printf '%s\n' "Products.CMFPlone==6.1.*" "setuptools<82" "-e .[test]" \
+		| $(FREEZE_61) --output-file constraints-6.1.txt -
 
 # Buildout cannot read constraints; this is the same in its own words.
 versions.cfg: constraints.txt
