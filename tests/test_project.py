@@ -1,0 +1,83 @@
+"""The files around the package agree with each other, and the wheel with them."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from configparser import RawConfigParser
+from importlib.metadata import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "*.rst")
+ENVIRONMENT = re.compile(r"py3(?P<python>\d+)-plone(?P<plone>\d\d)")
+
+
+@pytest.fixture(scope="session")
+def wheel_names(tmp_path_factory):
+    """The names of the files in a wheel, built from a copy of the sources."""
+    copy = tmp_path_factory.mktemp("sources")
+    for pattern in SOURCES:
+        for path in ROOT.glob(pattern):
+            shutil.copy(path, copy)
+    for folder in ("src", "tests", "demo"):
+        shutil.copytree(
+            ROOT / folder,
+            copy / folder,
+            ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"),
+        )
+    build = "from setuptools import build_meta; build_meta.build_wheel('.')"
+    subprocess.run([sys.executable, "-c", build], cwd=copy, check=True)
+    (wheel,) = copy.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+class TestWheel:
+    def test_holds_the_package_only(self, wheel_names):
+        strangers = [
+            name
+            for name in wheel_names
+            if not name.startswith("collective/background/")
+            and ".dist-info/" not in name
+        ]
+        assert strangers == []
+
+    def test_holds_every_file_of_the_package(self, wheel_names):
+        package = ROOT / "src"
+        files = {
+            path.relative_to(package).as_posix()
+            for path in package.glob("collective/**/*")
+            if path.is_file() and path.suffix not in (".pyc", ".pyo")
+        }
+        assert files - set(wheel_names) == set()
+
+    def test_leaves_the_namespace_to_all(self, wheel_names):
+        assert "collective/__init__.py" not in wheel_names
+
+
+class TestClaims:
+    """The classifiers name what tox runs, neither more nor less."""
+
+    @pytest.fixture
+    def environments(self):
+        tox = RawConfigParser()
+        tox.read(ROOT / "tox.ini")
+        names = tox["tox"]["env_list"].split()
+        return [match for name in names if (match := ENVIRONMENT.fullmatch(name))]
+
+    def claimed(self, prefix):
+        classifiers = metadata("collective.background").get_all("Classifier")
+        pattern = re.compile(rf"{re.escape(prefix)} :: (\d+\.\d+)")
+        return {m[1] for name in classifiers if (m := pattern.fullmatch(name))}
+
+    def test_python(self, environments):
+        run = {f"3.{match['python']}" for match in environments}
+        assert self.claimed("Programming Language :: Python") == run
+
+    def test_plone(self, environments):
+        run = {".".join(match["plone"]) for match in environments}
+        assert self.claimed("Framework :: Plone") == run
