@@ -1,8 +1,9 @@
 """Metadata and dependencies of collective.background."""
 
 from pathlib import Path
+from setuptools import find_namespace_packages
+from setuptools import setup
 
-from setuptools import find_namespace_packages, setup
 
 here = Path(__file__).parent
 long_description = "\n\n".join(

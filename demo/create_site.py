@@ -4,13 +4,14 @@ Run by ``zconsole run``, which opens the database and passes ``app``, its root.
 What is there already is left alone.
 """
 
-import logging
-
-import transaction
 from plone import api
 from plone.base.utils import get_installer
 from plone.distribution.api import site as sites
 from zope.component.hooks import setSite
+
+import logging
+import transaction
+
 
 SITE = {
     "site_id": "Plone",

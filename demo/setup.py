@@ -1,6 +1,8 @@
 """The example add-on; it is not part of the distribution collective.background."""
 
-from setuptools import find_packages, setup
+from setuptools import find_packages
+from setuptools import setup
+
 
 setup(
     name="countries-demo",

@@ -3,12 +3,10 @@
 pytest-plone builds ``portal``, ``app`` and its other fixtures on these.
 """
 
+from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
+from collective.background.testing import BACKGROUND_INTEGRATION_TESTING
 from pytest_plone import fixtures_factory
 
-from collective.background.testing import (
-    BACKGROUND_FUNCTIONAL_TESTING,
-    BACKGROUND_INTEGRATION_TESTING,
-)
 
 globals().update(
     fixtures_factory(

@@ -1,15 +1,18 @@
 """The files around the package agree with each other, and the wheel with them."""
 
+from collective.background.config import Settings
+from configparser import RawConfigParser
+from dataclasses import fields
+from importlib.metadata import metadata
+from pathlib import Path
+
+import pytest
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from configparser import RawConfigParser
-from importlib.metadata import metadata
-from pathlib import Path
 
-import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "*.rst")
@@ -81,3 +84,16 @@ class TestClaims:
     def test_plone(self, environments):
         run = {".".join(match["plone"]) for match in environments}
         assert self.claimed("Framework :: Plone") == run
+
+
+def test_the_settings_in_the_skeleton_are_the_defaults():
+    """`make start` writes a zope.conf that shows them, commented out."""
+    conf = (ROOT / "demo/skeleton/etc/zope.conf.in").read_text()
+    section = re.search(r"<product-config \S+>(.*?)</product-config>", conf, re.S)[1]
+    shown = dict(line.split() for line in section.replace("#", "").strip().splitlines())
+    defaults = {
+        field.name: field.default
+        for field in fields(Settings)
+        if isinstance(field.default, int | float)
+    }
+    assert {name: float(value) for name, value in shown.items()} == defaults

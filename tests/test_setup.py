@@ -1,12 +1,10 @@
 """What installing the add-on leaves in a site, and that uninstalling takes it back."""
 
-import io
-import re
-import tarfile
-
-import pytest
+from collective.background.interfaces import ICollectiveBackgroundLayer
+from collective.background.setuphandlers import PERMISSIONS
 from plone import api
-from plone.app.testing import applyProfile, login
+from plone.app.testing import applyProfile
+from plone.app.testing import login
 from plone.base.interfaces import INonInstallable
 from plone.base.utils import get_installer
 from plone.browserlayer.utils import registered_layers
@@ -14,8 +12,11 @@ from Products.CMFPlone.factory import addPloneSite
 from zope.component import getAllUtilitiesRegisteredFor
 from zope.component.hooks import setSite
 
-from collective.background.interfaces import ICollectiveBackgroundLayer
-from collective.background.setuphandlers import PERMISSIONS
+import io
+import pytest
+import re
+import tarfile
+
 
 PACKAGE = "collective.background"
 TIME = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+")

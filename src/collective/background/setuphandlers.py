@@ -5,6 +5,7 @@ from plone import api
 from plone.base.interfaces import INonInstallable
 from zope.interface import implementer
 
+
 PERMISSIONS = ("Manage background tasks", "View own background tasks")
 
 
