@@ -100,7 +100,7 @@ versions.cfg: constraints.txt
 	@(echo "[versions]"; sed 's/==/ = /' $<) > $@
 
 .PHONY: buildout
-buildout: $(BIN)/uv ## install with buildout, as bin/instance (ten minutes when cold)
+buildout: $(BIN)/uv ## install with buildout, as bin/instance (takes minutes when cold)
 	@$(UV_TOX) run -e buildout
 
 .PHONY: clean
