@@ -1,13 +1,99 @@
-"""Test layers: a Plone site with the add-on installed."""
+"""Support for the tests of add-ons that schedule tasks.
 
+Layers with the add-on installed, ``drain()`` to wait for threads, ``eager()`` to
+do without them, ``scheduled()`` to see what was scheduled.
+"""
+
+from collective.background.api import get_scheduler
+from collective.background.interfaces import ITaskScheduled
+from collective.background.interfaces import ITransactionalScheduler
+from collective.background.scheduling.scheduler import TransactionalScheduler
+from contextlib import contextmanager
 from plone.app.testing import applyProfile
 from plone.app.testing import FunctionalTesting
 from plone.app.testing import IntegrationTesting
 from plone.app.testing import PLONE_FIXTURE
 from plone.app.testing import PloneSandboxLayer
+from transaction import TransactionManager
+from zope.component import getGlobalSiteManager
+
+import transaction
+
+
+TIMEOUT = 60  # seconds; far more than a test's task should take
+
+
+def drain(timeout=TIMEOUT):
+    """Wait until no task waits or runs, and begin a new transaction.
+
+    ``timeout``: seconds; raises WaitTimeout after that. What the tasks have
+    committed is seen from then on. Commit before, or nothing has started.
+    """
+    get_scheduler().wait_all(timeout)
+    transaction.begin()
+
+
+@contextmanager
+def eager():
+    """Run tasks at commit, in the thread that commits, instead of in threads.
+
+    Everything else stays as it is: what is scheduled is captured, and runs in an
+    environment, a connection and a transaction of its own. Yields the scheduler
+    that is used meanwhile; ``get_scheduler()`` returns it as well.
+    """
+    site_manager = getGlobalSiteManager()
+    usual = site_manager.getUtility(ITransactionalScheduler)
+    scheduler = EagerScheduler(settings=usual.settings)
+    site_manager.registerUtility(scheduler, ITransactionalScheduler)
+    try:
+        yield scheduler
+    finally:
+        site_manager.registerUtility(usual, ITransactionalScheduler)
+
+
+@contextmanager
+def scheduled():
+    """Yield a list which receives a TaskRecord for each task that is scheduled.
+
+    Without a commit nothing runs, so this is enough where only the scheduling
+    is to be tested.
+    """
+    records = []
+
+    def note(event):
+        records.append(event.record)
+
+    site_manager = getGlobalSiteManager()
+    site_manager.registerHandler(note, (ITaskScheduled,))
+    try:
+        yield records
+    finally:
+        site_manager.unregisterHandler(note, (ITaskScheduled,))
+
+
+class EagerScheduler(TransactionalScheduler):
+    """Runs each task in the thread that commits, at once."""
+
+    def _hand_over(self, task):
+        with self._changed:
+            self._unfinished[task.id] = task
+            self._begin(task)
+        # The thread is in the middle of a commit; the task gets a transaction
+        # manager of its own for the time being.
+        usual = transaction.manager.manager
+        transaction.manager.manager = TransactionManager()
+        try:
+            self._execute(task)
+        finally:
+            transaction.manager.manager = usual
 
 
 class CollectiveBackgroundLayer(PloneSandboxLayer):
+    """A Plone site with the add-on; a base for the layers of add-ons.
+
+    No task outlives the test that has scheduled it.
+    """
+
     defaultBases = (PLONE_FIXTURE,)
 
     def setUpZope(self, app, configurationContext):
@@ -17,6 +103,10 @@ class CollectiveBackgroundLayer(PloneSandboxLayer):
 
     def setUpPloneSite(self, portal):
         applyProfile(portal, "collective.background:default")
+
+    def testTearDown(self):
+        scheduler = getGlobalSiteManager().getUtility(ITransactionalScheduler)
+        scheduler.wait_all(TIMEOUT)
 
 
 BACKGROUND_FIXTURE = CollectiveBackgroundLayer()

@@ -1,0 +1,127 @@
+"""The functions that add-ons use.
+
+All of them do their work in the current transaction: what is scheduled starts
+when that commits, and is forgotten when it aborts.
+"""
+
+from collective.background.capture.call import capture_batch
+from collective.background.capture.call import capture_call
+from collective.background.capture.call import capture_request
+from collective.background.capture.call import capture_view
+from collective.background.exceptions import BadOption
+from collective.background.interfaces import ITransactionalScheduler
+from collective.background.options import make_options
+from collective.background.records import BatchResult
+from zope.component import getUtility
+
+
+def get_scheduler():
+    """Return the ITransactionalScheduler of the current site."""
+    return getUtility(ITransactionalScheduler)
+
+
+class Scheduling:
+    """The four calls with the same options; made by ``using()``."""
+
+    def __init__(self, **options):
+        self._options = make_options(options)
+
+    def schedule(self, callable, /, *args, **kwargs):
+        """Schedule ``callable(*args, **kwargs)`` and return the task's id.
+
+        ``callable``: a function, a method bound to a content object, a partial
+        of these or an object that can be called. All arguments are passed on;
+        persistent objects travel as references, all else is copied.
+
+        Raises BadCall when it could not be called like that, NotPortable when
+        something cannot be carried, NoTransaction, ShuttingDown. When too many
+        tasks wait, the commit raises QueueFull.
+        """
+        return self._add(capture_call(callable, args, kwargs))
+
+    def schedule_view(
+        self, context, name, form=None, *, method="GET", body=b"", headers=None
+    ):
+        """Schedule the publication of a view and return the task's id.
+
+        ``name``: of the view, with or without ``@@``, and a path below it, as
+        in ``"@@images/image/mini"``. ``form``: a dictionary, as in
+        ``request.form``. ``method``: of HTTP. ``body``: bytes. ``headers``: a
+        dictionary, for example with a Content-Type.
+
+        The task's result is a Response. It fails if the user may not see the
+        view, or the answer has a status of 400 or more.
+        Raises BadOption for what cannot be used, and as ``schedule()``.
+        """
+        return self._add(capture_view(context, name, form, method, body, headers))
+
+    def schedule_request(self, method, url, **kwargs):
+        """Schedule an HTTP request and return the task's id.
+
+        ``kwargs``: those of ``requests.request()``; ``timeout`` is 15 seconds
+        unless it is given.
+
+        The task's result is a Response, of whose body at most 10 MB are kept.
+        It fails if the answer has a status of 400 or more.
+        Raises BadOption for what cannot be used, and as ``schedule()``.
+        """
+        return self._add(capture_request(method, url, kwargs))
+
+    def schedule_batch(
+        self, callable, items, /, *args, size=20, inline_below=0, **kwargs
+    ):
+        """Schedule ``callable(item, *args, **kwargs)`` for every item.
+
+        It is one task with progress, and ``size`` items are one transaction of
+        it. An item that raises an exception is noted, and the batch goes on;
+        it fails only when all items did. The task's result is a BatchResult.
+
+        With fewer than ``inline_below`` items they are called at once, in the
+        current transaction; then the task has succeeded already, and an
+        exception goes to the caller.
+
+        Returns the task's id. Raises BadOption, and as ``schedule()``.
+        """
+        items = list(items)
+        _check_number("size", size, 1)
+        _check_number("inline_below", inline_below, 0)
+        call = capture_batch(callable, items, args, kwargs, size)
+        if len(items) >= inline_below:
+            return self._add(call)
+        for item in items:
+            callable(item, *args, **kwargs)
+        return get_scheduler().add_finished_task(
+            call, self._options, BatchResult(done=len(items), failures=())
+        )
+
+    def _add(self, call):
+        return get_scheduler().add_task(call, self._options)
+
+
+def _check_number(name, value, minimum):
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise BadOption(
+            f"{name} is {value!r}; it must be a whole number of at least {minimum}"
+        )
+
+
+def using(**options):
+    """Return an object with the same four calls, for tasks with options.
+
+    - ``title``: for people (a text, may be a Message)
+    - ``queue``: the name of a queue ("default")
+    - ``priority``: a whole number; the higher starts first (0)
+    - ``user``: a user id to run as, instead of the current user. For trusted
+      code only: never pass on what a visitor has sent
+
+    Raises UnknownOption, BadOption.
+    """
+    return Scheduling(**options)
+
+
+_plain = Scheduling()
+
+schedule = _plain.schedule
+schedule_view = _plain.schedule_view
+schedule_request = _plain.schedule_request
+schedule_batch = _plain.schedule_batch

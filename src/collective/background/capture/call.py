@@ -1,0 +1,292 @@
+"""Calls: what a task will do, taken along from the request.
+
+Comes in: a callable and its arguments, checked here. Goes out: a Call.
+Made by ``api.py``; ``running/kinds.py`` makes it happen.
+"""
+
+from Acquisition import aq_base
+from collective.background.capture.pickling import pack
+from collective.background.capture.pickling import Package
+from collective.background.capture.spool import Spool
+from collective.background.exceptions import BadCall
+from collective.background.exceptions import BadOption
+from collective.background.exceptions import NotPortable
+from dataclasses import dataclass
+from plone.uuid.interfaces import IUUID
+from urllib.parse import urlsplit
+
+import functools
+import inspect
+import requests
+import types
+
+
+CALL = "call"
+VIEW = "view"
+REQUEST = "request"
+BATCH = "batch"
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+# Headers that could name a user, or say who sent the request. A task has its
+# user from elsewhere, and nobody may choose another by a header.
+FORBIDDEN_HEADERS = frozenset(
+    {"authorization", "cookie", "proxy-authorization", "forwarded", "host"}
+)
+FORBIDDEN_PREFIXES = ("x-forwarded-", "remote-", "x-remote-")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ViewRequest:
+    """Of the request with which a view is published: what is not in the form."""
+
+    method: str
+    headers: dict
+    body: Spool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One call, ready to be carried to another thread.
+
+    - ``kind``: "call", "view", "request" or "batch"
+    - ``name``: dotted name of the callable, or path of the view, or URL
+    - ``package``: what the kind needs, see ``running/kinds.py``; None when it
+      is not needed any more
+    - ``view``: of a view, a ViewRequest
+    - ``chunks``: of a batch, a Package of ``[(index, item), …]`` each
+    - ``items``: of a batch, how many there are
+    - ``context_path`` and ``context_uid``: of the content that it works on
+    """
+
+    kind: str
+    name: str
+    package: Package | None
+    view: ViewRequest | None = None
+    chunks: tuple = ()
+    items: int = 0
+    context_path: str | None = None
+    context_uid: str | None = None
+
+    def close(self):
+        """Give back memory and temporary files."""
+        if self.package is not None:
+            self.package.close()
+        if self.view is not None:
+            self.view.body.close()
+        for chunk in self.chunks:
+            chunk.close()
+
+
+def capture_call(function, args, kwargs):
+    """Return a Call of ``function(*args, **kwargs)``.
+
+    Raises BadCall when it could not be called that way, NotPortable when the
+    callable or one of the arguments (which is named) cannot be carried.
+    """
+    bound = check_call(function, args, kwargs)
+    try:
+        package = pack((function, args, kwargs))
+    except NotPortable as error:
+        _blame(function, bound, args, kwargs)
+        raise NotPortable(f"{dotted_name(function)}: {error}") from error
+    return Call(
+        kind=CALL,
+        name=dotted_name(function),
+        package=package,
+        **_context_of(function, args),
+    )
+
+
+def capture_batch(function, items, args, kwargs, size):
+    """Return a Call of ``function(item, *args, **kwargs)`` for each item.
+
+    ``items``: an iterable, read to its end. ``size``: items of one chunk.
+    Raises as ``capture_call``; the error names the index of the item.
+    """
+    first = items[0] if items else None
+    bound = check_call(function, (first, *args), kwargs)
+    try:
+        package = pack((function, args, kwargs))
+    except NotPortable as error:
+        _blame(function, bound, (first, *args), kwargs)
+        raise NotPortable(f"{dotted_name(function)}: {error}") from error
+    chunks = []
+    numbered = list(enumerate(items))
+    for start in range(0, len(numbered), size):
+        chunk = numbered[start : start + size]
+        try:
+            chunks.append(pack(chunk))
+        except NotPortable:
+            for index, item in chunk:
+                _try(f"item {index} of {dotted_name(function)}", item)
+            raise
+    return Call(
+        kind=BATCH,
+        name=dotted_name(function),
+        package=package,
+        chunks=tuple(chunks),
+        items=len(items),
+        **_context_of(function, args),
+    )
+
+
+def capture_view(context, name, form, method, body, headers):
+    """Return a Call of the view ``name`` of ``context``.
+
+    Raises BadOption for a name, method or header that cannot be used,
+    NotPortable when the context or a value of the form cannot be carried.
+    """
+    if not hasattr(aq_base(context), "getPhysicalPath"):
+        raise BadOption(
+            f"schedule_view() needs content as its context, not {context!r}"
+        )
+    steps = [step for step in str(name).split("/") if step and step != "."]
+    if not steps or ".." in steps:
+        raise BadOption(f"{name!r} is not the name of a view")
+    if method not in METHODS:
+        raise BadOption(
+            f"method is {method!r}; it must be one of {', '.join(sorted(METHODS))}"
+        )
+    if not isinstance(body, bytes | Spool):
+        raise BadOption(f"body must be bytes, not {type(body).__name__}")
+    if isinstance(body, bytes):
+        body = Spool.of(body)
+    headers = check_headers(headers)
+    form = dict(form or {})
+    try:
+        package = pack((context, steps, form))
+    except NotPortable:
+        _try("context", context)
+        for key, value in form.items():
+            _try(f"form[{key!r}]", value)
+        raise
+    path = "/".join(context.getPhysicalPath())
+    return Call(
+        kind=VIEW,
+        name=f"{path}/{'/'.join(steps)}",
+        package=package,
+        view=ViewRequest(method=method, headers=headers, body=body),
+        context_path=path,
+        context_uid=IUUID(context, None),
+    )
+
+
+def capture_request(method, url, kwargs):
+    """Return a Call of ``requests.request(method, url, **kwargs)``.
+
+    Raises BadOption for a method or address that cannot be used, BadCall for
+    an argument that requests does not know, NotPortable.
+    """
+    if not isinstance(method, str) or method.upper() not in METHODS:
+        raise BadOption(
+            f"method is {method!r}; it must be one of {', '.join(sorted(METHODS))}"
+        )
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadOption(f"{url!r} is not the address of a web server")
+    known = set(inspect.signature(requests.Session.request).parameters)
+    unknown = sorted(set(kwargs) - known)
+    if unknown:
+        raise BadCall(f"requests.request() has no argument {', '.join(unknown)}")
+    try:
+        package = pack((method.upper(), url, kwargs))
+    except NotPortable:
+        for key, value in kwargs.items():
+            _try(f"argument {key!r}", value)
+        raise
+    # A query may hold a token and "user:password@" is a secret.
+    shown = f"{parts.scheme}://{parts.hostname}"
+    if parts.port:
+        shown += f":{parts.port}"
+    return Call(
+        kind=REQUEST, name=f"{method.upper()} {shown}{parts.path}", package=package
+    )
+
+
+def check_headers(headers):
+    """Return ``{"content-type": …}`` for a view's request.
+
+    Raises BadOption for a header that could name a user.
+    """
+    checked = {}
+    for name, value in (headers or {}).items():
+        key = name.lower().replace("_", "-")
+        if key in FORBIDDEN_HEADERS or key.startswith(FORBIDDEN_PREFIXES):
+            raise BadOption(
+                f"header {name!r} cannot be set: a task runs as its own user, "
+                "under the address that it was scheduled from"
+            )
+        if "\n" in value or "\r" in value:
+            raise BadOption(f"header {name!r} has a line break in its value")
+        checked[key] = value
+    return checked
+
+
+def check_call(function, args, kwargs):
+    """Return how the arguments are called: a mapping of names to values.
+
+    Raises BadCall for what is not callable, or not with these arguments, or
+    would do nothing when called.
+    """
+    if not callable(function):
+        raise BadCall(f"{function!r} is not callable")
+    inner = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if inspect.iscoroutinefunction(inner):
+        raise BadCall(f"{dotted_name(function)} is a coroutine function")
+    if inspect.isgeneratorfunction(inner):
+        raise BadCall(
+            f"{dotted_name(function)} is a generator: calling it runs nothing of it"
+        )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of many functions written in C
+        return {}
+    try:
+        return signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise BadCall(f"{dotted_name(function)}(): {error}") from error
+
+
+def dotted_name(function):
+    """Return ``package.module.Class.method`` of a callable."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if isinstance(function, types.MethodType):
+        owner = type(aq_base(function.__self__))
+        return f"{owner.__module__}.{owner.__qualname__}.{function.__name__}"
+    if not hasattr(function, "__qualname__"):
+        function = type(aq_base(function))
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _context_of(function, args):
+    """Return the content that a call works on, for the record's fields."""
+    while isinstance(function, functools.partial):
+        args = function.args + tuple(args)
+        function = function.func
+    candidates = (getattr(function, "__self__", None), *args[:1])
+    for obj in candidates:
+        if hasattr(aq_base(obj), "getPhysicalPath"):
+            return {
+                "context_path": "/".join(obj.getPhysicalPath()),
+                "context_uid": IUUID(obj, None),
+            }
+    return {}
+
+
+def _blame(function, bound, args, kwargs):
+    """Raise a NotPortable that names what of a call cannot be carried."""
+    _try(f"the callable {dotted_name(function)}", function)
+    named = {**dict(enumerate(args, 1)), **bound}
+    for name, value in {**kwargs, **named}.items():
+        _try(f"argument {name!r} of {dotted_name(function)}", value)
+
+
+def _try(what, value):
+    try:
+        pack(value).close()
+    except NotPortable as error:
+        raise NotPortable(f"{what} cannot be carried to a task: {error}") from error

@@ -1,0 +1,135 @@
+"""Bytes that outlive the request: in memory up to a limit, on disk beyond it.
+
+Uploads, request bodies and results are kept as Spools. What is on disk is an
+unnamed temporary file, so it is gone with the process, however that ends.
+"""
+
+import io
+import os
+import tempfile
+
+
+MEMORY_LIMIT = 1_000_000  # bytes
+_CHUNK = 1 << 20  # bytes that are copied at once
+
+
+class Spool:
+    """A bounded or unbounded copy of a binary stream, readable by any thread.
+
+    ``stream``: a file, read from where it stands to its end.
+    ``limit``: keep at most so many bytes (None: all); ``truncated`` tells
+    whether there were more.
+    """
+
+    __slots__ = ("_data", "_file", "size", "truncated")
+
+    def __init__(self, stream, limit=None):
+        # Kept open for as long as the spool: it has no name to open it by.
+        buffer = tempfile.SpooledTemporaryFile(max_size=MEMORY_LIMIT)  # noqa: SIM115
+        self.size = 0
+        self.truncated = False
+        while chunk := stream.read(_CHUNK):
+            if limit is not None and self.size + len(chunk) > limit:
+                chunk = chunk[: limit - self.size]
+                self.truncated = True
+            buffer.write(chunk)
+            self.size += len(chunk)
+            if self.truncated:
+                break
+        buffer.seek(0)
+        if self.size > MEMORY_LIMIT:
+            self._data, self._file = None, buffer
+        else:
+            self._data, self._file = buffer.read(), None
+            buffer.close()
+
+    @classmethod
+    def of(cls, data):
+        """Return a Spool of ``data``, a bytes object."""
+        return cls(io.BytesIO(data))
+
+    @property
+    def on_disk(self):
+        return self._data is None
+
+    def pread(self, size, position):
+        """Return at most ``size`` bytes from ``position`` on.
+
+        Raises ValueError when the spool has been closed.
+        """
+        if self._file is not None:
+            return os.pread(self._file.fileno(), size, position)
+        if self._data is None:
+            raise ValueError("the spool is closed")
+        return self._data[position : position + size]
+
+    def read(self):
+        """Return all of it."""
+        return self.open().read()
+
+    def open(self):
+        """Return a seekable binary file of the caller's own."""
+        return io.BufferedReader(_Reader(self))
+
+    def close(self):
+        """Give memory or disk space back. May be called more than once."""
+        if self._file is not None:
+            self._file.close()
+        self._data = None
+
+
+class _Reader(io.RawIOBase):
+    """Reads a spool at a position of its own."""
+
+    def __init__(self, spool):
+        self._spool = spool
+        self._position = 0
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def seek(self, offset, whence=io.SEEK_SET):
+        start = {
+            io.SEEK_SET: 0,
+            io.SEEK_CUR: self._position,
+            io.SEEK_END: self._spool.size,
+        }[whence]
+        if start + offset < 0:
+            raise ValueError(f"negative position {start + offset}")
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer):
+        data = self._spool.pread(len(buffer), self._position)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+class CapturedUpload:
+    """What a FileUpload of the publisher had: a spool and its headers.
+
+    It has the attributes that ``FileUpload`` reads from its field.
+    """
+
+    __slots__ = ("filename", "headers", "name", "spool")
+
+    def __init__(self, upload):
+        position = upload.file.tell()
+        upload.file.seek(0)
+        self.spool = Spool(upload.file)
+        upload.file.seek(position)
+        self.headers = dict(upload.headers)
+        self.filename = upload.filename
+        # Not "upload.name": that is the name of its temporary file, if any.
+        self.name = vars(upload)["name"]
+
+    @property
+    def file(self):
+        return self.spool.open()
+
+    def close(self):
+        self.spool.close()

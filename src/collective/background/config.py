@@ -1,0 +1,113 @@
+"""The settings of the process.
+
+They come from the section ``<product-config collective.background>`` of
+``zope.conf``, or from environment variables, which win (``concurrency`` is
+``BACKGROUND_CONCURRENCY``). Read by the scheduler when it is first used, since
+Zope knows its configuration only after the utilities were registered.
+"""
+
+from App.config import getConfiguration
+from collective.background.exceptions import BadOption
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import fields
+from types import MappingProxyType
+
+import os
+import re
+
+
+SECTION = "collective.background"
+PREFIX = "BACKGROUND_"
+DEFAULT_QUEUE = "default"
+
+# Queue names become part of thread names and of addresses.
+QUEUE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,63}\Z")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What can be set for a process; the README has the same table.
+
+    - ``concurrency``: slots of the queue "default" (threads at once)
+    - ``queues``: further queues and their slots, ``{"imports": 1}``
+    - ``max_waiting``: how many tasks may wait, over all queues
+    - ``keep``: how long a finished task is kept (seconds)
+    - ``keep_count``: how many finished tasks are kept
+    - ``drain_timeout``: how long a stopping process waits for tasks (seconds)
+    - ``conflict_attempts``: how often a task is tried when it conflicts
+
+    Raises BadOption, with the name and the value, for what is out of range.
+    """
+
+    concurrency: int = 2
+    queues: dict = field(default_factory=dict)
+    max_waiting: int = 10_000
+    keep: float = 3600.0
+    keep_count: int = 10_000
+    drain_timeout: float = 5.0
+    conflict_attempts: int = 3
+
+    def __post_init__(self):
+        for name in ("concurrency", "max_waiting", "conflict_attempts"):
+            _check(name, getattr(self, name), 1)
+        for name in ("keep", "keep_count", "drain_timeout"):
+            _check(name, getattr(self, name), 0)
+        for queue, slots in self.queues.items():
+            if not QUEUE_NAME.match(queue):
+                raise BadOption(
+                    f"queues: {queue!r} is not a queue name; letters, digits, "
+                    "'-', '_' and '.' are, the first one a letter"
+                )
+            _check(f"queues: {queue}", slots, 1)
+        slots = {DEFAULT_QUEUE: self.concurrency, **self.queues}
+        object.__setattr__(self, "queues", MappingProxyType(slots))
+
+
+def _check(name, value, minimum):
+    if value < minimum:
+        raise BadOption(f"{name} is {value!r}; it must be at least {minimum}")
+
+
+def parse_queues(text):
+    """Return ``{"imports": 1, "mail": 4}`` for ``"imports=1 mail=4"``."""
+    queues = {}
+    for item in text.split():
+        name, _, slots = item.partition("=")
+        queues[name] = int(slots)
+    return queues
+
+
+PARSERS = {
+    int: ("a whole number", int),
+    float: ("a number of seconds", float),
+    dict: ("a list like 'imports=1 mail=4'", parse_queues),
+}
+
+
+def load_settings(environ=os.environ):
+    """Return the Settings of this process.
+
+    ``environ``: the environment variables.
+    Raises BadOption when a value cannot be read, or a name is unknown.
+    """
+    product_config = getattr(getConfiguration(), "product_config", None) or {}
+    section = product_config.get(SECTION, {})
+    known = {setting.name: setting for setting in fields(Settings)}
+    unknown = sorted(set(section) - set(known))
+    if unknown:
+        raise BadOption(
+            f"<product-config {SECTION}> has no setting {', '.join(unknown)}; "
+            f"there are: {', '.join(known)}"
+        )
+    values = {}
+    for name, setting in known.items():
+        text = environ.get(PREFIX + name.upper(), section.get(name))
+        if text is None:
+            continue
+        expected, parse = PARSERS[setting.type]
+        try:
+            values[name] = parse(text)
+        except ValueError as error:
+            raise BadOption(f"{name} is {text!r}; expected {expected}") from error
+    return Settings(**values)

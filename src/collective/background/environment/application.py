@@ -1,0 +1,163 @@
+"""The environment of a task: everything that a request would have.
+
+Comes in: a Snapshot and the database. Goes out, for the time of a ``with``
+block: connection, application, request, interaction, site and user, all of
+this thread. Each step registers how it is undone before the next one begins,
+so nothing leaks when one fails. Called by ``running/runner.py``, once for every
+attempt.
+"""
+
+from AccessControl.SecurityManagement import getSecurityManager
+from AccessControl.SecurityManagement import newSecurityManager
+from AccessControl.SecurityManagement import setSecurityManager
+from collective.background.environment.request import bind_application
+from collective.background.environment.request import fill_form
+from collective.background.environment.request import make_request
+from collective.background.environment.security import find_user
+from collective.background.exceptions import SiteGone
+from contextlib import contextmanager
+from contextlib import ExitStack
+from dataclasses import dataclass
+from Products.CMFCore.Skinnable import SKINDATA
+from threading import get_ident
+from zope.component.hooks import getSite
+from zope.component.hooks import setSite
+from zope.globalrequest import clearRequest
+from zope.globalrequest import getRequest
+from zope.globalrequest import setRequest
+from zope.interface import directlyProvides
+from zope.security.management import endInteraction
+from zope.security.management import newInteraction
+from zope.security.management import queryInteraction
+from zope.security.management import thread_local as interactions
+
+import logging
+import transaction
+
+
+logger = logging.getLogger(__name__)
+
+PLACEHOLDER = "@@background-task"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Environment:
+    """What was rebuilt; all None in a process without Zope."""
+
+    app: object = None
+    request: object = None
+    site: object = None
+
+
+@contextmanager
+def environment(snapshot, database, make_request=make_request):
+    """Rebuild the environment of ``snapshot`` in this thread.
+
+    ``database``: the ZODB to open, or None in a process without Zope.
+    ``make_request``: returns the request for a RequestSnapshot.
+    Raises SiteGone, UserGone, ReferenceGone when something is no longer there.
+    """
+    if database is None:
+        yield Environment()
+        return
+    with ExitStack() as stack:
+        connection = database.open()
+        _undo(stack, _close, connection)
+        request = make_request(snapshot.request)
+        _undo(stack, request.close)
+        app = connection.root()["Application"]
+        app = bind_application(request, app, snapshot.request)
+
+        _undo(stack, _restore_request, getRequest())
+        setRequest(request)
+        _undo(stack, _restore_interaction, queryInteraction())
+        interactions.interaction = None
+        newInteraction()
+        _undo(stack, setSecurityManager, getSecurityManager())
+        _undo(stack, _restore_skin, SKINDATA.pop(get_ident(), None))
+        _undo(stack, setSite, getSite())
+
+        site = _enter_site(app, request, snapshot.site_path)
+        user = find_user(snapshot.user, app, site)
+        newSecurityManager(None, user)
+        request["AUTHENTICATED_USER"] = user
+        if snapshot.request is not None:
+            _restore_markers(request, site, snapshot.request)
+            fill_form(request, snapshot.request, app)
+        yield Environment(app=app, request=request, site=site)
+
+
+def _enter_site(app, request, path):
+    """Go down to the site as the publisher does, and return it."""
+    if path is None:
+        return None
+    # The hooks look at what is still to be traversed; with nothing left they
+    # would look for a default view.
+    request["TraversalRequestNameStack"] = request.path = [PLACEHOLDER]
+    obj = app
+    for name in path.split("/")[1:]:
+        obj = obj.unrestrictedTraverse(name, None)
+        if obj is None:
+            raise SiteGone(
+                f"there is no site at {path} any more: it was deleted, renamed or "
+                "moved after the task was scheduled"
+            )
+        request["PARENTS"].insert(0, obj)
+        hook = getattr(obj, "__before_publishing_traverse__", None)
+        if hook is not None:
+            hook(obj, request)
+    request["TraversalRequestNameStack"] = request.path = []
+    setSite(obj)
+    return obj
+
+
+def _restore_markers(request, site, snapshot):
+    """Give the request the layers, skin and language of the original.
+
+    After the site's own hooks, which would choose them anew from what a
+    request without a path can tell.
+    """
+    directlyProvides(request, *snapshot.interfaces)
+    if snapshot.skin is not None and site is not None:
+        site.changeSkin(snapshot.skin, request)
+    binding = request.get("LANGUAGE_TOOL")
+    if snapshot.language is not None and binding is not None:
+        binding.LANGUAGE = request["LANGUAGE"] = snapshot.language
+
+
+def _undo(stack, function, *args):
+    """Let ``function(*args)`` be called at the end, whatever else fails then."""
+    stack.callback(_logged, function, *args)
+
+
+def _logged(function, *args):
+    try:
+        function(*args)
+    except Exception:
+        logger.exception("undoing the environment failed at %r", function)
+
+
+def _close(connection):
+    # A connection that has joined a transaction cannot be closed.
+    transaction.abort()
+    connection.close()
+
+
+def _restore_request(request):
+    if request is None:
+        clearRequest()
+    else:
+        setRequest(request)
+
+
+def _restore_interaction(interaction):
+    endInteraction()
+    if interaction is not None:
+        interactions.interaction = interaction
+
+
+def _restore_skin(skin):
+    if skin is None:
+        SKINDATA.pop(get_ident(), None)
+    else:
+        SKINDATA[get_ident()] = skin

@@ -1,0 +1,68 @@
+"""The request of a task: built from a snapshot, for the application of a thread."""
+
+from collective.background.capture.pickling import unpack
+from io import BytesIO
+from urllib.parse import urlsplit
+from zope.publisher.browser import setDefaultSkin
+from ZPublisher.BaseRequest import RequestContainer
+from ZPublisher.HTTPRequest import WSGIRequest
+from ZPublisher.HTTPResponse import WSGIResponse
+
+
+# Where nothing says under which address the site is visited.
+DEFAULT_SERVER_URL = "http://localhost"
+
+
+def make_request(snapshot, environ=None, stdin=None):
+    """Return a request like the one of the snapshot.
+
+    ``snapshot``: a RequestSnapshot, or None. ``environ``: variables that
+    replace those of the snapshot. ``stdin``: the body, a binary file.
+
+    The same as ``Testing.makerequest`` does, which must not be imported in a
+    server: it makes Zope use a temporary database.
+    """
+    server_url = (snapshot and snapshot.server_url) or DEFAULT_SERVER_URL
+    parts = urlsplit(server_url)
+    variables = {
+        "SERVER_URL": server_url,
+        "SERVER_NAME": parts.hostname,
+        "SERVER_PORT": str(parts.port or {"https": 443}.get(parts.scheme, 80)),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": parts.netloc,
+        "wsgi.url_scheme": parts.scheme,
+        "REQUEST_METHOD": snapshot.method if snapshot else "GET",
+        "QUERY_STRING": "",
+        "PATH_INFO": "",
+    }
+    if snapshot is not None:
+        variables.update(snapshot.headers)
+    variables.update(environ or {})
+    response = WSGIResponse(stdout=BytesIO(), stderr=BytesIO())
+    request = WSGIRequest(stdin or BytesIO(), variables, response)
+    setDefaultSkin(request)
+    if snapshot is not None:
+        request.cookies.update(snapshot.cookies)
+    return request
+
+
+def bind_application(request, app, snapshot):
+    """Return ``app`` wrapped in the request, which learns its virtual host.
+
+    The order matters: each step overwrites what a later one has set.
+    """
+    app = app.__of__(RequestContainer(REQUEST=request))
+    request["PARENTS"] = [app]
+    if snapshot is not None:
+        request.setVirtualRoot(list(snapshot.script))
+        request.other.pop("VirtualRootPhysicalPath", None)
+        if snapshot.virtual_root is not None:
+            request["VirtualRootPhysicalPath"] = snapshot.virtual_root
+    return app
+
+
+def fill_form(request, snapshot, app):
+    """Put the visitor's form, and the addresses of his view, into the request."""
+    request.form.update(unpack(snapshot.form, app))
+    request["URL"] = snapshot.url
+    request["ACTUAL_URL"] = snapshot.actual_url

@@ -1,0 +1,30 @@
+"""The user of a task, fetched afresh from the user folder that knows him."""
+
+from AccessControl import SpecialUsers
+from AccessControl.users import NullUnrestrictedUser
+from Acquisition import aq_base
+from collective.background.capture import snapshot as captured
+from collective.background.exceptions import UserGone
+
+
+def find_user(reference, app, site):
+    """Return the user, wrapped in his user folder, with today's roles.
+
+    ``reference``: a UserReference. Raises UserGone when he was deleted or
+    locked out after the task was scheduled.
+    """
+    if reference.kind == captured.SYSTEM:
+        return SpecialUsers.system
+    if reference.kind == captured.EMERGENCY:
+        user = SpecialUsers.emergency_user
+        if isinstance(user, NullUnrestrictedUser) or user.getUserName() != reference.id:
+            raise UserGone(f"the emergency user {reference.id!r} no longer exists")
+        return user.__of__(app.acl_users)
+    if reference.kind == captured.ANONYMOUS:
+        container = app if site is None else site
+        return aq_base(SpecialUsers.nobody).__of__(container.acl_users)
+    folder = app.unrestrictedTraverse(reference.folder[1:], None)
+    user = None if folder is None else folder.getUserById(reference.id)
+    if user is None:
+        raise UserGone(f"user {reference.id!r} no longer exists in {reference.folder}")
+    return aq_base(user).__of__(folder)

@@ -1,0 +1,76 @@
+"""The events that tell what happens to tasks, and how they are sent."""
+
+from collective.background import states
+from collective.background.interfaces import ITaskCancelled
+from collective.background.interfaces import ITaskFailed
+from collective.background.interfaces import ITaskLost
+from collective.background.interfaces import ITaskScheduled
+from collective.background.interfaces import ITaskStarted
+from collective.background.interfaces import ITaskSucceeded
+from zope.event import notify
+from zope.interface import implementer
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+
+class TaskEvent:
+    """The common base; ``record`` is the task's record as it was then."""
+
+    def __init__(self, record):
+        self.record = record
+
+
+@implementer(ITaskScheduled)
+class TaskScheduled(TaskEvent):
+    pass
+
+
+@implementer(ITaskStarted)
+class TaskStarted(TaskEvent):
+    pass
+
+
+@implementer(ITaskSucceeded)
+class TaskSucceeded(TaskEvent):
+    pass
+
+
+@implementer(ITaskFailed)
+class TaskFailed(TaskEvent):
+    pass
+
+
+@implementer(ITaskCancelled)
+class TaskCancelled(TaskEvent):
+    pass
+
+
+@implementer(ITaskLost)
+class TaskLost(TaskEvent):
+    pass
+
+
+EVENTS = {
+    states.RUNNING: TaskStarted,
+    states.SUCCEEDED: TaskSucceeded,
+    states.FAILED: TaskFailed,
+    states.CANCELLED: TaskCancelled,
+    states.LOST: TaskLost,
+}
+
+
+def announce(record):
+    """Send the event that belongs to the state which the task has just reached.
+
+    Nothing that a subscriber raises may change the outcome of a task.
+    """
+    event = EVENTS.get(record.state)
+    if event is None:
+        return
+    try:
+        notify(event(record))
+    except Exception:
+        logger.exception("a subscriber failed at %s", event.__name__)

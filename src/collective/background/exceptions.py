@@ -1,0 +1,108 @@
+"""Every error that the package raises on its own account.
+
+A message says what was wrong, with which value, and what to do. Those raised
+by ``schedule()`` reach the caller before anything was recorded; the others end
+up in a task's record.
+"""
+
+
+class BackgroundError(Exception):
+    """The base of all errors of the package."""
+
+
+# Raised while scheduling.
+
+
+class BadOption(BackgroundError, ValueError):
+    """An option, setting or argument has a value that cannot be used."""
+
+
+class UnknownOption(BackgroundError, TypeError):
+    """An option that does not exist."""
+
+
+class BadCall(BackgroundError, TypeError):
+    """What was scheduled cannot be called, or not with these arguments."""
+
+
+class NotPortable(BackgroundError, TypeError):
+    """Something cannot be carried from one thread to another."""
+
+
+class NoTransaction(BackgroundError, RuntimeError):
+    """The current transaction no longer takes part in a commit."""
+
+
+class QueueFull(BackgroundError):
+    """The waiting room is full; the transaction is refused."""
+
+
+class ShuttingDown(BackgroundError):
+    """The process is about to stop and takes no more tasks."""
+
+
+# Raised by the scheduler's other calls.
+
+
+class TaskNotFound(BackgroundError, LookupError):
+    """No task has this id, or it is not the caller's to see."""
+
+
+class IllegalTransition(BackgroundError):
+    """A task cannot go from the state it is in to the one asked for."""
+
+
+class WaitTimeout(BackgroundError, TimeoutError):
+    """A task did not end within the time that somebody waited for it."""
+
+
+# Found in the records of tasks.
+
+
+class EnvironmentFailed(BackgroundError):
+    """Something of the original environment could not be rebuilt."""
+
+
+class SiteGone(EnvironmentFailed):
+    """The site was deleted, renamed or moved after the task was scheduled."""
+
+
+class UserGone(EnvironmentFailed):
+    """The user was deleted or locked out after the task was scheduled."""
+
+
+class ReferenceGone(EnvironmentFailed):
+    """An object that the task refers to no longer exists."""
+
+
+class ResponseFailed(BackgroundError):
+    """A view or an HTTP server answered with a status of 400 or more.
+
+    ``status`` is that status, an int.
+    """
+
+    def __init__(self, message, status):
+        super().__init__(message, status)
+        self.status = status
+
+    def __str__(self):
+        return self.args[0]
+
+
+class BatchFailed(BackgroundError):
+    """Every item of a batch failed."""
+
+
+class TaskCancelled(BackgroundError):
+    """The task was cancelled before it had finished."""
+
+
+class TaskLost(BackgroundError):
+    """The process ended before the task had."""
+
+
+class TaskFailed(BackgroundError):
+    """Stands for an exception that cannot leave the thread in which it was raised.
+
+    Its text has the type and the message of the original.
+    """

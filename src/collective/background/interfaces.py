@@ -1,0 +1,180 @@
+"""The public interfaces: the scheduler, its events, the browser layer."""
+
+from zope.interface import Attribute
+from zope.interface import Interface
+from zope.publisher.interfaces.browser import IDefaultBrowserLayer
+
+
+class ICollectiveBackgroundLayer(IDefaultBrowserLayer):
+    """Marks requests to sites in which the add-on is installed."""
+
+
+class ITransactionalScheduler(Interface):
+    """Starts calls when the current transaction commits, and knows what became of them.
+
+    Views, services and add-ons reach it through ``get_scheduler()``. All of it
+    is for trusted code: who may see which task is decided by
+    ``collective.background.visibility``.
+
+    Ids of tasks are 32 hexadecimal digits. Where a task is not known
+    (any more), ``record``, ``completed`` and ``get_result`` return None; the
+    calls that change something raise TaskNotFound.
+    """
+
+    # With the meaning that they have in dm.zodb.asynchronous.
+
+    def schedule(callable, *args, **kwargs):
+        """Schedule ``callable(*args, **kwargs)`` and return the task's id.
+
+        Called by add-ons (usually as ``collective.background.schedule``).
+        Raises NotPortable when the callable or an argument cannot be carried,
+        NoTransaction in an after-commit hook, ShuttingDown when the process is
+        about to stop. When the waiting room is full, the commit raises QueueFull.
+        """
+
+    def completed(id):
+        """True when the task has ended, False when it has not, else None."""
+
+    def get_result(id):
+        """Return ``(result, exception)`` of an ended task.
+
+        False when it has not ended yet, None when it is not known. The task
+        is forgotten when the transaction that reads the result commits.
+        """
+
+    def remove(id):
+        """Forget the task, if it is known.
+
+        A waiting one does not start any more; a running one is asked to stop
+        and forgotten as soon as it has ended.
+        """
+
+    # For add_task: the one entrance that the functions of the API share.
+
+    def add_task(call, options):
+        """Let a captured call join the current transaction; return the task's id.
+
+        ``call``: a ``capture.call.Call``, ``options``: ``options.Options``.
+        Raises as ``schedule`` does. Called by ``collective.background.api``.
+        """
+
+    def add_finished_task(call, options, result):
+        """Record a call that was made at once, in the current transaction.
+
+        ``result``: what it returned. Returns the id of a task that has
+        succeeded, which is forgotten if the transaction aborts.
+        Called by ``collective.background.api``.
+        """
+
+    # Records.
+
+    def record(id):
+        """Return the TaskRecord, or None. Consumes nothing."""
+
+    def records(
+        states=None,
+        user_id=None,
+        user_path=None,
+        site_path=None,
+        context_path=None,
+        queue=None,
+        start=0,
+        limit=50,
+    ):
+        """Return a list of TaskRecords, newest first.
+
+        ``states``: an iterable of states; the other filters are compared for
+        equality; None means any. ``start`` records are left out, at most
+        ``limit`` returned (None: all).
+        """
+
+    def count(
+        states=None,
+        user_id=None,
+        user_path=None,
+        site_path=None,
+        context_path=None,
+        queue=None,
+    ):
+        """Return how many tasks there are, with the filters of ``records``."""
+
+    # Control. It takes effect at once, whatever becomes of the transaction.
+
+    def cancel(id):
+        """Cancel the task and return its record.
+
+        A waiting one is cancelled at once. A running one stops at its next
+        cancellation point; until then it stays "running", with
+        ``cancel_requested``. One that has ended is left as it is.
+        """
+
+    def retry(id):
+        """Queue a failed, cancelled or lost task again and return its record.
+
+        A batch goes on after its last committed chunk. Raises
+        IllegalTransition in every other state, QueueFull, ShuttingDown.
+        """
+
+    def pause(queue):
+        """Start no more tasks of the queue. Raises BadOption if unknown."""
+
+    def resume(queue):
+        """Start tasks of the queue again. Raises BadOption if unknown."""
+
+    def queues():
+        """Return a list of QueueStatus, one for each queue of the process."""
+
+    def wait(id, timeout):
+        """Wait until the task has ended and return its record.
+
+        ``timeout``: seconds. Raises WaitTimeout (a TimeoutError) after that.
+        For tests and scripts: never call it in a request, nor before commit.
+        """
+
+    def wait_all(timeout):
+        """Wait until no task waits or runs. Raises WaitTimeout."""
+
+    def drain(timeout):
+        """Stop: take no more tasks, ask the running ones to stop, wait for them.
+
+        ``timeout``: seconds. What has not ended by then, and what was still
+        waiting, becomes "lost" and is logged. Called when the process ends.
+        """
+
+
+class ITaskEvent(Interface):
+    """Something happened to a task.
+
+    Subscribers run outside of any site and connection, in the thread in which
+    it happened; what they raise is logged and has no influence on the task.
+    """
+
+    record = Attribute("The TaskRecord as it was then.")
+
+
+class ITaskScheduled(ITaskEvent):
+    """A task has joined the current transaction, which may still abort.
+
+    Notified in the thread and in the transaction of the caller: an error of a
+    subscriber reaches the caller of ``schedule()``.
+    """
+
+
+class ITaskStarted(ITaskEvent):
+    """A thread begins to work on a task (once more, for a retry)."""
+
+
+class ITaskSucceeded(ITaskEvent):
+    """A task has done its work, which is committed."""
+
+
+class ITaskFailed(ITaskEvent):
+    """A task has ended with an error, and nothing of its last transaction stays."""
+
+
+class ITaskCancelled(ITaskEvent):
+    """A task was cancelled, and has stopped if it was running."""
+
+
+class ITaskLost(ITaskEvent):
+    """The process is about to end before the task has."""

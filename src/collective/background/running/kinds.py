@@ -1,0 +1,105 @@
+"""The kinds of calls, and how each is made once its environment is there.
+
+Each kind is a class; the runner makes an object of it for every run, asks it
+for its request, and calls ``run(env)`` inside the attempt's transaction.
+``run`` returns the result, or raises Failed where there is a result in spite of
+an error. ``conflicted()`` is called before an attempt is repeated. Batches are
+many transactions, and in ``batch.py``.
+"""
+
+from collective.background.capture.call import CALL
+from collective.background.capture.call import REQUEST
+from collective.background.capture.call import VIEW
+from collective.background.capture.pickling import unpack
+from collective.background.capture.spool import Spool
+from collective.background.environment.request import make_request
+from collective.background.exceptions import ResponseFailed
+from collective.background.records import Response
+from collective.background.running.publishing import Failed
+from collective.background.running.publishing import publish
+from requests.structures import CaseInsensitiveDict
+
+import requests
+
+
+REQUEST_TIMEOUT = 15  # seconds
+MAX_BODY = 10_000_000  # bytes that are kept of the answer of a web server
+
+
+class CallKind:
+    """``schedule()``: a function or a method."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def make_request(self, snapshot):
+        return make_request(snapshot)
+
+    def conflicted(self):
+        """Nothing is kept from one attempt to the next."""
+
+    def run(self, env):
+        function, args, kwargs = unpack(self.call.package, env.app)
+        return function(*args, **kwargs)
+
+
+class ViewKind(CallKind):
+    """``schedule_view()``: a view, published with its own method, form and body."""
+
+    def make_request(self, snapshot):
+        view = self.call.view
+        environ = {"REQUEST_METHOD": view.method}
+        for name, value in view.headers.items():
+            variable = name.upper().replace("-", "_")
+            if variable not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+                variable = f"HTTP_{variable}"
+            environ[variable] = value
+        environ["CONTENT_LENGTH"] = str(view.body.size)
+        return make_request(snapshot, environ, view.body.open())
+
+    def run(self, env):
+        context, steps, form = unpack(self.call.package, env.app)
+        env.request.processInputs()
+        env.request.form.update(form)
+        return publish(env, context, steps)
+
+
+class RequestKind(CallKind):
+    """``schedule_request()``: an HTTP request to anywhere."""
+
+    def run(self, env):
+        method, url, kwargs = unpack(self.call.package, env.app)
+        kwargs = {"timeout": REQUEST_TIMEOUT, **kwargs, "stream": True}
+        with requests.request(method, url, **kwargs) as answer:
+            response = Response(
+                status=answer.status_code,
+                headers=_without_cookies(answer.headers),
+                spool=Spool(_Content(answer), limit=MAX_BODY),
+            )
+        if response.status >= 400:
+            error = ResponseFailed(
+                f"{self.call.name} answered with the status {response.status} "
+                f"{answer.reason}",
+                response.status,
+            )
+            raise Failed(error, response)
+        return response
+
+
+class _Content:
+    """Reads the decoded body of an answer as a file."""
+
+    def __init__(self, answer):
+        self._chunks = answer.iter_content(1 << 16)
+
+    def read(self, size):
+        return next(self._chunks, b"")
+
+
+def _without_cookies(headers):
+    kept = CaseInsensitiveDict(headers)
+    kept.pop("set-cookie", None)
+    return kept
+
+
+KINDS = {CALL: CallKind, VIEW: ViewKind, REQUEST: RequestKind}

@@ -1,0 +1,118 @@
+"""The runner: makes a task's call, in as many attempts as it takes.
+
+Comes in: an Execution (``scheduling/execution.py``), which is the task as its
+thread sees it. Goes out: an Outcome; never an exception. Called in the thread
+of the task.
+
+One attempt is one environment and, inside it, one transaction. A conflict leads
+to another one after a random, growing delay; every other exception ends the run.
+"""
+
+from collective.background.capture.call import BATCH
+from collective.background.environment.application import environment
+from collective.background.exceptions import TaskCancelled
+from collective.background.records import TaskMessage
+from collective.background.running import outcome
+from collective.background.running.batch import Again
+from collective.background.running.batch import Batch
+from collective.background.running.current import running
+from collective.background.running.kinds import KINDS
+from collective.background.running.publishing import Failed
+from collective.background.running.transactions import TaskTransactionManager
+from Products.statusmessages.interfaces import IStatusMessage
+from random import uniform
+from transaction.interfaces import TransientError
+from ZODB.POSException import ConflictError
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+CONFLICTS = (ConflictError, TransientError)
+
+
+def run(execution):
+    """Make the call of the execution and return its Outcome."""
+    with running(execution):
+        try:
+            execution.check_cancelled()
+            if execution.call.kind == BATCH:
+                return _run_batch(execution)
+            kind = KINDS[execution.call.kind](execution.call)
+            return outcome.succeeded(_attempt(execution, kind))
+        except TaskCancelled as cancelled:
+            return outcome.cancelled(cancelled)
+        except Failed as failed:
+            logger.info("task %s: %s", execution.id, failed.exception)
+            return outcome.failed(
+                failed.exception, outcome.pack_result(failed.response)
+            )
+        # SystemExit and the like end the task, and never the process: it is
+        # not theirs, and a record must not stay "running" because of them.
+        except BaseException as error:
+            logger.exception("task %s failed: %s", execution.id, execution.title)
+            return outcome.failed(error)
+
+
+def _attempt(execution, work):
+    """Return the Package of what ``work.run(env)`` returns.
+
+    It is called in an environment and a transaction of its own, and again in
+    new ones when it conflicts. Raises what it raises.
+    """
+    transactional = TaskTransactionManager(execution.title)
+    delay = transactional.retry_initial_delay
+    conflicts = 0
+    while True:
+        try:
+            with environment(
+                execution.snapshot, execution.database, work.make_request
+            ) as env:
+                return _in_transaction(execution, env, transactional, work)
+        except Again as reason:
+            logger.info("task %s runs again %s", execution.id, reason)
+            continue
+        except CONFLICTS as conflict:
+            conflicts += 1
+            if conflicts >= execution.conflict_attempts:
+                raise
+            logger.info("task %s conflicts: %s", execution.id, conflict)
+        work.conflicted()
+        execution.wait_before_retry(uniform(0, delay))
+        execution.check_cancelled()
+        delay *= transactional.retry_delay_factor
+
+
+def _in_transaction(execution, env, transactional, work):
+    # Packed inside the transaction: a result that cannot be carried fails the
+    # task before anything is committed.
+    try:
+        package = transactional(lambda: outcome.pack_result(work.run(env)))()
+    except (Again, *CONFLICTS):
+        raise
+    except BaseException:
+        _collect_messages(execution, env)
+        raise
+    _collect_messages(execution, env)
+    return package
+
+
+def _collect_messages(execution, env):
+    """Keep what ``api.portal.show_message`` would have shown to the visitor."""
+    if env.request is not None:
+        execution.add_messages(
+            TaskMessage(text=message.message, type=message.type)
+            for message in IStatusMessage(env.request).show()
+        )
+
+
+def _run_batch(execution):
+    batch = Batch(execution)
+    for chunk in batch.remaining():
+        execution.check_cancelled()
+        _attempt(execution, chunk)
+        batch.committed(chunk)
+    result = outcome.pack_result(batch.result())
+    error = batch.error()
+    return outcome.succeeded(result) if error is None else outcome.failed(error, result)

@@ -1,0 +1,75 @@
+"""An execution: a task as its own thread sees it, while it runs.
+
+Made by the scheduler for every run; used by ``running/``.
+"""
+
+from collections import deque
+from collective.background.exceptions import TaskCancelled
+from collective.background.scheduling.task import LOG_LINES
+
+
+MAX_MESSAGES = 100
+
+
+class Execution:
+    """``cursor``, ``batch_failures`` and ``progress`` may be set.
+
+    They belong to the running thread; others only read them.
+    """
+
+    def __init__(self, scheduler, task):
+        self._scheduler = scheduler
+        self._task = task
+        self.id = task.id
+        self.title = task.title
+        self.call = task.call
+        self.snapshot = task.snapshot
+        self.database = task.database
+        self.conflict_attempts = scheduler.settings.conflict_attempts
+
+    @property
+    def progress(self):
+        return self._task.progress
+
+    @progress.setter
+    def progress(self, value):
+        self._task.progress = value
+
+    @property
+    def cursor(self):
+        return self._task.cursor
+
+    @cursor.setter
+    def cursor(self, value):
+        self._task.cursor = value
+
+    @property
+    def batch_failures(self):
+        return self._task.batch_failures
+
+    @batch_failures.setter
+    def batch_failures(self, value):
+        self._task.batch_failures = value
+
+    @property
+    def cancel_requested(self):
+        return self._task.cancel_requested
+
+    def check_cancelled(self):
+        """Raise TaskCancelled if somebody has asked the task to stop."""
+        if self.cancel_requested:
+            raise TaskCancelled("the task was cancelled while it was running")
+
+    def wait_before_retry(self, delay):
+        """Wait ``delay`` seconds, or until the task is cancelled."""
+        self._scheduler.wait_before_retry(self._task, delay)
+
+    def add_messages(self, messages):
+        """Keep TaskMessages, the newest ones if there are too many."""
+        kept = (*self._task.messages, *messages)
+        self._task.messages = kept[-MAX_MESSAGES:]
+
+    def add_log_line(self, line):
+        if not self._task.log:
+            self._task.log = deque(maxlen=LOG_LINES)
+        self._task.log.append(line)

@@ -1,0 +1,92 @@
+"""Joining a transaction: what is to happen if it commits, and if it does not."""
+
+from collective.background.exceptions import NoTransaction
+from itertools import count
+from transaction.interfaces import IDataManager
+from transaction.interfaces import IDataManagerSavepoint
+from zope.interface import implementer
+
+import logging
+import transaction
+
+
+logger = logging.getLogger(__name__)
+
+# After the databases, and after zope.sqlalchemy's "~sqlalchemy": a task must
+# find all that was committed. Sort keys are compared as texts, hence the zeros.
+SORT_KEY = "~~collective.background:{:012d}"
+_counter = count()
+
+
+def join_transaction(reserve, finish, forget):
+    """Take part in the current transaction.
+
+    - ``reserve()`` is called when it begins to commit, before anybody has
+      voted, and may raise an exception to refuse
+    - ``finish()`` when it is committed
+    - ``forget()`` when it was aborted, or a savepoint taken before was rolled
+      back; also after ``reserve``, but never after ``finish``
+
+    Raises NoTransaction when it is too late, as in an after-commit hook.
+    """
+    current = transaction.get()
+    try:
+        current.join(_DataManager(reserve, finish, forget))
+    except ValueError as error:
+        raise NoTransaction(
+            f"the current transaction has the status {current.status.value!r}, so "
+            "it is too late to schedule something; an after-commit hook has to "
+            "begin a transaction of its own, and to commit it"
+        ) from error
+
+
+@implementer(IDataManager, IDataManagerSavepoint)
+class _DataManager:
+    """One for each task, so that savepoints are simple.
+
+    Those taken before it joined call ``abort`` when they are rolled back; those
+    taken after have nothing to do.
+    """
+
+    transaction_manager = transaction.manager
+
+    def __init__(self, reserve, finish, forget):
+        self._reserve = reserve
+        self._finish = finish
+        self._forget = forget
+        self._ended = False
+        self._key = SORT_KEY.format(next(_counter))
+
+    def sortKey(self):
+        return self._key
+
+    def savepoint(self):
+        return self
+
+    def rollback(self):
+        """Nothing has changed since the savepoint was taken."""
+
+    def tpc_begin(self, transaction):
+        """Nothing to prepare."""
+
+    def commit(self, transaction):
+        # Not in tpc_vote: zope.sqlalchemy commits there, before us.
+        self._reserve()
+
+    def tpc_vote(self, transaction):
+        """All that could be refused was refused in ``commit``."""
+
+    def tpc_finish(self, transaction):
+        self._ended = True
+        try:
+            self._finish()
+        except Exception:  # this must not fail: the others have committed
+            logger.critical("the commit could not be followed up", exc_info=True)
+
+    def abort(self, transaction):
+        # Called more than once, and even after tpc_finish.
+        if not self._ended:
+            self._ended = True
+            self._forget()
+
+    tpc_abort = abort

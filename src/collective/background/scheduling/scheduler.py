@@ -1,0 +1,567 @@
+"""The in-process scheduler: tasks in memory, one new thread for each.
+
+Comes in: a Call and Options, in the thread of a request. Goes out: threads, and
+records for everybody. The global utility; ``api.py`` calls it.
+
+All that is shared is changed under one lock, and nothing else is done under it:
+no task, no event, no I/O.
+"""
+
+from AccessControl.SecurityManagement import noSecurityManager
+from collections import OrderedDict
+from collective.background import states
+from collective.background.capture.call import capture_call
+from collective.background.capture.call import VIEW
+from collective.background.capture.pickling import pack
+from collective.background.capture.pickling import unpack
+from collective.background.capture.snapshot import capture_snapshot
+from collective.background.capture.snapshot import find_application
+from collective.background.capture.snapshot import find_database
+from collective.background.config import load_settings
+from collective.background.events import announce
+from collective.background.events import TaskScheduled
+from collective.background.exceptions import BadOption
+from collective.background.exceptions import QueueFull
+from collective.background.exceptions import ShuttingDown
+from collective.background.exceptions import TaskCancelled
+from collective.background.exceptions import TaskFailed
+from collective.background.exceptions import TaskLost
+from collective.background.exceptions import TaskNotFound
+from collective.background.exceptions import WaitTimeout
+from collective.background.interfaces import ITransactionalScheduler
+from collective.background.options import Options
+from collective.background.running import outcome
+from collective.background.running.current import TaskLogHandler
+from collective.background.running.runner import run
+from collective.background.scheduling.execution import Execution
+from collective.background.scheduling.joining import join_transaction
+from collective.background.scheduling.queues import Queue
+from collective.background.scheduling.task import Task
+from dataclasses import replace
+from datetime import datetime
+from datetime import UTC
+from dm.zodb.asynchronous.scheduler import TransactionalScheduler as BaseScheduler
+from functools import cached_property
+from itertools import islice
+from time import monotonic
+from zope.event import notify
+from zope.interface import implementer
+
+import logging
+import os
+import secrets
+import socket
+import threading
+
+
+logger = logging.getLogger(__name__)
+
+_log_handler = TaskLogHandler()
+
+
+@implementer(ITransactionalScheduler)
+class TransactionalScheduler(BaseScheduler):
+    """Keeps tasks in memory and runs them in threads of this process.
+
+    ``timeout``: how long finished tasks are kept (seconds), instead of the
+    setting ``keep``. ``settings``: Settings, instead of those of the process.
+
+    As in the base class, ``_schedules`` has all tasks by their id, the oldest
+    first, and ``_completed`` when they have ended, those that ended first first.
+    """
+
+    MAPPING_FACTORY = OrderedDict
+
+    def __init__(self, timeout=None, settings=None):
+        super().__init__()
+        if settings is not None:
+            self.settings = settings
+        if timeout is not None:
+            self.settings = replace(self.settings, keep=timeout)
+        self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        lock = threading.RLock()
+        # For those who wait for a task, and for the dispatcher.
+        self._changed = threading.Condition(lock)
+        self._wake = threading.Condition(lock)
+        self._waiting = set()  # ids of those that take room in the waiting room
+        self._unfinished = {}  # committed tasks by their id
+        self._ending = []
+        self._dispatcher = None
+        self._stopping = False
+
+    @cached_property
+    def settings(self):
+        # Not before somebody asks: the configuration of Zope comes later than
+        # the registration of utilities.
+        return load_settings()
+
+    @cached_property
+    def _queues(self):
+        return {
+            name: Queue(name, slots) for name, slots in self.settings.queues.items()
+        }
+
+    # Scheduling.
+
+    def schedule(self, f, *args, **kw):
+        return self.add_task(capture_call(f, args, kw), Options())
+
+    def add_task(self, call, options):
+        task = self._make_task(call, options)
+        try:
+            join_transaction(
+                reserve=lambda: self._reserve(task),
+                finish=lambda: self._committed(task),
+                forget=lambda: self._forget(task),
+            )
+        except BaseException:
+            task.close()
+            raise
+        self._schedules[task.id] = task
+        return task.id
+
+    def add_finished_task(self, call, options, result):
+        task = self._make_task(call, options)
+        task.started = task.created
+        task.attempts = 1
+        ended = outcome.succeeded(pack(result))
+        join_transaction(
+            reserve=lambda: None,
+            finish=lambda: self._committed(task),
+            forget=lambda: self._forget(task),
+        )
+        self._schedules[task.id] = task
+        with self._changed:
+            self._set_state(task, states.RUNNING)
+            self._end(task, ended)
+        return task.id
+
+    def _make_task(self, call, options):
+        self._find_queue(options.queue)
+        self._check_admission()
+        snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
+        task = Task(call, snapshot, find_database(), options)
+        notify(TaskScheduled(task.record(self.instance)))
+        return task
+
+    def _check_admission(self):
+        if self._stopping:
+            raise ShuttingDown(
+                "this process is about to stop and takes no more tasks; try again "
+                "in a moment"
+            )
+
+    def _find_queue(self, name):
+        queue = self._queues.get(name)
+        if queue is None:
+            raise BadOption(
+                f"there is no queue {name!r}; there are: {', '.join(self._queues)} "
+                "(the setting 'queues' makes more)"
+            )
+        return queue
+
+    def _reserve(self, task):
+        """Make room for a task, or refuse the transaction."""
+        with self._changed:
+            if task.state != states.QUEUED:
+                return
+            self._check_admission()
+            self._check_room(task)
+            self._waiting.add(task.id)
+
+    def _check_room(self, task):
+        most = self.settings.max_waiting
+        if len(self._waiting) >= most:
+            raise QueueFull(
+                f"{most} tasks are waiting already, and 'max_waiting' allows no "
+                f"more, so {task.title!r} was refused; try again later"
+            )
+
+    def _committed(self, task):
+        task.committed = True
+        if task.state == states.QUEUED:
+            self._hand_over(task)
+
+    def _hand_over(self, task):
+        """The task may start: now, or when a slot of its queue is free."""
+        with self._changed:
+            self._unfinished[task.id] = task
+            if not self._stopping:
+                self._waiting.add(task.id)
+                self._queues[task.options.queue].push(task)
+        if self._stopping:
+            self._lose([task])
+        else:
+            self._dispatch()
+
+    # Threads. Where a slot is free, the committing thread starts the new one. If
+    # tasks have to wait, a dispatcher does: it joins each thread that ends before
+    # it starts the next one, so that there are never more threads than slots.
+
+    def _dispatch(self):
+        """Start what can start; let the dispatcher see to the rest."""
+        with self._changed:
+            self._reap()
+            starting = [] if self._stopping else self._begin_tasks()
+            if self._dispatcher is None and self._is_work_waiting():
+                self._dispatcher = threading.Thread(
+                    target=self._run_dispatcher,
+                    name="background-dispatcher",
+                    daemon=True,
+                )
+                starting.append((self._dispatcher, None))
+            self._wake.notify_all()
+        for thread, task in starting:
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._not_started(thread, task, error)
+
+    def _begin_tasks(self):
+        starting = []
+        for queue in self._queues.values():
+            while (task := queue.pop()) is not None:
+                # A daemon: a task that hangs must not keep the process alive.
+                thread = threading.Thread(
+                    target=self._run_thread,
+                    args=(task, queue),
+                    name=f"background-{queue.name}-{task.id}",
+                    daemon=True,
+                )
+                queue.threads.add(thread)
+                self._begin(task)
+                starting.append((thread, task))
+        return starting
+
+    def _begin(self, task):
+        self._waiting.discard(task.id)
+        task.started = datetime.now(UTC)
+        self._set_state(task, states.RUNNING)
+
+    def _not_started(self, thread, task, error):
+        with self._changed:
+            if task is None:
+                self._dispatcher = None
+                logger.critical("the dispatcher could not be started", exc_info=True)
+                return
+            for queue in self._queues.values():
+                queue.threads.discard(thread)
+        failure = TaskFailed(f"no thread could be started for the task: {error}")
+        self._finish(task, outcome.failed(failure))
+
+    def _reap(self):
+        """Give back the slots of threads that are no longer alive."""
+        alive = []
+        for queue, thread in self._ending:
+            if thread.is_alive():
+                alive.append((queue, thread))
+            else:
+                queue.threads.discard(thread)
+        self._ending = alive
+
+    def _is_work_waiting(self):
+        return not self._stopping and any(
+            len(queue) and not queue.paused for queue in self._queues.values()
+        )
+
+    def _run_dispatcher(self):
+        while True:
+            with self._changed:
+                self._wake.wait_for(lambda: self._ending or not self._is_work_waiting())
+                if not self._is_work_waiting():
+                    self._dispatcher = None
+                    return
+                ending = list(self._ending)
+            for _, thread in ending:
+                thread.join()
+            self._dispatch()
+
+    def _run_thread(self, task, queue):
+        """The whole life of a task's thread."""
+        try:
+            self._execute(task)
+        finally:
+            noSecurityManager()
+            with self._changed:
+                self._ending.append((queue, threading.current_thread()))
+                self._wake.notify_all()
+
+    def _execute(self, task):
+        logging.getLogger().addHandler(_log_handler)
+        announce(task.record(self.instance))
+        self._finish(task, run(Execution(self, task)))
+
+    # States.
+
+    def _set_state(self, task, state):
+        states.check_transition(task.id, task.state, state)
+        task.state = state
+        if state == states.RUNNING:
+            task.attempts += 1
+        self._changed.notify_all()
+
+    def wait_before_retry(self, task, delay):
+        """Let a task wait between two attempts; called by its Execution."""
+        with self._changed:
+            self._set_state(task, states.RETRYING)
+            self._changed.wait_for(lambda: task.cancel_requested, delay)
+            if task.state == states.RETRYING:  # else it was given up meanwhile
+                self._set_state(task, states.RUNNING)
+
+    def _finish(self, task, ended):
+        """Note how a run has ended, unless the task was given up meanwhile."""
+        with self._changed:
+            if task.state in states.FINISHED:
+                logger.warning(
+                    "task %s %r has ended (%s), but is recorded as %s",
+                    task.id,
+                    task.title,
+                    ended.state,
+                    task.state,
+                )
+                return
+            self._end(task, ended)
+        self._report(task)
+
+    def _end(self, task, ended):
+        self._waiting.discard(task.id)
+        self._unfinished.pop(task.id, None)
+        task.result, task.exception = ended.result, ended.exception
+        task.error = ended.error
+        task.finished = datetime.now(UTC)
+        self._set_state(task, ended.state)
+        if ended.state == states.SUCCEEDED:
+            task.release()
+        if task.id in self._schedules:
+            self._completed[task.id] = monotonic()
+            self._evict()
+        if task.forget:
+            self._forget(task)
+
+    def _report(self, task):
+        record = task.record(self.instance)
+        begun = record.started or record.finished
+        logger.log(
+            logging.INFO if record.state == states.SUCCEEDED else logging.WARNING,
+            "task %s %r of %s in queue %s is %s: waited %.3f s, ran %.3f s%s",
+            record.id,
+            record.title,
+            record.user_id or "anonymous",
+            record.queue,
+            record.state
+            if record.state == states.SUCCEEDED
+            else f"ended {record.state}",
+            (begun - record.created).total_seconds(),
+            (record.finished - begun).total_seconds(),
+            f": {record.error.type}: {record.error.message}" if record.error else "",
+        )
+        announce(record)
+
+    def _forget(self, task):
+        with self._changed:
+            self._schedules.pop(task.id, None)
+            self._completed.pop(task.id, None)
+            self._waiting.discard(task.id)
+        task.close()
+
+    def _evict(self):
+        """Forget finished tasks that are too old or too many."""
+        oldest = monotonic() - self.settings.keep
+        while self._completed:
+            id, at = next(iter(self._completed.items()))
+            if at > oldest and len(self._completed) <= self.settings.keep_count:
+                return
+            self._forget(self._schedules[id])
+
+    # Reading.
+
+    def _find(self, id):
+        with self._changed:
+            self._evict()
+            return self._schedules.get(id)
+
+    def _get(self, id):
+        task = self._find(id)
+        if task is None:
+            raise TaskNotFound(f"there is no task {id!r} (any more)")
+        return task
+
+    def record(self, id):
+        task = self._find(id)
+        return None if task is None else task.record(self.instance)
+
+    def completed(self, id):
+        task = self._find(id)
+        return None if task is None else task.state in states.FINISHED
+
+    def get_result(self, id):
+        task = self._find(id)
+        if task is None:
+            return None
+        if task.state not in states.FINISHED:
+            return False
+        app = find_application()
+        result = task.result and unpack(task.result, app)
+        exception = task.exception and unpack(task.exception, app)
+        join_transaction(
+            reserve=lambda: None,
+            finish=lambda: self.remove(id),
+            forget=lambda: None,
+        )
+        return result, exception
+
+    def records(self, *, start=0, limit=50, **filters):
+        stop = None if limit is None else start + limit
+        with self._changed:
+            found = islice(self._select(**filters), start, stop)
+            return [task.record(self.instance) for task in found]
+
+    def count(self, **filters):
+        with self._changed:
+            return sum(1 for _ in self._select(**filters))
+
+    def _select(
+        self,
+        states=None,
+        user_id=None,
+        user_path=None,
+        site_path=None,
+        context_path=None,
+        queue=None,
+    ):
+        """Yield the committed tasks that pass the filters, newest first."""
+        self._evict()
+        wanted = _check_states(states)
+        for task in reversed(self._schedules.values()):
+            user = task.snapshot.user
+            if (
+                task.committed
+                and task.state in wanted
+                and user_id in (None, user.id)
+                and user_path in (None, user.folder)
+                and site_path in (None, task.snapshot.site_path)
+                and context_path in (None, task.call.context_path)
+                and queue in (None, task.options.queue)
+            ):
+                yield task
+
+    def queues(self):
+        with self._changed:
+            self._reap()
+            return [queue.status() for queue in self._queues.values()]
+
+    def wait(self, id, timeout):
+        task = self._get(id)
+        with self._changed:
+            if not self._changed.wait_for(
+                lambda: task.state in states.FINISHED, timeout
+            ):
+                raise WaitTimeout(
+                    f"task {id} {task.title!r} is still {task.state} after {timeout} s"
+                )
+            return task.record(self.instance)
+
+    def wait_all(self, timeout):
+        deadline = monotonic() + timeout
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._unfinished, timeout):
+                raise WaitTimeout(
+                    f"after {timeout} s there are still unfinished tasks: "
+                    + ", ".join(
+                        f"{task.title!r} ({task.state})"
+                        for task in islice(self._unfinished.values(), 10)
+                    )
+                )
+            threads = [t for queue in self._queues.values() for t in queue.threads]
+        for thread in threads:
+            thread.join(max(0, deadline - monotonic()))
+
+    # Control.
+
+    def cancel(self, id):
+        task = self._get(id)
+        with self._changed:
+            if task.state == states.QUEUED:
+                self._queues[task.options.queue].discard(task)
+                reason = TaskCancelled("the task was cancelled before it had begun")
+                self._end(task, outcome.cancelled(reason))
+                self._wake.notify_all()
+                stopped = True
+            else:
+                stopped = False
+                if task.state not in states.FINISHED:
+                    task.cancel_requested = True
+                    self._changed.notify_all()
+        if stopped:
+            self._report(task)
+        return task.record(self.instance)
+
+    def remove(self, id):
+        task = self._find(id)
+        if task is None:
+            return
+        task.forget = True
+        self.cancel(id)
+        with self._changed:
+            if task.state in states.FINISHED:
+                self._forget(task)
+
+    def retry(self, id):
+        task = self._get(id)
+        with self._changed:
+            states.check_transition(id, task.state, states.QUEUED)
+            self._check_admission()
+            self._check_room(task)
+            self._set_state(task, states.QUEUED)
+            task.reset()
+            del self._completed[id]
+        if task.committed:
+            self._hand_over(task)
+        return task.record(self.instance)
+
+    def pause(self, queue):
+        with self._changed:
+            self._find_queue(queue).paused = True
+            self._wake.notify_all()
+
+    def resume(self, queue):
+        with self._changed:
+            self._find_queue(queue).paused = False
+        self._dispatch()
+
+    def drain(self, timeout=None):
+        if timeout is None:
+            timeout = self.settings.drain_timeout
+        with self._changed:
+            self._stopping = True
+            for task in self._unfinished.values():
+                task.cancel_requested = True
+            self._changed.notify_all()
+            self._wake.notify_all()
+            self._changed.wait_for(
+                lambda: all(
+                    t.state == states.QUEUED for t in self._unfinished.values()
+                ),
+                timeout,
+            )
+            left = list(self._unfinished.values())
+        self._lose(left)
+
+    def _lose(self, tasks):
+        reason = TaskLost("the process has ended before the task had")
+        for task in tasks:
+            self._finish(task, outcome.failed(reason, state=states.LOST))
+
+
+def _check_states(wanted):
+    """Return a set of states; all of them for None."""
+    if wanted is None:
+        return states.TRANSITIONS
+    wanted = {wanted} if isinstance(wanted, str) else set(wanted)
+    unknown = sorted(wanted.difference(states.STATES))
+    if unknown:
+        raise BadOption(
+            f"there is no state {', '.join(map(repr, unknown))}; there are: "
+            + ", ".join(states.STATES)
+        )
+    return wanted

@@ -1,0 +1,120 @@
+"""A task as the scheduler keeps it: what changes, and what it will run."""
+
+from collective.background import states
+from collective.background.records import Progress
+from collective.background.records import TaskRecord
+from dataclasses import replace
+from datetime import datetime
+from datetime import UTC
+
+import uuid
+
+
+LOG_LINES = 200
+
+
+class Task:
+    """Changed by the scheduler only, which holds its lock meanwhile.
+
+    ``call``, ``snapshot``, ``database`` and ``options``: what to run, see
+    ``capture/``. ``cursor`` and ``batch_failures``: how far a batch is.
+    ``committed``: whether the transaction that scheduled it is; ``forget``:
+    remove the task as soon as it has ended.
+    """
+
+    __slots__ = (
+        "attempts",
+        "batch_failures",
+        "call",
+        "cancel_requested",
+        "committed",
+        "created",
+        "cursor",
+        "database",
+        "error",
+        "exception",
+        "finished",
+        "forget",
+        "id",
+        "log",
+        "messages",
+        "options",
+        "progress",
+        "result",
+        "snapshot",
+        "started",
+        "state",
+    )
+
+    def __init__(self, call, snapshot, database, options):
+        self.id = uuid.uuid4().hex
+        self.call = call
+        self.snapshot = snapshot
+        self.database = database
+        self.options = options
+        self.state = states.QUEUED
+        self.created = datetime.now(UTC)
+        self.started = self.finished = None
+        self.attempts = 0
+        self.committed = self.cancel_requested = self.forget = False
+        self.progress = Progress()
+        self.messages = self.log = ()
+        self.result = self.exception = self.error = None
+        self.cursor = 0
+        self.batch_failures = ()
+
+    @property
+    def title(self):
+        return self.options.title or self.call.name
+
+    def record(self, instance):
+        """Return the TaskRecord of this moment. ``instance``: the process."""
+        user = self.snapshot.user
+        return TaskRecord(
+            id=self.id,
+            title=self.title,
+            state=self.state,
+            kind=self.call.kind,
+            callable=self.call.name,
+            queue=self.options.queue,
+            priority=self.options.priority,
+            user_id=user.id,
+            user_path=user.folder,
+            site_path=self.snapshot.site_path,
+            context_path=self.call.context_path,
+            context_uid=self.call.context_uid,
+            created=self.created,
+            started=self.started,
+            finished=self.finished,
+            attempts=self.attempts,
+            cancel_requested=self.cancel_requested,
+            progress=self.progress,
+            messages=tuple(self.messages),
+            error=self.error,
+            has_result=self.result is not None,
+            log=tuple(self.log),
+            instance=instance,
+        )
+
+    def reset(self):
+        """Forget how the last run has ended; a batch keeps its cursor."""
+        if self.result is not None:
+            self.result.close()
+        self.started = self.finished = None
+        self.result = self.exception = self.error = None
+        self.cancel_requested = False
+
+    def release(self):
+        """Give back what only another run would need."""
+        self.call.close()
+        self.snapshot.close()
+        self.call = replace(self.call, package=None, view=None, chunks=())
+        self.snapshot = replace(self.snapshot, request=None)
+        self.database = None
+
+    def close(self):
+        """Give back memory and temporary files."""
+        self.call.close()
+        self.snapshot.close()
+        if self.result is not None:
+            self.result.close()
