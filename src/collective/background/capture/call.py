@@ -12,8 +12,8 @@ from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
 from dataclasses import dataclass
-from plone.uuid.interfaces import IUUID
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import functools
 import inspect
@@ -34,6 +34,10 @@ FORBIDDEN_HEADERS = frozenset(
     {"authorization", "cookie", "proxy-authorization", "forwarded", "host"}
 )
 FORBIDDEN_PREFIXES = ("x-forwarded-", "remote-", "x-remote-")
+
+
+# It takes longer to find out than a call to be packed.
+_signatures = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +98,7 @@ def capture_call(function, args, kwargs):
         kind=CALL,
         name=dotted_name(function),
         package=package,
-        **_context_of(function, args),
+        **_context_of(function, args, package),
     )
 
 
@@ -127,7 +131,7 @@ def capture_batch(function, items, args, kwargs, size):
         package=package,
         chunks=tuple(chunks),
         items=len(items),
-        **_context_of(function, args),
+        **_context_of(function, args, package),
     )
 
 
@@ -167,8 +171,7 @@ def capture_view(context, name, form, method, body, headers):
         name=f"{path}/{'/'.join(steps)}",
         package=package,
         view=ViewRequest(method=method, headers=headers, body=body),
-        context_path=path,
-        context_uid=IUUID(context, None),
+        **_context_fields(package.references[0]),
     )
 
 
@@ -240,14 +243,31 @@ def check_call(function, args, kwargs):
         raise BadCall(
             f"{dotted_name(function)} is a generator: calling it runs nothing of it"
         )
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # of many functions written in C
+    if isinstance(function, types.MethodType):
+        signature, args = _signature(function.__func__), (function.__self__, *args)
+    else:
+        signature = _signature(function)
+    if signature is None:
         return {}
     try:
         return signature.bind(*args, **kwargs).arguments
     except TypeError as error:
         raise BadCall(f"{dotted_name(function)}(): {error}") from error
+
+
+def _signature(function):
+    """Return the signature, or None of many functions written in C."""
+    try:
+        return _signatures[function]
+    except (KeyError, TypeError):  # not seen yet, or cannot be a key
+        pass
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    if isinstance(function, types.FunctionType):
+        _signatures[function] = signature
+    return signature
 
 
 def dotted_name(function):
@@ -262,19 +282,28 @@ def dotted_name(function):
     return f"{function.__module__}.{function.__qualname__}"
 
 
-def _context_of(function, args):
-    """Return the content that a call works on, for the record's fields."""
+def _context_of(function, args, package):
+    """Return the content that a call works on, for the record's fields.
+
+    It is what a method is bound to, or the first argument.
+    """
     while isinstance(function, functools.partial):
         args = function.args + tuple(args)
         function = function.func
     candidates = (getattr(function, "__self__", None), *args[:1])
     for obj in candidates:
-        if hasattr(aq_base(obj), "getPhysicalPath"):
-            return {
-                "context_path": "/".join(obj.getPhysicalPath()),
-                "context_uid": IUUID(obj, None),
-            }
+        oid = getattr(aq_base(obj), "_p_oid", None)
+        for reference in package.references:
+            if reference.oid == oid and reference.path is not None:
+                return _context_fields(reference)
     return {}
+
+
+def _context_fields(reference):
+    return {
+        "context_path": "/".join(reference.path),
+        "context_uid": reference.uid,
+    }
 
 
 def _blame(function, bound, args, kwargs):

@@ -58,7 +58,8 @@ class Package:
     - ``spools``: uploads and long bytes that it refers to, closed by ``close``
     - ``live``: functions without a name and the like, which only this process
       can unpack
-    - ``references``: how many persistent objects it refers to
+    - ``references``: the References of persistent objects, as they were met;
+      those in ``live`` functions are not among them
     """
 
     __slots__ = ("data", "live", "references", "spools")
@@ -68,6 +69,13 @@ class Package:
         self.spools = spools
         self.live = live
         self.references = references
+
+    @property
+    def refers(self):
+        """Whether there is any persistent object in it."""
+        return bool(self.references) or any(
+            isinstance(obj, _CapturedFunction) and obj.refers for obj in self.live
+        )
 
     def close(self):
         for spool in self.spools:
@@ -99,7 +107,7 @@ def _pack(obj, pickler_class, functions):
         buffer.getvalue(),
         tuple(pickler.spools),
         tuple(pickler.live),
-        pickler.references,
+        tuple(pickler.references),
     )
 
 
@@ -124,7 +132,7 @@ class _Pickler(pickle.Pickler):
         self._functions = functions
         self.spools = []
         self.live = []
-        self.references = 0
+        self.references = []
 
     def persistent_id(self, obj):
         if type(obj) in VALUES:
@@ -157,8 +165,8 @@ class _Pickler(pickle.Pickler):
                     "folder first, or pass what it is made of"
                 )
             return None  # a value, such as a new PersistentMapping
-        self.references += 1
-        return ("reference", refer_to(obj))
+        self.references.append(refer_to(obj))
+        return ("reference", len(self.references) - 1)
 
     def _spool_id(self, kind, captured):
         self.spools.append(captured)
@@ -170,7 +178,6 @@ class _Pickler(pickle.Pickler):
             captured = _CapturedFunction(function)
             self._functions[id(function)] = captured
             captured.capture(self._functions)
-        self.references += captured.references
         return self._live_id(captured)
 
     def _live_id(self, obj):
@@ -202,7 +209,7 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid):
         kind, value = pid
         if kind == "reference":
-            return resolve(value, self._app)
+            return resolve(self._package.references[value], self._app)
         if kind == "upload":
             return FileUpload(self._package.spools[value], charset="latin-1")
         if kind == "spool":
@@ -226,12 +233,11 @@ class _CapturedFunction:
         self._function = function
         self._variables = {}
         # Until it is known: two functions that know each other are restored.
-        self.references = 1
+        self.refers = True
 
     def capture(self, functions):
         """Look into the variables. ``functions``: see _Pickler."""
         function = self._function
-        references = 0
         for name, value in _variables(function):
             if value is function:
                 continue
@@ -242,15 +248,14 @@ class _CapturedFunction:
                     f"the function {function.__qualname__} uses a variable "
                     f"{name!r} of its surroundings that cannot be carried: {error}"
                 ) from error
-            if package.references:
-                references += package.references
+            if package.refers:
                 self._variables[name] = package
-        self.references = references
+        self.refers = bool(self._variables)
 
     def restore(self, app, functions):
         """Return the function to call. ``functions``: see _Unpickler."""
         function = self._function
-        if not self.references:
+        if not self.refers:
             return function
         if self in functions:
             return functions[self]

@@ -9,6 +9,7 @@ from Acquisition import aq_base
 from collective.background.exceptions import ReferenceGone
 from dataclasses import dataclass
 from plone.app.uuid.utils import uuidToPhysicalPath
+from plone.uuid.interfaces import ATTRIBUTE_NAME
 from plone.uuid.interfaces import IUUID
 from ZODB.POSException import POSKeyError
 
@@ -51,7 +52,9 @@ def refer_to(obj):
     has_path = hasattr(base, "getPhysicalPath")
     return Reference(
         path=obj.getPhysicalPath() if has_path else None,
-        uid=IUUID(obj, None),
+        # The attribute of nearly all content, which the adapter looks up after
+        # it has looked for interfaces of the object and all that is above it.
+        uid=getattr(base, ATTRIBUTE_NAME, None) or IUUID(obj, None),
         oid=base._p_oid,
         database=base._p_jar.db().database_name,
         title=title_of(obj),

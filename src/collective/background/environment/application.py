@@ -13,6 +13,7 @@ from AccessControl.SecurityManagement import setSecurityManager
 from collective.background.environment.request import bind_application
 from collective.background.environment.request import fill_form
 from collective.background.environment.request import make_request
+from collective.background.environment.request import restore_markers
 from collective.background.environment.security import find_user
 from collective.background.exceptions import SiteGone
 from contextlib import contextmanager
@@ -25,7 +26,6 @@ from zope.component.hooks import setSite
 from zope.globalrequest import clearRequest
 from zope.globalrequest import getRequest
 from zope.globalrequest import setRequest
-from zope.interface import directlyProvides
 from zope.security.management import endInteraction
 from zope.security.management import newInteraction
 from zope.security.management import queryInteraction
@@ -63,26 +63,27 @@ def environment(snapshot, database, make_request=make_request):
     with ExitStack() as stack:
         connection = database.open()
         _undo(stack, _close, connection)
+        # The thread's own state: nothing, but when a task runs inside another
+        # request. Put back after the task's request is closed, which clears it.
+        _undo(stack, setSite, getSite())
+        _undo(stack, _restore_skin, SKINDATA.pop(get_ident(), None))
+        _undo(stack, setSecurityManager, getSecurityManager())
+        _undo(stack, _restore_interaction, queryInteraction())
+        _undo(stack, _restore_request, getRequest())
+
         request = make_request(snapshot.request)
         _undo(stack, request.close)
-        app = connection.root()["Application"]
-        app = bind_application(request, app, snapshot.request)
-
-        _undo(stack, _restore_request, getRequest())
         setRequest(request)
-        _undo(stack, _restore_interaction, queryInteraction())
         interactions.interaction = None
         newInteraction()
-        _undo(stack, setSecurityManager, getSecurityManager())
-        _undo(stack, _restore_skin, SKINDATA.pop(get_ident(), None))
-        _undo(stack, setSite, getSite())
-
+        app = connection.root()["Application"]
+        app = bind_application(request, app, snapshot.request)
         site = _enter_site(app, request, snapshot.site_path)
         user = find_user(snapshot.user, app, site)
         newSecurityManager(None, user)
         request["AUTHENTICATED_USER"] = user
         if snapshot.request is not None:
-            _restore_markers(request, site, snapshot.request)
+            _restore_choices(request, site, snapshot.request)
             fill_form(request, snapshot.request, app)
         yield Environment(app=app, request=request, site=site)
 
@@ -111,13 +112,13 @@ def _enter_site(app, request, path):
     return obj
 
 
-def _restore_markers(request, site, snapshot):
+def _restore_choices(request, site, snapshot):
     """Give the request the layers, skin and language of the original.
 
     After the site's own hooks, which would choose them anew from what a
     request without a path can tell.
     """
-    directlyProvides(request, *snapshot.interfaces)
+    restore_markers(request, snapshot)
     if snapshot.skin is not None and site is not None:
         site.changeSkin(snapshot.skin, request)
     binding = request.get("LANGUAGE_TOOL")

@@ -3,6 +3,7 @@
 from collective.background.capture.pickling import unpack
 from io import BytesIO
 from urllib.parse import urlsplit
+from zope.interface import directlyProvides
 from zope.publisher.browser import setDefaultSkin
 from ZPublisher.BaseRequest import RequestContainer
 from ZPublisher.HTTPRequest import WSGIRequest
@@ -40,10 +41,22 @@ def make_request(snapshot, environ=None, stdin=None):
     variables.update(environ or {})
     response = WSGIResponse(stdout=BytesIO(), stderr=BytesIO())
     request = WSGIRequest(stdin or BytesIO(), variables, response)
-    setDefaultSkin(request)
-    if snapshot is not None:
+    if snapshot is None:
+        setDefaultSkin(request)
+    else:
+        restore_markers(request, snapshot)
         request.cookies.update(snapshot.cookies)
     return request
+
+
+def restore_markers(request, snapshot):
+    """Let the request provide what the original did, in the same order.
+
+    Called before the hooks of the site, which need not look for its layers
+    then, and after them, as they may add some.
+    """
+    directlyProvides(request, *snapshot.interfaces)
+    request._plonebrowserlayer_ = True  # what plone.browserlayer goes by
 
 
 def bind_application(request, app, snapshot):

@@ -125,7 +125,7 @@ def _portable(item):
         package = pack(item)
     except NotPortable:
         return repr(item)
-    if not package.references:
+    if not package.refers:
         return item
     if hasattr(item, "getPhysicalPath"):
         return "/".join(item.getPhysicalPath())

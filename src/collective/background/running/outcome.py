@@ -85,7 +85,7 @@ def _pack(exception, error):
     """
     try:
         package = pack(exception)
-        if not package.references:
+        if not package.refers:
             unpack(package, None)
             return package
     except Exception:  # of the exception's own methods: anything

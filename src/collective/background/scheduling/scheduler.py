@@ -200,6 +200,7 @@ class TransactionalScheduler(BaseScheduler):
 
     def _dispatch(self):
         """Start what can start; let the dispatcher see to the rest."""
+        not_started = []
         with self._changed:
             self._reap()
             starting = [] if self._stopping else self._begin_tasks()
@@ -211,11 +212,15 @@ class TransactionalScheduler(BaseScheduler):
                 )
                 starting.append((self._dispatcher, None))
             self._wake.notify_all()
-        for thread, task in starting:
-            try:
-                thread.start()
-            except RuntimeError as error:
-                self._not_started(thread, task, error)
+            # Under the lock, for which a new thread waits at first: else it
+            # would go on at once, and the visitor's answer would wait for it.
+            for thread, task in starting:
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    not_started.append((thread, task, error))
+        for thread, task, error in not_started:
+            self._not_started(thread, task, error)
 
     def _begin_tasks(self):
         starting = []
@@ -229,14 +234,9 @@ class TransactionalScheduler(BaseScheduler):
                     daemon=True,
                 )
                 queue.threads.add(thread)
-                self._begin(task)
+                self._waiting.discard(task.id)
                 starting.append((thread, task))
         return starting
-
-    def _begin(self, task):
-        self._waiting.discard(task.id)
-        task.started = datetime.now(UTC)
-        self._set_state(task, states.RUNNING)
 
     def _not_started(self, thread, task, error):
         with self._changed:
@@ -246,8 +246,9 @@ class TransactionalScheduler(BaseScheduler):
                 return
             for queue in self._queues.values():
                 queue.threads.discard(thread)
-        failure = TaskFailed(f"no thread could be started for the task: {error}")
-        self._finish(task, outcome.failed(failure))
+        if self._begin(task):
+            failure = TaskFailed(f"no thread could be started for the task: {error}")
+            self._finish(task, outcome.failed(failure))
 
     def _reap(self):
         """Give back the slots of threads that are no longer alive."""
@@ -279,12 +280,22 @@ class TransactionalScheduler(BaseScheduler):
     def _run_thread(self, task, queue):
         """The whole life of a task's thread."""
         try:
-            self._execute(task)
+            if self._begin(task):
+                self._execute(task)
         finally:
             noSecurityManager()
             with self._changed:
                 self._ending.append((queue, threading.current_thread()))
                 self._wake.notify_all()
+
+    def _begin(self, task):
+        """Note that the task runs; False if it was cancelled meanwhile."""
+        with self._changed:
+            if task.state != states.QUEUED:
+                return False
+            task.started = datetime.now(UTC)
+            self._set_state(task, states.RUNNING)
+            return True
 
     def _execute(self, task):
         logging.getLogger().addHandler(_log_handler)
