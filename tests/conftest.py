@@ -5,7 +5,13 @@ pytest-plone builds ``portal``, ``app`` and its other fixtures on these.
 
 from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
 from collective.background.testing import BACKGROUND_INTEGRATION_TESTING
+from plone import api
+from plone.app.testing import setRoles
+from plone.app.testing import TEST_USER_ID
 from pytest_plone import fixtures_factory
+
+import pytest
+import transaction
 
 
 globals().update(
@@ -16,3 +22,19 @@ globals().update(
         )
     )
 )
+
+
+@pytest.fixture
+def site(functional_portal):
+    """The site of the functional layer, for a Manager; tests may commit."""
+    setRoles(functional_portal, TEST_USER_ID, ["Manager"])
+    transaction.commit()
+    return functional_portal
+
+
+@pytest.fixture
+def folder(site):
+    """A folder in the site, committed."""
+    content = api.content.create(site, "Folder", "folder", title="A folder")
+    transaction.commit()
+    return content

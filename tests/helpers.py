@@ -1,0 +1,25 @@
+"""What tests share: running tasks in real threads, and looking at their end."""
+
+from collective.background import get_scheduler
+
+import transaction
+
+
+TIMEOUT = 60  # seconds; far more than a test's task takes
+
+
+def finished(task_id):
+    """Commit, wait until the task has ended and return its record."""
+    transaction.commit()
+    record = get_scheduler().wait(task_id, TIMEOUT)
+    transaction.begin()
+    return record
+
+
+def result_of(task_id):
+    """Commit, wait, and return what the task returned or raise what it raised."""
+    finished(task_id)
+    result, exception = get_scheduler().get_result(task_id)
+    if exception is not None:
+        raise exception
+    return result
