@@ -232,14 +232,13 @@ def check_call(function, args, kwargs):
     Raises BadCall for what is not callable, or not with these arguments, or
     would do nothing when called.
     """
-    if not callable(function):
+    # A wrapper of Acquisition always looks callable.
+    if not callable(aq_base(function)):
         raise BadCall(f"{function!r} is not callable")
-    inner = function
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    if inspect.iscoroutinefunction(inner):
+    runs = _what_runs(function)
+    if inspect.iscoroutinefunction(runs):
         raise BadCall(f"{dotted_name(function)} is a coroutine function")
-    if inspect.isgeneratorfunction(inner):
+    if inspect.isgeneratorfunction(runs) or inspect.isasyncgenfunction(runs):
         raise BadCall(
             f"{dotted_name(function)} is a generator: calling it runs nothing of it"
         )
@@ -253,6 +252,15 @@ def check_call(function, args, kwargs):
         return signature.bind(*args, **kwargs).arguments
     except TypeError as error:
         raise BadCall(f"{dotted_name(function)}(): {error}") from error
+
+
+def _what_runs(function):
+    """Return the function that runs when ``function`` is called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if isinstance(function, type) or inspect.isroutine(function):
+        return function
+    return function.__call__
 
 
 def _signature(function):
