@@ -138,7 +138,7 @@ class _Pickler(pickle.Pickler):
         if type(obj) in VALUES:
             return None
         if isinstance(obj, type):
-            return None if _is_importable(obj) else self._live_id(obj)
+            return None if _is_importable(obj) else self._class_id(obj)
         if isinstance(obj, types.FunctionType):
             return None if _is_importable(obj) else self._function_id(obj)
         if isinstance(aq_base(obj), Persistent):
@@ -177,8 +177,16 @@ class _Pickler(pickle.Pickler):
         if captured is None:
             captured = _CapturedFunction(function)
             self._functions[id(function)] = captured
-            captured.capture(self._functions)
+            captured.capture(self._functions, self._inner())
         return self._live_id(captured)
+
+    def _inner(self):
+        """Return the class of the picklers for what a function closes over."""
+        return _ClosurePickler
+
+    def _class_id(self, cls):
+        _check_class(cls, {})
+        return self._live_id(cls)
 
     def _live_id(self, obj):
         self.live.append(obj)
@@ -195,6 +203,27 @@ class _ClosurePickler(_Pickler):
         if isinstance(obj, (*LOCKS, types.ModuleType)):
             return self._live_id(obj)
         return super().persistent_id(obj)
+
+
+class _ClassPickler(_ClosurePickler):
+    """Looks for ZODB objects in a class that cannot be imported.
+
+    Such a class stays what it is in every thread, so it must not have any.
+    """
+
+    def _reference_id(self, obj):
+        raise NotPortable(
+            f"{describe(obj)} would be shared between threads; give it to the "
+            "objects of the class, as an attribute"
+        )
+
+    def _inner(self):
+        return _ClassPickler
+
+    def _class_id(self, cls):
+        if id(cls) not in self._functions:
+            _check_class(cls, self._functions)
+        return self._live_id(cls)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -235,14 +264,14 @@ class _CapturedFunction:
         # Until it is known: two functions that know each other are restored.
         self.refers = True
 
-    def capture(self, functions):
+    def capture(self, functions, pickler_class):
         """Look into the variables. ``functions``: see _Pickler."""
         function = self._function
         for name, value in _variables(function):
             if value is function:
                 continue
             try:
-                package = _pack(value, _ClosurePickler, functions)
+                package = _pack(value, pickler_class, functions)
             except NotPortable as error:
                 raise NotPortable(
                     f"the function {function.__qualname__} uses a variable "
@@ -307,6 +336,36 @@ def _is_importable(obj):
     for name in obj.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is obj
+
+
+def _check_class(cls, seen):
+    """Raise NotPortable if ZODB objects are found in a class.
+
+    ``seen``: the functions and classes that were looked into, by their id.
+    """
+    seen[id(cls)] = cls
+    try:
+        for value in _values_in(cls):
+            _pack(value, _ClassPickler, seen)
+    except NotPortable as error:
+        raise NotPortable(
+            f"the class {cls.__qualname__} cannot be imported by its name, and "
+            f"cannot be shared: {error}"
+        ) from error
+
+
+def _values_in(cls):
+    """Yield the functions and the persistent objects of a class and its bases."""
+    for base in cls.__mro__:
+        if _is_importable(base):
+            continue
+        for value in vars(base).values():
+            if isinstance(value, property):
+                yield from filter(None, (value.fget, value.fset, value.fdel))
+                continue
+            value = getattr(value, "__func__", value)  # of class and static methods
+            if isinstance(aq_base(value), types.FunctionType | Persistent):
+                yield value
 
 
 def _check_method(method):
