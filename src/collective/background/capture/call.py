@@ -317,8 +317,9 @@ def _context_fields(reference):
 def _blame(function, bound, args, kwargs):
     """Raise a NotPortable that names what of a call cannot be carried."""
     _try(f"the callable {dotted_name(function)}", function)
-    named = {**dict(enumerate(args, 1)), **bound}
-    for name, value in {**kwargs, **named}.items():
+    # By their names if they are known, which is not so in a function of C.
+    named = {**kwargs, **bound, **dict(enumerate(args, 1))}
+    for name, value in named.items():
         _try(f"argument {name!r} of {dotted_name(function)}", value)
 
 
