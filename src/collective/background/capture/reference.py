@@ -24,7 +24,7 @@ class Reference:
     """Where an object was, and what it is.
 
     - ``path``: its physical path, a tuple; None for what has no place in the
-      tree of content (annotations, registry records)
+      tree of content (annotations, registry records), or is not wrapped
     - ``uid``: its UID, or None
     - ``oid`` and ``database``: its identity in the ZODB
     - ``title``: for error messages
@@ -49,9 +49,10 @@ def refer_to(obj):
     """
     base = aq_base(obj)
     # Not of the wrapped object, which may acquire the method.
-    has_path = hasattr(base, "getPhysicalPath")
+    path = obj.getPhysicalPath() if hasattr(base, "getPhysicalPath") else None
     return Reference(
-        path=obj.getPhysicalPath() if has_path else None,
+        # That of an object without its wrapper does not begin at the root.
+        path=path if path and path[0] == "" else None,
         # The attribute of nearly all content, which the adapter looks up after
         # it has looked for interfaces of the object and all that is above it.
         uid=getattr(base, ATTRIBUTE_NAME, None) or IUUID(obj, None),
