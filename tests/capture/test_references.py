@@ -1,0 +1,376 @@
+"""How persistent objects travel: as references, found again in the task."""
+
+from Acquisition import aq_base
+from collections import namedtuple
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background.exceptions import NotPortable
+from collective.background.exceptions import TaskFailed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from helpers import finished
+from helpers import result_of
+from OFS.Folder import Folder
+from persistent.mapping import PersistentMapping
+from plone import api
+from plone.dexterity.utils import createContent
+from ZODB.DB import DB
+from ZODB.DemoStorage import DemoStorage
+from zope.annotation.interfaces import IAnnotations
+
+import pytest
+import transaction
+
+
+GONE = "collective.background.exceptions.ReferenceGone"
+
+Pair = namedtuple("Pair", "first second")
+
+
+@dataclass
+class Job:
+    target: object
+    words: list
+
+
+def jar_of(obj):
+    return id(aq_base(obj)._p_jar)
+
+
+def task_jar():
+    return jar_of(api.portal.get())
+
+
+def look_at(*objects):
+    """Return for each object where it is, and whether it belongs to this task."""
+    return [
+        ("/".join(obj.getPhysicalPath()), jar_of(obj) == task_jar()) for obj in objects
+    ]
+
+
+def describe(obj):
+    return "/".join(obj.getPhysicalPath()), obj.Title()
+
+
+@contextmanager
+def waiting():
+    """Let no task start before the end of the block."""
+    get_scheduler().pause("default")
+    try:
+        yield
+    finally:
+        get_scheduler().resume("default")
+
+
+@pytest.fixture
+def document(folder):
+    content = api.content.create(folder, "Document", "doc", title="A document")
+    transaction.commit()
+    return content
+
+
+@pytest.fixture
+def mounted(site):
+    """A folder of another database, reached through the site."""
+    database = DB(
+        DemoStorage(), databases=site._p_jar.db().databases, database_name="mounted"
+    )
+    connection = site._p_jar.get_connection("mounted")
+    connection.root()["top"] = top = Folder("top")
+    connection.add(top)
+    site._setOb("top", top)
+    transaction.commit()
+    yield site.top
+    transaction.abort()
+    database.close()
+    del site._p_jar.db().databases["mounted"]
+
+
+class TestWhereTheyAreFound:
+    def test_content(self, document):
+        task_id = schedule(look_at, document)
+        assert result_of(task_id) == [("/plone/folder/doc", True)]
+
+    def test_inside_of_collections(self, document):
+        def function(argument):
+            return look_at(
+                argument[0],
+                argument[1][0],
+                argument[1][1]["deep"][0].target,
+                argument[1][1]["pair"].second,
+            )
+
+        inside = {"deep": [Job(document, [])], "pair": Pair(1, document)}
+        task_id = schedule(function, [document, (document, inside)])
+        assert result_of(task_id) == [("/plone/folder/doc", True)] * 4
+
+    def test_as_keyword_arguments(self, document):
+        def function(*, content):
+            return look_at(content)
+
+        task_id = schedule(function, content=document)
+        assert result_of(task_id) == [("/plone/folder/doc", True)]
+
+    def test_two_references_are_the_same_object(self, document):
+        def function(one, others):
+            (other,) = others
+            other.title = "Changed"
+            return one == other, aq_base(one) is aq_base(other), one.title
+
+        assert result_of(schedule(function, document, [document])) == (
+            True,
+            True,
+            "Changed",
+        )
+
+    def test_content_is_wrapped_in_the_request_of_the_task(self, document):
+        def function(content):
+            request = api.portal.get().REQUEST
+            return content.REQUEST is request, content.aq_parent.getId()
+
+        assert result_of(schedule(function, document)) == (True, "folder")
+
+    def test_site_application_and_tools(self, site):
+        app = site.getPhysicalRoot()
+        task_id = schedule(look_at, site, app, site.portal_catalog, app.acl_users)
+        assert result_of(task_id) == [
+            ("/plone", True),
+            ("", True),
+            ("/plone/portal_catalog", True),
+            ("/acl_users", True),
+        ]
+
+    def test_what_is_no_content(self, document):
+        """An annotation has no path; it is found by its oid."""
+        annotation = IAnnotations(document)["test"] = PersistentMapping(count=1)
+        transaction.commit()
+
+        def function(mapping):
+            mapping["count"] += 1
+            return jar_of(mapping) == task_jar()
+
+        assert result_of(schedule(function, annotation)) is True
+        assert annotation["count"] == 2
+
+    def test_what_is_no_content_and_new(self, document):
+        annotation = IAnnotations(document)["test"] = PersistentMapping(count=1)
+        task_id = schedule(lambda mapping: mapping.update(count=2), annotation)
+        finished(task_id)
+        assert annotation["count"] == 2
+
+    def test_a_registry_record(self, site):
+        name = "plone.site_title"
+
+        def function(record):
+            record.value = f"{record.value}!"
+            return jar_of(record.__parent__) == task_jar()
+
+        record = site.portal_registry.records[name]
+        before = record.value
+        assert result_of(schedule(function, record)) is True
+        assert record.value == f"{before}!"
+
+    def test_a_member_of_a_mounted_database(self, mounted):
+        def function(content):
+            content.title = "Mounted"
+            jar = aq_base(content)._p_jar
+            here = api.portal.get()._p_jar
+            return (
+                content.getPhysicalPath(),
+                jar.db().database_name,
+                jar is here.get_connection("mounted"),
+            )
+
+        assert result_of(schedule(function, mounted)) == (
+            ("", "plone", "top"),
+            "mounted",
+            True,
+        )
+        assert mounted.title == "Mounted"
+
+    def test_what_is_no_content_in_a_mounted_database(self, mounted):
+        root = aq_base(mounted)._p_jar.root()
+        task_id = schedule(lambda mapping: mapping["top"].getId(), root)
+        assert result_of(task_id) == "top"
+
+    def test_results_come_back_in_the_connection_of_the_reader(self, document):
+        (result,) = result_of(schedule(lambda *args: [*args], document))
+        assert aq_base(result) is aq_base(document)
+        assert result.REQUEST is api.portal.get().REQUEST
+
+    def test_what_is_not_wrapped(self, document):
+        """It has no path either, and arrives as it was."""
+
+        def function(content):
+            return content.getPhysicalPath(), jar_of(content) == task_jar()
+
+        assert result_of(schedule(function, aq_base(document))) == (("doc",), True)
+
+    def test_exceptions_with_content_do_not_leave_their_thread(self, document):
+        """Another one has their text."""
+
+        def function(content):
+            raise ValueError(content)
+
+        record = finished(schedule(function, document))
+        _, exception = get_scheduler().get_result(record.id)
+        assert record.error.type == "builtins.ValueError"
+        assert isinstance(exception, TaskFailed)
+        assert "content.Document object" in str(exception)
+
+
+class TestWhatChangesMeanwhile:
+    def test_added_in_the_same_transaction(self, folder):
+        inner = api.content.create(folder, "Folder", "inner", title="Inner")
+        document = api.content.create(inner, "Document", "new", title="New")
+        task_id = schedule(describe, document)
+        assert result_of(task_id) == ("/plone/folder/inner/new", "New")
+
+    def test_renamed_in_the_same_transaction(self, document):
+        task_id = schedule(describe, document)
+        api.content.rename(document, "renamed")
+        assert result_of(task_id) == ("/plone/folder/renamed", "A document")
+
+    def test_added_and_renamed_in_the_same_transaction(self, folder):
+        document = api.content.create(folder, "Document", "new", title="New")
+        task_id = schedule(describe, document)
+        api.content.rename(document, "renamed")
+        assert result_of(task_id) == ("/plone/folder/renamed", "New")
+
+    def test_moved_in_the_same_transaction(self, site, document):
+        task_id = schedule(describe, document)
+        api.content.move(document, site)
+        assert result_of(task_id) == ("/plone/doc", "A document")
+
+    def test_renamed_in_a_later_transaction(self, document):
+        with waiting():
+            task_id = schedule(describe, document)
+            transaction.commit()
+            api.content.rename(document, "renamed")
+            transaction.commit()
+        assert result_of(task_id) == ("/plone/folder/renamed", "A document")
+
+    def test_moved_in_a_later_transaction(self, site, document):
+        with waiting():
+            task_id = schedule(describe, document)
+            transaction.commit()
+            api.content.move(document, site)
+            transaction.commit()
+        assert result_of(task_id) == ("/plone/doc", "A document")
+
+    def test_with_its_container(self, site, folder, document):
+        with waiting():
+            task_id = schedule(describe, document)
+            transaction.commit()
+            api.content.rename(folder, "elsewhere")
+            transaction.commit()
+        assert result_of(task_id) == ("/plone/elsewhere/doc", "A document")
+
+    def test_another_one_at_its_old_place(self, folder, document):
+        with waiting():
+            task_id = schedule(describe, document)
+            transaction.commit()
+            api.content.rename(document, "renamed")
+            api.content.create(folder, "Document", "doc", title="Another")
+            transaction.commit()
+        assert result_of(task_id) == ("/plone/folder/renamed", "A document")
+
+    def test_changed_by_the_transaction_that_schedules(self, document):
+        document.title = "Changed"
+        assert result_of(schedule(describe, document))[1] == "Changed"
+
+
+class TestWhatIsGone:
+    def test_deleted(self, folder, document):
+        with waiting():
+            task_id = schedule(describe, document)
+            transaction.commit()
+            api.content.delete(document)
+            transaction.commit()
+        record = finished(task_id)
+        assert record.state == "failed"
+        assert record.error.type == GONE
+        assert record.error.message == (
+            "'A document' at /plone/folder/doc no longer exists: it was deleted "
+            "after the task was scheduled"
+        )
+
+    def test_deleted_and_another_one_in_its_place(self, folder, document):
+        with waiting():
+            task_id = schedule(describe, document)
+            transaction.commit()
+            api.content.delete(document)
+            api.content.create(folder, "Document", "doc", title="Another")
+            transaction.commit()
+        assert finished(task_id).error.type == GONE
+
+    def test_what_could_be_acquired_in_its_place(self, site, folder, document):
+        """A content of the same name further up is another one."""
+        api.content.create(site, "Document", "doc", title="Above")
+        with waiting():
+            task_id = schedule(describe, document)
+            transaction.commit()
+            api.content.delete(document)
+            transaction.commit()
+        assert finished(task_id).error.type == GONE
+
+    def test_with_its_container(self, folder, document):
+        with waiting():
+            task_id = schedule(describe, document)
+            transaction.commit()
+            api.content.delete(folder)
+            transaction.commit()
+        assert finished(task_id).error.type == GONE
+
+    def test_one_among_others(self, folder, document):
+        """Nothing of the task is done."""
+        calls = []
+        with waiting():
+            task_id = schedule(lambda *objects: calls.append(1), folder, [document])
+            transaction.commit()
+            api.content.delete(document)
+            transaction.commit()
+        assert finished(task_id).error.type == GONE
+        assert calls == []
+
+    def test_in_a_closure(self, document):
+        with waiting():
+            task_id = schedule(lambda: document.Title())
+            transaction.commit()
+            api.content.delete(document)
+            transaction.commit()
+        assert finished(task_id).error.type == GONE
+
+    def test_the_database(self, mounted):
+        """A mount point that is no longer configured."""
+        databases = mounted._p_jar.db().databases
+        root = aq_base(mounted)._p_jar.root()
+        with waiting():
+            task_id = schedule(lambda mapping: len(mapping), root)
+            transaction.commit()
+            database = databases.pop("mounted")
+        record = finished(task_id)
+        databases["mounted"] = database
+        assert record.error.type == GONE
+        assert "there is no database 'mounted'" in record.error.message
+
+
+class TestWhatIsNotStored:
+    def test_a_new_mapping_is_a_value(self, site, document):
+        mapping = PersistentMapping(count=1, content=document)
+
+        def function(mapping):
+            return mapping["count"], *look_at(mapping["content"])
+
+        assert result_of(schedule(function, mapping)) == (
+            1,
+            ("/plone/folder/doc", True),
+        )
+        assert mapping._p_jar is None
+
+    def test_new_content_is_refused(self, site):
+        content = createContent("Document", title="Loose")
+        with pytest.raises(NotPortable) as caught:
+            schedule(describe, content)
+        assert "a Document 'Loose' is not stored in the database" in str(caught.value)
+        assert "argument 'obj'" in str(caught.value)
