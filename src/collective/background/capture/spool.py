@@ -24,24 +24,29 @@ class Spool:
     __slots__ = ("_data", "_file", "size", "truncated")
 
     def __init__(self, stream, limit=None):
-        # Kept open for as long as the spool: it has no name to open it by.
-        buffer = tempfile.SpooledTemporaryFile(max_size=MEMORY_LIMIT)  # noqa: SIM115
+        self._data = b""
+        self._file = None
         self.size = 0
         self.truncated = False
-        while chunk := stream.read(_CHUNK):
+        while not self.truncated and (chunk := stream.read(_CHUNK)):
             if limit is not None and self.size + len(chunk) > limit:
                 chunk = chunk[: limit - self.size]
                 self.truncated = True
-            buffer.write(chunk)
-            self.size += len(chunk)
-            if self.truncated:
-                break
-        buffer.seek(0)
-        if self.size > MEMORY_LIMIT:
-            self._data, self._file = None, buffer
+            self._append(chunk)
+        if self._file is not None:
+            self._file.flush()
+
+    def _append(self, chunk):
+        self.size += len(chunk)
+        if self._file is None and self.size > MEMORY_LIMIT:
+            # Kept open for as long as the spool: it has no name to open it by.
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115
+            self._file.write(self._data)
+            self._data = None
+        if self._file is None:
+            self._data += chunk
         else:
-            self._data, self._file = buffer.read(), None
-            buffer.close()
+            self._file.write(chunk)
 
     @classmethod
     def of(cls, data):

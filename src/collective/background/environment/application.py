@@ -82,8 +82,9 @@ def environment(snapshot, database, make_request=make_request):
         user = find_user(snapshot.user, app, site)
         newSecurityManager(None, user)
         request["AUTHENTICATED_USER"] = user
-        if snapshot.request is not None:
+        if snapshot.request is not None and site is not None:
             _restore_choices(request, site, snapshot.request)
+        if snapshot.request is not None:
             fill_form(request, snapshot.request, app)
         yield Environment(app=app, request=request, site=site)
 
@@ -119,7 +120,7 @@ def _restore_choices(request, site, snapshot):
     request without a path can tell.
     """
     restore_markers(request, snapshot)
-    if snapshot.skin is not None and site is not None:
+    if snapshot.skin is not None and snapshot.skin != site.getCurrentSkinName():
         site.changeSkin(snapshot.skin, request)
     binding = request.get("LANGUAGE_TOOL")
     if snapshot.language is not None and binding is not None:
@@ -139,8 +140,10 @@ def _logged(function, *args):
 
 
 def _close(connection):
-    # A connection that has joined a transaction cannot be closed.
-    transaction.abort()
+    # A connection that has joined a transaction cannot be closed. Without a
+    # transaction, which is the rule, abort() would begin one.
+    if transaction.manager.manager._txn is not None:
+        transaction.abort()
     connection.close()
 
 

@@ -18,7 +18,7 @@ from collective.background.running.batch import Batch
 from collective.background.running.current import running
 from collective.background.running.kinds import KINDS
 from collective.background.running.publishing import Failed
-from collective.background.running.transactions import TaskTransactionManager
+from collective.background.running.transactions import transactional
 from Products.statusmessages.interfaces import IStatusMessage
 from random import uniform
 from transaction.interfaces import TransientError
@@ -61,7 +61,6 @@ def _attempt(execution, work):
     It is called in an environment and a transaction of its own, and again in
     new ones when it conflicts. Raises what it raises.
     """
-    transactional = TaskTransactionManager(execution.title)
     delay = transactional.retry_initial_delay
     conflicts = 0
     while True:
@@ -69,7 +68,7 @@ def _attempt(execution, work):
             with environment(
                 execution.snapshot, execution.database, work.make_request
             ) as env:
-                return _in_transaction(execution, env, transactional, work)
+                return _with_messages(execution, env, work)
         except Again as reason:
             logger.info("task %s runs again %s", execution.id, reason)
             continue
@@ -84,11 +83,16 @@ def _attempt(execution, work):
         delay *= transactional.retry_delay_factor
 
 
-def _in_transaction(execution, env, transactional, work):
+@transactional
+def _in_transaction(execution, env, work):
     # Packed inside the transaction: a result that cannot be carried fails the
     # task before anything is committed.
+    return outcome.pack_result(work.run(env))
+
+
+def _with_messages(execution, env, work):
     try:
-        package = transactional(lambda: outcome.pack_result(work.run(env)))()
+        package = _in_transaction(execution, env, work)
     except (Again, *CONFLICTS):
         raise
     except BaseException:

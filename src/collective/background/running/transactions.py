@@ -6,10 +6,11 @@ from dm.zodb.asynchronous.zope2 import TransactionManager
 class TaskTransactionManager(TransactionManager):
     """Runs a function in a transaction that notes the task's user and title.
 
-    Beginning, noting, committing and aborting are those of
-    dm.zodb.asynchronous; so functions with its ``transactional`` decorator take
-    part in the transaction of the task that calls them. Repeating an attempt is
-    not its business here: that needs a new environment, see ``runner.py``.
+    A decorator for functions whose first argument is an Execution. Beginning,
+    noting, committing and aborting are those of dm.zodb.asynchronous; so
+    functions with its ``transactional`` decorator take part in the transaction
+    of the task that calls them. Repeating an attempt is not its business here:
+    that needs a new environment, see ``runner.py``.
     """
 
     retry_number = 0
@@ -17,9 +18,8 @@ class TaskTransactionManager(TransactionManager):
     # Of the runner's repetitions.
     retry_initial_delay = 0.2  # seconds
 
-    def __init__(self, title):
-        super().__init__()
-        self._title = title
-
     def get_description(self, f, args, kw):
-        return self._title
+        return args[0].title
+
+
+transactional = TaskTransactionManager()

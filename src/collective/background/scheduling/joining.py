@@ -34,7 +34,7 @@ def join_transaction(reserve, finish, forget):
         current.join(_DataManager(reserve, finish, forget))
     except ValueError as error:
         raise NoTransaction(
-            f"the current transaction has the status {current.status.value!r}, so "
+            f"the current transaction has the status {current.status!r}, so "
             "it is too late to schedule something; an after-commit hook has to "
             "begin a transaction of its own, and to commit it"
         ) from error

@@ -31,9 +31,13 @@ class Queue:
         if lane is not None and lane.pop(task.id, None) and not lane:
             del self._lanes[task.options.priority]
 
+    def can_start(self):
+        """Whether a task waits, and may start now."""
+        return bool(self._lanes and not self.paused and len(self.threads) < self.slots)
+
     def pop(self):
         """Return the next task that may start now, or None."""
-        if self.paused or not self._lanes or len(self.threads) >= self.slots:
+        if not self.can_start():
             return None
         lane = self._lanes[max(self._lanes)]
         task = next(iter(lane.values()))

@@ -33,9 +33,9 @@ from collective.background.options import Options
 from collective.background.running import outcome
 from collective.background.running.current import TaskLogHandler
 from collective.background.running.runner import run
+from collective.background.scheduling.dispatcher import Dispatcher
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.joining import join_transaction
-from collective.background.scheduling.queues import Queue
 from collective.background.scheduling.task import Task
 from dataclasses import replace
 from datetime import datetime
@@ -79,15 +79,13 @@ class TransactionalScheduler(BaseScheduler):
         if timeout is not None:
             self.settings = replace(self.settings, keep=timeout)
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        lock = threading.RLock()
-        # For those who wait for a task, and for the dispatcher.
-        self._changed = threading.Condition(lock)
-        self._wake = threading.Condition(lock)
+        self._lock = threading.RLock()
+        # Notified when a task has ended, and when a running one is to stop.
+        self._changed = threading.Condition(self._lock)
         self._waiting = set()  # ids of those that take room in the waiting room
         self._unfinished = {}  # committed tasks by their id
-        self._ending = []
-        self._dispatcher = None
         self._stopping = False
+        self._the_dispatcher = None
 
     @cached_property
     def settings(self):
@@ -95,11 +93,14 @@ class TransactionalScheduler(BaseScheduler):
         # the registration of utilities.
         return load_settings()
 
-    @cached_property
-    def _queues(self):
-        return {
-            name: Queue(name, slots) for name, slots in self.settings.queues.items()
-        }
+    @property
+    def _dispatcher(self):
+        with self._lock:
+            if self._the_dispatcher is None:
+                self._the_dispatcher = Dispatcher(
+                    self._lock, self.settings.queues, self._run, self._refused
+                )
+            return self._the_dispatcher
 
     # Scheduling.
 
@@ -137,7 +138,7 @@ class TransactionalScheduler(BaseScheduler):
         return task.id
 
     def _make_task(self, call, options):
-        self._find_queue(options.queue)
+        self._check_queue(options.queue)
         self._check_admission()
         snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
         task = Task(call, snapshot, find_database(), options)
@@ -151,14 +152,12 @@ class TransactionalScheduler(BaseScheduler):
                 "in a moment"
             )
 
-    def _find_queue(self, name):
-        queue = self._queues.get(name)
-        if queue is None:
+    def _check_queue(self, name):
+        if name not in self.settings.queues:
             raise BadOption(
-                f"there is no queue {name!r}; there are: {', '.join(self._queues)} "
-                "(the setting 'queues' makes more)"
+                f"there is no queue {name!r}; there are: "
+                f"{', '.join(self.settings.queues)} (the setting 'queues' makes more)"
             )
-        return queue
 
     def _reserve(self, task):
         """Make room for a task, or refuse the transaction."""
@@ -183,116 +182,33 @@ class TransactionalScheduler(BaseScheduler):
             self._hand_over(task)
 
     def _hand_over(self, task):
-        """The task may start: now, or when a slot of its queue is free."""
+        """The task may start as soon as a slot of its queue is free."""
         with self._changed:
             self._unfinished[task.id] = task
-            if not self._stopping:
+            stopping = self._stopping
+            if not stopping:
                 self._waiting.add(task.id)
-                self._queues[task.options.queue].push(task)
-        if self._stopping:
+        if stopping:
             self._lose([task])
         else:
-            self._dispatch()
+            self._dispatcher.push(task)
 
-    # Threads. Where a slot is free, the committing thread starts the new one. If
-    # tasks have to wait, a dispatcher does: it joins each thread that ends before
-    # it starts the next one, so that there are never more threads than slots.
+    # In the thread of a task.
 
-    def _dispatch(self):
-        """Start what can start; let the dispatcher see to the rest."""
-        not_started = []
-        with self._changed:
-            self._reap()
-            starting = [] if self._stopping else self._begin_tasks()
-            if self._dispatcher is None and self._is_work_waiting():
-                self._dispatcher = threading.Thread(
-                    target=self._run_dispatcher,
-                    name="background-dispatcher",
-                    daemon=True,
-                )
-                starting.append((self._dispatcher, None))
-            self._wake.notify_all()
-            # Under the lock, for which a new thread waits at first: else it
-            # would go on at once, and the visitor's answer would wait for it.
-            for thread, task in starting:
-                try:
-                    thread.start()
-                except RuntimeError as error:
-                    not_started.append((thread, task, error))
-        for thread, task, error in not_started:
-            self._not_started(thread, task, error)
-
-    def _begin_tasks(self):
-        starting = []
-        for queue in self._queues.values():
-            while (task := queue.pop()) is not None:
-                # A daemon: a task that hangs must not keep the process alive.
-                thread = threading.Thread(
-                    target=self._run_thread,
-                    args=(task, queue),
-                    name=f"background-{queue.name}-{task.id}",
-                    daemon=True,
-                )
-                queue.threads.add(thread)
-                self._waiting.discard(task.id)
-                starting.append((thread, task))
-        return starting
-
-    def _not_started(self, thread, task, error):
-        with self._changed:
-            if task is None:
-                self._dispatcher = None
-                logger.critical("the dispatcher could not be started", exc_info=True)
-                return
-            for queue in self._queues.values():
-                queue.threads.discard(thread)
-        if self._begin(task):
-            failure = TaskFailed(f"no thread could be started for the task: {error}")
-            self._finish(task, outcome.failed(failure))
-
-    def _reap(self):
-        """Give back the slots of threads that are no longer alive."""
-        alive = []
-        for queue, thread in self._ending:
-            if thread.is_alive():
-                alive.append((queue, thread))
-            else:
-                queue.threads.discard(thread)
-        self._ending = alive
-
-    def _is_work_waiting(self):
-        return not self._stopping and any(
-            len(queue) and not queue.paused for queue in self._queues.values()
-        )
-
-    def _run_dispatcher(self):
-        while True:
-            with self._changed:
-                self._wake.wait_for(lambda: self._ending or not self._is_work_waiting())
-                if not self._is_work_waiting():
-                    self._dispatcher = None
-                    return
-                ending = list(self._ending)
-            for _, thread in ending:
-                thread.join()
-            self._dispatch()
-
-    def _run_thread(self, task, queue):
-        """The whole life of a task's thread."""
+    def _run(self, task):
+        """The whole life of a task; called by the dispatcher in a new thread."""
         try:
             if self._begin(task):
                 self._execute(task)
         finally:
             noSecurityManager()
-            with self._changed:
-                self._ending.append((queue, threading.current_thread()))
-                self._wake.notify_all()
 
     def _begin(self, task):
         """Note that the task runs; False if it was cancelled meanwhile."""
         with self._changed:
             if task.state != states.QUEUED:
                 return False
+            self._waiting.discard(task.id)
             task.started = datetime.now(UTC)
             self._set_state(task, states.RUNNING)
             return True
@@ -302,6 +218,12 @@ class TransactionalScheduler(BaseScheduler):
         announce(task.record(self.instance))
         self._finish(task, run(Execution(self, task)))
 
+    def _refused(self, task, error):
+        """There is no thread for the task; called by the dispatcher."""
+        if self._begin(task):
+            failure = TaskFailed(f"no thread could be started for the task: {error}")
+            self._finish(task, outcome.failed(failure))
+
     # States.
 
     def _set_state(self, task, state):
@@ -309,7 +231,8 @@ class TransactionalScheduler(BaseScheduler):
         task.state = state
         if state == states.RUNNING:
             task.attempts += 1
-        self._changed.notify_all()
+        elif state in states.FINISHED:
+            self._changed.notify_all()
 
     def wait_before_retry(self, task, delay):
         """Let a task wait between two attempts; called by its Execution."""
@@ -458,8 +381,7 @@ class TransactionalScheduler(BaseScheduler):
 
     def queues(self):
         with self._changed:
-            self._reap()
-            return [queue.status() for queue in self._queues.values()]
+            return [queue.status() for queue in self._dispatcher.queues.values()]
 
     def wait(self, id, timeout):
         task = self._get(id)
@@ -483,9 +405,7 @@ class TransactionalScheduler(BaseScheduler):
                         for task in islice(self._unfinished.values(), 10)
                     )
                 )
-            threads = [t for queue in self._queues.values() for t in queue.threads]
-        for thread in threads:
-            thread.join(max(0, deadline - monotonic()))
+        self._dispatcher.join(deadline - monotonic())
 
     # Control.
 
@@ -493,10 +413,9 @@ class TransactionalScheduler(BaseScheduler):
         task = self._get(id)
         with self._changed:
             if task.state == states.QUEUED:
-                self._queues[task.options.queue].discard(task)
+                self._dispatcher.discard(task)
                 reason = TaskCancelled("the task was cancelled before it had begun")
                 self._end(task, outcome.cancelled(reason))
-                self._wake.notify_all()
                 stopped = True
             else:
                 stopped = False
@@ -531,14 +450,12 @@ class TransactionalScheduler(BaseScheduler):
         return task.record(self.instance)
 
     def pause(self, queue):
-        with self._changed:
-            self._find_queue(queue).paused = True
-            self._wake.notify_all()
+        self._check_queue(queue)
+        self._dispatcher.pause(queue)
 
     def resume(self, queue):
-        with self._changed:
-            self._find_queue(queue).paused = False
-        self._dispatch()
+        self._check_queue(queue)
+        self._dispatcher.resume(queue)
 
     def drain(self, timeout=None):
         if timeout is None:
@@ -547,8 +464,8 @@ class TransactionalScheduler(BaseScheduler):
             self._stopping = True
             for task in self._unfinished.values():
                 task.cancel_requested = True
+            self._dispatcher.stop()
             self._changed.notify_all()
-            self._wake.notify_all()
             self._changed.wait_for(
                 lambda: all(
                     t.state == states.QUEUED for t in self._unfinished.values()

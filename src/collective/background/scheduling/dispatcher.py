@@ -1,0 +1,164 @@
+"""The dispatcher: starts a new thread for each task, when a slot is free.
+
+It is a thread of its own that lives as long as there is something to do. So the
+committing thread has only to wake it up, and goes on with the visitor's answer;
+and as it joins each thread that has ended before it starts the next one, there
+are never more threads than slots.
+
+Comes in: tasks that may start (``push``). Goes out: calls of ``run(task)``, each
+in a thread named ``background-<queue>-<id>``. Used by ``scheduler.py``.
+"""
+
+from collective.background.scheduling.queues import Queue
+from time import monotonic
+
+import logging
+import threading
+
+
+logger = logging.getLogger(__name__)
+
+IDLE = 1.0  # seconds without any task, after which the dispatcher's thread ends
+
+
+class Dispatcher:
+    """Queues, and the threads of their tasks.
+
+    - ``lock``: what the queues are changed under; a threading.RLock
+    - ``slots``: the number of slots by the name of the queue
+    - ``run(task)``: called in the task's own thread
+    - ``refused(task, error)``: called when the interpreter starts no thread
+    """
+
+    def __init__(self, lock, slots, run, refused):
+        self.queues = {name: Queue(name, count) for name, count in slots.items()}
+        self._run = run
+        self._refused = refused
+        self._wake = threading.Condition(lock)
+        self._thread = None
+        self._ended = []  # (queue, thread), to be joined
+        self._stopped = False
+        self._dismissed = False
+
+    def push(self, task):
+        """Let a task start as soon as it is its turn."""
+        with self._wake:
+            self.queues[task.options.queue].push(task)
+        self._wake_up()
+
+    def discard(self, task):
+        """A waiting task is not to start any more."""
+        with self._wake:
+            self.queues[task.options.queue].discard(task)
+
+    def pause(self, name):
+        with self._wake:
+            self.queues[name].paused = True
+
+    def resume(self, name):
+        with self._wake:
+            self.queues[name].paused = False
+        self._wake_up()
+
+    def stop(self):
+        """Start no more threads."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify_all()
+
+    def join(self, timeout):
+        """Wait until no thread is left, after the last task has ended.
+
+        ``timeout``: seconds; returns then, whatever is left.
+        """
+        deadline = monotonic() + timeout
+        with self._wake:
+            thread, self._dismissed = self._thread, True
+            self._wake.notify_all()
+        if thread is not None:
+            thread.join(deadline - monotonic())
+
+    def _wake_up(self):
+        error = None
+        with self._wake:
+            if self._thread is None and self._can_start():
+                self._dismissed = False
+                self._thread = threading.Thread(
+                    target=self._dispatch, name="background-dispatcher", daemon=True
+                )
+                try:
+                    self._thread.start()
+                except RuntimeError as refusal:
+                    self._thread, error = None, refusal
+                    refused = [task for _, task in self._next_tasks()]
+            self._wake.notify_all()
+        if error is not None:
+            for task in refused:
+                self._refused(task, error)
+
+    def _can_start(self):
+        return not self._stopped and any(
+            queue.can_start() for queue in self.queues.values()
+        )
+
+    def _is_idle(self):
+        return not self._ended and not any(
+            queue.threads for queue in self.queues.values()
+        )
+
+    def _has_work(self):
+        return (
+            bool(self._ended)
+            or self._can_start()
+            or (self._is_idle() and (self._stopped or self._dismissed))
+        )
+
+    def _dispatch(self):
+        """The whole life of the dispatcher's thread."""
+        while True:
+            with self._wake:
+                self._wake.wait_for(self._has_work, IDLE)
+                if self._is_idle() and not self._can_start():
+                    self._thread = None
+                    return
+                ended, self._ended = self._ended, []
+            for _, thread in ended:
+                thread.join()
+            self._start_threads(ended)
+
+    def _start_threads(self, ended):
+        refused = []
+        with self._wake:
+            for queue, thread in ended:
+                queue.threads.discard(thread)
+            for queue, task in self._next_tasks():
+                # A daemon: a task that hangs must not keep the process alive.
+                thread = threading.Thread(
+                    target=self._run_task,
+                    args=(queue, task),
+                    name=f"background-{queue.name}-{task.id}",
+                    daemon=True,
+                )
+                queue.threads.add(thread)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    queue.threads.discard(thread)
+                    refused.append((task, error))
+        for task, error in refused:
+            self._refused(task, error)
+
+    def _next_tasks(self):
+        """Yield (queue, task) of what may start, while slots are free."""
+        for queue in self.queues.values():
+            while not self._stopped and (task := queue.pop()) is not None:
+                yield queue, task
+
+    def _run_task(self, queue, task):
+        """The whole life of a task's thread."""
+        try:
+            self._run(task)
+        finally:
+            with self._wake:
+                self._ended.append((queue, threading.current_thread()))
+                self._wake.notify_all()
