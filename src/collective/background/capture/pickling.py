@@ -29,6 +29,7 @@ from zope.publisher.interfaces import IView
 from ZPublisher.BaseRequest import BaseRequest
 from ZPublisher.BaseResponse import BaseResponse
 from ZPublisher.HTTPRequest import FileUpload
+from ZTUtils.Lazy import Lazy
 
 import io
 import pickle
@@ -394,10 +395,10 @@ def _refuse(obj):
             f"the view {type(obj).__name__} is bound to its request; schedule a "
             "function or a method of its context, or use schedule_view()"
         )
-    if ICatalogBrain.providedBy(obj):
+    if isinstance(obj, Lazy) or ICatalogBrain.providedBy(obj):
         raise NotPortable(
-            "a catalog brain is bound to its connection; pass brain.getObject(), "
-            "brain.UID or brain.getPath()"
+            "what a catalog has found is bound to its connection; pass "
+            "brain.getObject(), brain.UID or brain.getPath() of each brain"
         )
     if isinstance(obj, Connection):
         raise NotPortable("a ZODB connection belongs to one thread")
