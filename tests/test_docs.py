@@ -1,0 +1,91 @@
+"""The examples of the documentation do what they say."""
+
+from collective.background import current_task
+from collective.background.testing import drain
+from http.server import BaseHTTPRequestHandler
+from http.server import HTTPServer
+from pathlib import Path
+from plone import api
+from plone.app.testing import setRoles
+from plone.app.testing import TEST_USER_ID
+
+import doctest
+import pytest
+import threading
+import transaction
+
+
+DOCS = Path(__file__).parent.parent / "docs"
+CHAPTERS = [path for path in sorted(DOCS.glob("*.rst")) if ">>>" in path.read_text()]
+
+
+def import_row(name, folder):
+    if not name:
+        raise ValueError("a row has no name")
+    api.content.create(folder, "Document", name)
+
+
+def import_rows(folder, rows):
+    for name in rows:
+        import_row(name, folder)
+
+
+def count_slowly(total):
+    for _number in current_task().track(range(total)):
+        pass
+    current_task().message("counted")
+
+
+def refresh():
+    """See what other threads have committed."""
+    transaction.begin()
+
+
+class Hook(BaseHTTPRequestHandler):
+    """Answers to every POST."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args):
+        """Not to the output of the tests."""
+
+
+@pytest.fixture
+def hook_url():
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.name)
+def test_chapter(functional, chapter, hook_url):
+    portal = functional["portal"]
+    setRoles(portal, TEST_USER_ID, ["Manager"])
+    folder = api.content.create(portal, "Folder", "folder")
+    transaction.commit()
+    names = {
+        "count_slowly": count_slowly,
+        "folder": folder,
+        "hook_url": hook_url,
+        "import_row": import_row,
+        "import_rows": import_rows,
+        "refresh": refresh,
+        "transaction": transaction,
+        "user_id": TEST_USER_ID,
+    }
+    results = doctest.testfile(
+        str(chapter),
+        module_relative=False,
+        globs=names,
+        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
+    )
+    drain()
+    assert results.attempted > 0
+    assert results.failed == 0
