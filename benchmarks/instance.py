@@ -1,0 +1,78 @@
+"""A real Plone site in this process: a FileStorage, opened as Zope does it."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import base64
+import http.client
+import subprocess
+import sys
+import threading
+
+
+ROOT = Path(__file__).parent.parent
+USER, PASSWORD = "editor1", "editor1-demo"
+BIN = Path(sys.executable).parent
+
+
+@contextmanager
+def instance():
+    """Create a site as ``make start`` does, and open it in this process.
+
+    Yields the WSGI application.
+    """
+    with TemporaryDirectory() as folder:
+        where = Path(folder) / "instance"
+        skeleton = ROOT / "demo" / "skeleton"
+        make = [BIN / "mkwsgiinstance", "--dir", where, "--skelsrc", skeleton]
+        subprocess.run([*make, "--user", "admin:admin"], check=True)
+        configuration = where / "etc" / "zope.conf"
+        create = [BIN / "zconsole", "run", configuration]
+        subprocess.run([*create, ROOT / "demo" / "create_site.py"], check=True)
+
+        from Zope2.Startup.run import make_wsgi_app
+
+        application = make_wsgi_app({}, str(configuration))
+        import Zope2
+
+        # What Zope does at the first request.
+        Zope2.startup_wsgi()
+        yield application
+        Zope2.DB.close()
+
+
+@contextmanager
+def server(application):
+    """Serve the application on a free port of this machine; yields the port."""
+    from waitress.server import create_server
+
+    served = create_server(application, host="127.0.0.1", port=0, threads=4)
+    thread = threading.Thread(target=served.run, daemon=True)
+    thread.start()
+    try:
+        yield served.effective_port
+    finally:
+        served.close()
+
+
+class Client:
+    """Requests to the site as the editor. ``keep_alive``: over one connection."""
+
+    def __init__(self, port, keep_alive):
+        token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {token}"}
+        self._port = port
+        self._keep_alive = keep_alive
+        self._connection = None
+
+    def get(self, path):
+        """Return the body. Raises AssertionError unless the status is 200."""
+        if self._connection is None or not self._keep_alive:
+            self._connection = http.client.HTTPConnection("localhost", self._port)
+        self._connection.request("GET", path, headers=self._headers)
+        answer = self._connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise AssertionError(f"{path}: {answer.status}")
+        return body

@@ -1,0 +1,61 @@
+"""Measuring: candidates take turns, so that both meet the same conditions."""
+
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+import gc
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: medians of two candidates, and what their ratio may be.
+
+    ``most``: the target for ``ours / other``; None where it is only reported.
+    """
+
+    name: str
+    ours: float
+    other_name: str
+    other: float
+    unit: str = "ms"
+    most: float | None = None
+
+    @property
+    def ratio(self):
+        return self.ours / self.other
+
+    def __str__(self):
+        target = ""
+        if self.most is not None:
+            verdict = "ok" if self.ratio <= self.most else "MISSED"
+            target = f"  at most {self.most:g}: {verdict}"
+        return (
+            f"{self.name:<44}{self.ours:>10.3f} {self.unit:<6}"
+            f"{self.other_name:<34}{self.other:>10.3f} {self.unit:<6}"
+            f"{self.ratio:>7.2f}{target}"
+        )
+
+
+def timed(function):
+    """Return how long a call takes, in milliseconds."""
+    start = perf_counter()
+    function()
+    return (perf_counter() - start) * 1000
+
+
+def alternate(rounds, *candidates):
+    """Return the medians of what each candidate returns, called by turns.
+
+    Each candidate is a function that returns a number; a few rounds come before
+    that do not count. The garbage collector does not interrupt anybody.
+    """
+    for _ in range(max(3, rounds // 10)):
+        for candidate in candidates:
+            candidate()
+    results = [[] for _ in candidates]
+    for _ in range(rounds):
+        gc.collect(0)
+        for result, candidate in zip(results, candidates, strict=True):
+            result.append(candidate())
+    return [median(result) for result in results]

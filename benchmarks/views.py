@@ -1,0 +1,43 @@
+"""A small view: as a task, and as a request to oneself."""
+
+from benchmarks.instance import Client
+from benchmarks.measure import alternate
+from benchmarks.measure import Row
+from benchmarks.measure import timed
+from collective.background import get_scheduler
+from collective.background import schedule_view
+
+import transaction
+
+
+ROUNDS = 300
+TIMEOUT = 60  # seconds
+VIEW = "getId"
+
+
+def measure(site, port):
+    path = f"/Plone/countries/{VIEW}"
+    kept = Client(port, keep_alive=True)
+    new = Client(port, keep_alive=False)
+
+    def ours():
+        return timed(run)
+
+    def run():
+        id = schedule_view(site.countries, VIEW)
+        transaction.commit()
+        get_scheduler().wait(id, TIMEOUT)
+        result, error = get_scheduler().get_result(id)
+        if error is not None or result.body != kept_body:
+            raise AssertionError(f"not the same answer: {result}, {error}")
+
+    kept_body = kept.get(path)
+    ours, keep_alive, connection = alternate(
+        ROUNDS,
+        ours,
+        lambda: timed(lambda: kept.get(path)),
+        lambda: timed(lambda: new.get(path)),
+    )
+    name = "schedule_view() until the result"
+    yield Row(name, ours, "HTTP to oneself, keep-alive", keep_alive, most=1)
+    yield Row(name, ours, "HTTP to oneself, new connection", connection, most=1)
