@@ -1,0 +1,153 @@
+"""What cannot be carried is refused at once, by name, and leaves nothing behind."""
+
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background import schedule_batch
+from collective.background import schedule_view
+from collective.background.capture.spool import MEMORY_LIMIT
+from collective.background.capture.spool import Spool
+from collective.background.exceptions import NotPortable
+from contextlib import closing
+from contextlib import contextmanager
+from contextlib import ExitStack
+from functools import partial
+from helpers import finished
+from plone import api
+from Products.Five.browser import BrowserView
+from ZPublisher.HTTPResponse import WSGIResponse
+
+import io
+import os
+import pytest
+import socket
+import sqlite3
+import threading
+import transaction
+
+
+# How each is made, with a site that has a folder, and an ExitStack.
+STRANGERS = {
+    "brain": lambda site, stack: api.content.find(id="folder")[0],
+    "brains": lambda site, stack: api.content.find(id="folder"),
+    "request": lambda site, stack: site.REQUEST,
+    "response": lambda site, stack: WSGIResponse(),
+    "view": lambda site, stack: BrowserView(site, site.REQUEST),
+    "form": lambda site, stack: site.restrictedTraverse("@@site-controlpanel"),
+    "generator": lambda site, stack: (number for number in (1, 2)),
+    "file": lambda site, stack: stack.enter_context(opened()),
+    "socket": lambda site, stack: stack.enter_context(socket.socket()),
+    "lock": lambda site, stack: threading.Lock(),
+    "reentrant lock": lambda site, stack: threading.RLock(),
+    "thread": lambda site, stack: threading.current_thread(),
+    "SQL connection": lambda site, stack: sql_connection(stack),
+    "cursor": lambda site, stack: sql_connection(stack).cursor(),
+    "ZODB connection": lambda site, stack: site._p_jar,
+    "database": lambda site, stack: site._p_jar.db(),
+    "transaction": lambda site, stack: transaction.get(),
+    "module": lambda site, stack: os,
+}
+
+
+@contextmanager
+def opened():
+    with open(__file__) as file:
+        yield file
+
+
+def sql_connection(stack):
+    return stack.enter_context(closing(sqlite3.connect(":memory:")))
+
+
+def function(first, second=None, *, third=None):
+    """What is scheduled, if it is."""
+
+
+class View(BrowserView):
+    def method(self):
+        """What is scheduled, if it is."""
+
+
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(params=STRANGERS)
+def stranger(request, site, folder):
+    """Something that cannot leave its thread, or this request."""
+    with ExitStack() as stack:
+        yield STRANGERS[request.param](site, stack)
+
+
+class TestTheErrorNames:
+    def test_the_argument(self, stranger):
+        with pytest.raises(NotPortable, match=r"argument 'first' of .*function cannot"):
+            schedule(function, stranger)
+
+    def test_a_keyword_argument(self, stranger):
+        with pytest.raises(NotPortable, match=r"argument 'third' of .*function cannot"):
+            schedule(function, 1, third={"inside": [stranger]})
+
+    def test_a_variable(self, site):
+        """Of a function without a name; there, locks and modules are no problem."""
+        numbers = (number for number in (1, 2))
+        with pytest.raises(NotPortable, match=r"variable 'numbers' .*generator"):
+            schedule(lambda: list(numbers))
+
+    def test_the_callable(self, site):
+        view = View(site, site.REQUEST)
+        for callable_ in (view.method, partial(view.method)):
+            with pytest.raises(
+                NotPortable, match=r"the callable .*View\.method cannot"
+            ):
+                schedule(callable_)
+
+    def test_the_argument_of_a_function_without_a_signature(self, site):
+        with pytest.raises(NotPortable, match=r"argument 2 of builtins\.max"):
+            schedule(max, 1, threading.Lock())
+
+    def test_the_item_of_a_batch(self, site):
+        items = [*range(50), threading.Lock()]
+        with pytest.raises(NotPortable, match=r"item 50 of .*function"):
+            schedule_batch(function, items)
+
+    def test_the_field_of_a_form(self, site):
+        with pytest.raises(NotPortable, match=r"form\['field'\]"):
+            schedule_view(site, "view", {"field": threading.Lock()})
+
+
+class TestWhatIsLeftBehind:
+    def test_nothing(self, site):
+        """Neither a task nor a temporary file; the transaction is as it was."""
+        site.title = "Changed before"
+        tasks = get_scheduler().count()
+        upload = Spool(io.BytesIO(bytes(MEMORY_LIMIT + 1)))
+        files = open_files()
+        with pytest.raises(NotPortable):
+            schedule(function, upload, (number for number in (1, 2)))
+        upload.close()
+        assert open_files() == files - 1
+        site.description = "Changed after"
+        transaction.commit()
+        assert get_scheduler().count() == tasks
+        assert (site.title, site.description) == ("Changed before", "Changed after")
+
+    def test_other_tasks_of_the_transaction_are_not_concerned(self, site):
+        task_id = schedule(function, 1)
+        with pytest.raises(NotPortable):
+            schedule(function, threading.Lock())
+        assert finished(task_id).state == "succeeded"
+
+
+class TestResults:
+    def test_are_refused_too(self, site):
+        """The task fails, before anything is committed."""
+
+        def change():
+            api.portal.get().title = "Changed"
+            return (number for number in (1, 2))
+
+        record = finished(schedule(change))
+        assert record.state == "failed"
+        assert record.error.type == "collective.background.exceptions.NotPortable"
+        assert "the result, a generator, cannot leave the task" in record.error.message
+        assert site.title != "Changed"
