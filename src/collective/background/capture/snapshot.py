@@ -236,7 +236,7 @@ def _named_user(user_id, site):
     while container is not None:
         folder = getattr(aq_base(container), "__allow_groups__", None)
         if folder is not None:
-            folder = folder.__of__(container)
+            folder = aq_base(folder).__of__(container)
             if folder.getUserById(user_id) is not None:
                 return UserReference(
                     kind=USER, id=user_id, folder="/".join(folder.getPhysicalPath())
