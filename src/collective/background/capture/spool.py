@@ -4,6 +4,8 @@ Uploads, request bodies and results are kept as Spools. What is on disk is an
 unnamed temporary file, so it is gone with the process, however that ends.
 """
 
+from copy import deepcopy
+
 import io
 import os
 import tempfile
@@ -127,7 +129,8 @@ class CapturedUpload:
         upload.file.seek(0)
         self.spool = Spool(upload.file)
         upload.file.seek(position)
-        self.headers = dict(upload.headers)
+        # Not as a dictionary: theirs ignore upper and lower case.
+        self.headers = deepcopy(upload.headers)
         self.filename = upload.filename
         # Not "upload.name": that is the name of its temporary file, if any.
         self.name = vars(upload)["name"]
