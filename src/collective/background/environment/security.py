@@ -24,7 +24,10 @@ def find_user(reference, app, site):
         container = app if site is None else site
         return aq_base(SpecialUsers.nobody).__of__(container.acl_users)
     folder = app.unrestrictedTraverse(reference.folder[1:], None)
-    user = None if folder is None else folder.getUserById(reference.id)
+    user = None
+    # Where a user folder was deleted, the one above it is acquired.
+    if folder is not None and "/".join(folder.getPhysicalPath()) == reference.folder:
+        user = folder.getUserById(reference.id)
     if user is None:
         raise UserGone(f"user {reference.id!r} no longer exists in {reference.folder}")
     return aq_base(user).__of__(folder)
