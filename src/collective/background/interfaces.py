@@ -72,6 +72,7 @@ class ITransactionalScheduler(Interface):
         """Return the TaskRecord, or None. Consumes nothing."""
 
     def records(
+        *,
         states=None,
         user_id=None,
         user_path=None,
@@ -89,6 +90,7 @@ class ITransactionalScheduler(Interface):
         """
 
     def count(
+        *,
         states=None,
         user_id=None,
         user_path=None,
@@ -134,11 +136,12 @@ class ITransactionalScheduler(Interface):
     def wait_all(timeout):
         """Wait until no task waits or runs. Raises WaitTimeout."""
 
-    def drain(timeout):
+    def drain(timeout=None):
         """Stop: take no more tasks, ask the running ones to stop, wait for them.
 
-        ``timeout``: seconds. What has not ended by then, and what was still
-        waiting, becomes "lost" and is logged. Called when the process ends.
+        ``timeout``: seconds, instead of the setting ``drain_timeout``. What has
+        not ended by then, and what was still waiting, becomes "lost" and is
+        logged. Called when the process ends.
         """
 
 

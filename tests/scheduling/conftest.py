@@ -1,0 +1,76 @@
+"""Schedulers of a test's own, and tasks that go on when the test says so."""
+
+from collective.background.config import Settings
+from collective.background.interfaces import ITransactionalScheduler
+from collective.background.scheduling.scheduler import TransactionalScheduler
+from helpers import TIMEOUT
+from threading import Event
+from zope.component import getGlobalSiteManager
+
+import pytest
+import transaction
+
+
+@pytest.fixture
+def make_scheduler():
+    """Return a function that makes a scheduler with the given settings.
+
+    It is the one that ``get_scheduler()`` returns from then on. Without the
+    functional layer its tasks run in a process without a site.
+    """
+    site_manager = getGlobalSiteManager()
+    usual = site_manager.queryUtility(ITransactionalScheduler)
+    made = []
+
+    def make(**settings):
+        scheduler = TransactionalScheduler(settings=Settings(**settings))
+        site_manager.registerUtility(scheduler, ITransactionalScheduler)
+        made.append(scheduler)
+        return scheduler
+
+    transaction.abort()
+    yield make
+    transaction.abort()
+    for scheduler in made:
+        scheduler.wait_all(TIMEOUT)
+    site_manager.unregisterUtility(provided=ITransactionalScheduler)
+    if usual is not None:
+        site_manager.registerUtility(usual, ITransactionalScheduler)
+
+
+@pytest.fixture
+def scheduler(make_scheduler):
+    """A scheduler with two slots in the queue "default"."""
+    return make_scheduler()
+
+
+class Gate:
+    """Tasks that wait until the test opens the gate.
+
+    ``task()`` is what to schedule; ``begun`` is set when the first has begun.
+    """
+
+    def __init__(self):
+        begun = self.begun = Event()
+        opened = self._opened = Event()
+
+        def task():
+            begun.set()
+            assert opened.wait(TIMEOUT)
+            return "through the gate"
+
+        self.task = task
+
+    def wait(self):
+        """Wait until a task stands at the gate."""
+        assert self.begun.wait(TIMEOUT)
+
+    def open(self):
+        self._opened.set()
+
+
+@pytest.fixture
+def gate(make_scheduler):
+    gate = Gate()
+    yield gate
+    gate.open()
