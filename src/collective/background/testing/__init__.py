@@ -107,6 +107,8 @@ class CollectiveBackgroundLayer(PloneSandboxLayer):
     def testTearDown(self):
         scheduler = getGlobalSiteManager().getUtility(ITransactionalScheduler)
         scheduler.wait_all(TIMEOUT)
+        for record in scheduler.records(limit=None):
+            scheduler.remove(record.id)
 
 
 BACKGROUND_FIXTURE = CollectiveBackgroundLayer()
