@@ -2,7 +2,9 @@
 
 from benchmarks.measure import alternate
 from benchmarks.measure import Row
+from collective.background.capture.call import capture_call
 from collective.background.config import Settings
+from collective.background.options import Options
 from collective.background.scheduling.scheduler import TransactionalScheduler
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as Peer
 from time import perf_counter
@@ -27,9 +29,8 @@ def nothing(folder=None):
 
 def measure(site):
     folder = site.countries
-    empty, full = make_scheduler(), make_scheduler()
-    # Only this round's tasks are kept, or it would not stay empty.
-    empty.settings = Settings(keep=0, queues={"waiting": 1})
+    # As good as empty: it keeps no more than what a round needs.
+    empty, full = make_scheduler(keep_count=TASKS), make_scheduler(keep_count=FINISHED)
     run(full, FINISHED, folder)
     full.pause("waiting")
     wait_in_line(full, WAITING, folder)
@@ -47,7 +48,7 @@ def measure(site):
 
 def measure_memory(site):
     folder = site.countries
-    scheduler = make_scheduler()
+    scheduler = make_scheduler(keep_count=FINISHED)
     scheduler.pause("default")
     count = 2_000
     before = allocated()
@@ -67,18 +68,15 @@ def measure_memory(site):
     yield Row("threads alive, at most", peak, "slots", SLOTS, "", most=1)
 
 
-def make_scheduler():
+def make_scheduler(keep_count):
     return TransactionalScheduler(
         settings=Settings(
-            concurrency=SLOTS, queues={"waiting": 1}, keep_count=2 * FINISHED
+            concurrency=SLOTS, queues={"waiting": 1}, keep_count=keep_count
         )
     )
 
 
 def add(scheduler, function, *args, queue="default"):
-    from collective.background.capture.call import capture_call
-    from collective.background.options import Options
-
     return scheduler.add_task(capture_call(function, args, {}), Options(queue=queue))
 
 
@@ -101,8 +99,8 @@ def per_task(scheduler, folder):
     start = perf_counter()
     ids = [add(scheduler, nothing, folder) for _ in range(TASKS)]
     transaction.commit()
-    while scheduler.count(states={"queued","running"}, queue="default"):
-        pass
+    for id in ids:
+        scheduler.wait(id, TIMEOUT)
     return (perf_counter() - start) * 1000 / TASKS
 
 
