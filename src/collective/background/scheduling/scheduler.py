@@ -118,20 +118,19 @@ class TransactionalScheduler(BaseScheduler):
         except BaseException:
             task.close()
             raise
-        self._schedules[task.id] = task
+        self._keep(task)
         return task.id
 
     def add_finished_task(self, call, options, result):
         task = self._make_task(call, options)
         task.started = task.created
-        task.attempts = 1
         ended = outcome.succeeded(pack(result))
         join_transaction(
             reserve=lambda: None,
             finish=lambda: self._committed(task),
             forget=lambda: self._forget(task),
         )
-        self._schedules[task.id] = task
+        self._keep(task)
         with self._changed:
             self._set_state(task, states.RUNNING)
             self._end(task, ended)
@@ -144,6 +143,10 @@ class TransactionalScheduler(BaseScheduler):
         task = Task(call, snapshot, find_database(), options)
         notify(TaskScheduled(task.record(self.instance)))
         return task
+
+    def _keep(self, task):
+        with self._changed:
+            self._schedules[task.id] = task
 
     def _check_admission(self):
         if self._stopping:
@@ -215,8 +218,12 @@ class TransactionalScheduler(BaseScheduler):
 
     def _execute(self, task):
         logging.getLogger().addHandler(_log_handler)
-        announce(task.record(self.instance))
-        self._finish(task, run(Execution(self, task)))
+        try:
+            announce(task.record(self.instance))
+            ended = run(Execution(self, task))
+        except BaseException as error:  # SystemExit and the like, of a subscriber
+            ended = outcome.failed(error)
+        self._finish(task, ended)
 
     def _refused(self, task, error):
         """There is no thread for the task; called by the dispatcher."""
@@ -239,7 +246,8 @@ class TransactionalScheduler(BaseScheduler):
         with self._changed:
             self._set_state(task, states.RETRYING)
             self._changed.wait_for(lambda: task.cancel_requested, delay)
-            if task.state == states.RETRYING:  # else it was given up meanwhile
+            # Not when it is about to stop, or was given up meanwhile.
+            if task.state == states.RETRYING and not task.cancel_requested:
                 self._set_state(task, states.RUNNING)
 
     def _finish(self, task, ended):
@@ -277,14 +285,12 @@ class TransactionalScheduler(BaseScheduler):
         begun = record.started or record.finished
         logger.log(
             logging.INFO if record.state == states.SUCCEEDED else logging.WARNING,
-            "task %s %r of %s in queue %s is %s: waited %.3f s, ran %.3f s%s",
+            "task %s %r of %s in queue %s: %s, waited %.3f s, ran %.3f s%s",
             record.id,
             record.title,
             record.user_id or "anonymous",
             record.queue,
-            record.state
-            if record.state == states.SUCCEEDED
-            else f"ended {record.state}",
+            record.state,
             (begun - record.created).total_seconds(),
             (record.finished - begun).total_seconds(),
             f": {record.error.type}: {record.error.message}" if record.error else "",
