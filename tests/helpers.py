@@ -23,3 +23,16 @@ def result_of(task_id):
     if exception is not None:
         raise exception
     return result
+
+
+def failure_of(task_id):
+    """Commit, wait, and return the record of a failed task and its result, if any."""
+    record = finished(task_id)
+    assert record.state == "failed", record
+    result, _ = get_scheduler().get_result(task_id)
+    return record, result
+
+
+def body_of(task_id):
+    """Commit, wait, and return the text with which a view or a server answered."""
+    return result_of(task_id).body.decode()

@@ -48,7 +48,9 @@ class ViewKind(CallKind):
 
     def make_request(self, snapshot):
         view = self.call.view
-        environ = {"REQUEST_METHOD": view.method}
+        # Of the headers of the visitor's request, this one would decide what is
+        # published.
+        environ = {"REQUEST_METHOD": view.method, "HTTP_ACCEPT": "text/html"}
         for name, value in view.headers.items():
             variable = name.upper().replace("-", "_")
             if variable not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
@@ -59,9 +61,7 @@ class ViewKind(CallKind):
 
     def run(self, env):
         context, steps, form = unpack(self.call.package, env.app)
-        env.request.processInputs()
-        env.request.form.update(form)
-        return publish(env, context, steps)
+        return publish(env, context, steps, form)
 
 
 class RequestKind(CallKind):

@@ -5,31 +5,45 @@ Comes in: the environment of the task and a path. Goes out: a Response.
 task's request carries nothing; so the steps of ``ZPublisher.BaseRequest`` and
 ``ZPublisher.WSGIPublisher`` are made here, and the check at the end asks for
 the task's user.
+
+Left out is what is done for a visitor in front of a browser: themes and other
+transformations of the page, CSRF protection, caching and error pages.
 """
 
 from AccessControl import getSecurityManager
 from AccessControl import Unauthorized as SecurityUnauthorized
 from AccessControl.ZopeSecurityPolicy import getRoles
+from Acquisition import aq_base
 from Acquisition import aq_inner
 from Acquisition import aq_parent
 from collective.background.capture.spool import Spool
 from collective.background.exceptions import ResponseFailed
 from collective.background.records import Response
+from contextlib import closing
 from io import BytesIO
+from itertools import pairwise
+from plone.rest.events import mark_as_api_request
+from plone.rest.interfaces import IAPIRequest
+from Products.CMFCore.explicitacquisition import after_traversal_hook
 from requests.structures import CaseInsensitiveDict
 from transaction.interfaces import TransientError
-from urllib.parse import quote
+from webdav.NullResource import NullResource
 from zExceptions import Forbidden
-from zExceptions import Redirect
+from zExceptions import HTTPException
 from zExceptions import upgradeException
 from zExceptions.unauthorized import Unauthorized
 from zope.component import queryMultiAdapter
+from zope.interface import noLongerProvides
 from zope.publisher.interfaces import NotFound
 from zope.publisher.interfaces.browser import IBrowserPublisher
 from ZPublisher.BaseRequest import DefaultPublishTraverse
+from ZPublisher.BaseRequest import exec_callables
+from ZPublisher.BaseRequest import quote
 from ZPublisher.BaseRequest import UNSPECIFIED_ROLES
+from ZPublisher.HTTPResponse import WSGIResponse
 from ZPublisher.Iterators import IUnboundStreamIterator
 from ZPublisher.mapply import mapply
+from ZPublisher.pubevents import PubAfterTraversal
 from ZPublisher.WSGIPublisher import call_object
 from ZPublisher.WSGIPublisher import dont_publish_class
 from ZPublisher.WSGIPublisher import missing_name
@@ -52,18 +66,24 @@ class Failed(Exception):
         self.response = response
 
 
-def publish(env, context, steps):
+def publish(env, context, steps, form):
     """Publish the view at ``steps`` below ``context`` and return its Response.
 
-    ``env``: the Environment; its request has method, body and form already.
-    ``steps``: names, the first one that of the view.
+    ``env``: the Environment, whose request has the method, headers and body of
+    the view. ``steps``: names, the first one that of the view. ``form``: is
+    added to what the body says.
     Raises Failed when the view raises an exception or answers with 4xx or 5xx;
     ConflictErrors go through, so that the attempt is repeated.
     """
-    request, response = env.request, env.request.response
+    request = env.request
     try:
-        published = _traverse(request, _start(env, context), steps)
-        _authorize(request, published)
+        start, names = _prepare(env, context, steps, form)
+        published = _traverse(request, start, names)
+        _authorize(request)
+        instead = exec_callables(request._post_traverse)
+        if instead is not None:
+            published = instead
+        after_traversal_hook(PubAfterTraversal(request))
         result = mapply(
             published,
             request.args,
@@ -75,25 +95,23 @@ def publish(env, context, steps):
             request,
             bind=1,
         )
-        if result is not response:
-            response.setBody(result)
+        if result is not request.response:
+            request.response.setBody(result)
+        answer = _answer(request.response, _body(request))
     except TransientError:
         raise
-    except Redirect as redirect:
-        # The publisher aborts as well, and then sends the visitor away.
-        transaction.abort()
-        response.setStatus(redirect.getStatus())
-        response.setHeader("Location", str(redirect))
     except Exception as error:
-        response.setStatus(upgradeException(type(error), None)[0])
-        raise Failed(error, _answer(response, with_body=False)) from error
-    answer = _answer(response)
+        answer = _answer_of(error)
+        if answer.status >= 400:
+            raise Failed(error, answer) from error
+        # A redirect and the like. The publisher aborts then, too.
+        transaction.abort()
     if answer.status >= 400:
         view = "/".join((*context.getPhysicalPath(), *steps))
         raise Failed(
             ResponseFailed(
                 f"{view} answered with the status {answer.status} "
-                f"{response.errmsg}".rstrip(),
+                f"{request.response.errmsg}",
                 answer.status,
             ),
             answer,
@@ -101,46 +119,78 @@ def publish(env, context, steps):
     return answer
 
 
-def _start(env, context):
-    """Return the site and the names from there to the context.
+def _prepare(env, context, steps, form):
+    """Read the body, and return where to start and the names from there.
 
     The environment has already gone as far as the site.
     """
-    path = context.getPhysicalPath()
+    request = env.request
+    request.environ["PATH_INFO"] = "/".join((*context.getPhysicalPath(), *steps))
+    # The visitor's request may have been one to the REST API, and this not.
+    noLongerProvides(request, IAPIRequest)
+    mark_as_api_request(request, request.getHeader("Accept"))
+    request.processInputs()
+    request.form.update(form)
+    # A button of the form may have added a name.
+    path = request["PATH_INFO"].split("/")
     if env.site is not None:
-        start = env.site.getPhysicalPath()
+        start = list(env.site.getPhysicalPath())
         if path[: len(start)] == start:
             return env.site, path[len(start) :]
-    del env.request["PARENTS"][:-1]
+    del request["PARENTS"][:-1]
     return env.app, path[1:]
 
 
-def _traverse(request, start, steps):
-    """Go from ``start`` to what is to be published, as BaseRequest.traverse does."""
-    obj, names = start
-    stack = [*names, *steps][::-1]
+def _traverse(request, obj, names):
+    """Go from ``obj`` to what is to be published, as BaseRequest.traverse does."""
+    path = obj.getPhysicalPath()
+    request.steps[:] = path[1:]
+    request._steps[:] = _virtual_steps(request, path)
+    request._resetURLS()
+    address = (request["SERVER_URL"], *request._script)
+    request["ACTUAL_URL"] = "/".join((*address, *_virtual_steps(request, path, names)))
+    if "VirtualRootPhysicalPath" in request.other:
+        request["VIRTUAL_URL"] = request["ACTUAL_URL"]
+    request["TraversalRequestNameStack"] = request.path = names[::-1]
     parents = request["PARENTS"]
-    virtual_path = request.physicalPathToVirtualPath(obj.getPhysicalPath())
-    request._steps = [quote(name) for name in virtual_path]
-    request["URL"] = obj.absolute_url()
-    request["ACTUAL_URL"] = "/".join([request["URL"], *map(quote, reversed(stack))])
-    request["TraversalRequestNameStack"] = request.path = stack
-    request.roles = getRoles(None, None, obj, UNSPECIFIED_ROLES)
-    method = request.method.upper()
-    method = "index_html" if method in ("GET", "POST") else method
+    parents.reverse()  # while it is on its way, the root comes first
+    request.roles = getRoles(None, None, parents[0], UNSPECIFIED_ROLES)
+    for (container, found), name in zip(pairwise(parents), path[1:], strict=True):
+        request.roles = getRoles(container, name, found, request.roles)
+    try:
+        obj = _walk(request, obj, parents)
+    finally:
+        parents.reverse()
+    request["PUBLISHED"] = parents.pop(0)
+    return obj
+
+
+def _virtual_steps(request, path, names=()):
+    """Return what an address has below the root of the virtual host."""
+    return map(quote, request.physicalPathToVirtualPath((*path, *names)))
+
+
+def _walk(request, obj, parents):
+    """Follow the names, and then the default views; return where they end."""
+    method = request.method
+    is_browser = method in ("GET", "POST")
+    may_acquire = is_browser or method == "HEAD" or not request.maybe_webdav_client
+    if is_browser:
+        method = "index_html"
     name = ""
-    hook = None  # those of the start have been called
     while True:
-        if hook is not None:
-            hook(obj, request)
         stack = request.path = request["TraversalRequestNameStack"]
         if stack:
             name = stack.pop()
         else:
+            if not may_acquire and _is_acquired(obj):
+                container = parents[-2]
+                obj = NullResource(container, obj.getId(), request).__of__(container)
             obj, default = _default(request, obj)
             if len(default) > 1:
                 *above, method = default
                 request["TraversalRequestNameStack"] = above
+                _enter(request, obj)
                 continue
             if default:
                 name = default[0]
@@ -149,14 +199,44 @@ def _traverse(request, start, steps):
             else:
                 break
         obj = _step(request, obj, name)
-        parents.insert(0, obj)
-        hook = getattr(obj, "__before_publishing_traverse__", None)
+        parents.append(obj)
+        request.steps.append(name)
+        if ("", *request.steps) == request.other.get("VirtualRootPhysicalPath"):
+            request._steps.clear()
+            request._resetURLS()
+        _enter(request, obj)
+    if not may_acquire and not _has(parents[-2], name):
+        raise AttributeError(name)
     # Not callable(): that is true of every acquisition wrapper.
     if hasattr(obj, "__call__"):  # noqa: B004
         request.roles = getRoles(obj, "__call__", obj.__call__, request.roles)
         request.ensure_publishable(obj.__call__, True)
-    request["PUBLISHED"] = parents.pop(0)
     return obj
+
+
+def _enter(request, obj):
+    hook = getattr(obj, "__before_publishing_traverse__", None)
+    if hook is not None:
+        hook(obj, request)
+
+
+def _is_acquired(obj):
+    return (
+        hasattr(obj, "aq_base")
+        and not hasattr(obj, "__bobo_traverse__")
+        and obj.__parent__ is not aq_inner(obj).__parent__
+    )
+
+
+def _has(container, name):
+    """Whether the container has something of its own by that name."""
+    if not hasattr(container, "aq_base") or hasattr(container, "__bobo_traverse__"):
+        return True
+    base = aq_base(container)
+    try:
+        return hasattr(base, name) or name in base
+    except TypeError:  # it is no container
+        return False
 
 
 def _step(request, obj, name):
@@ -173,7 +253,6 @@ def _step(request, obj, name):
         return request.response.forbiddenError(name)
     known = hasattr(obj, "__bobo_traverse__") or hasattr(obj, name)
     request.roles = getRoles(obj, name if known else None, found, request.roles)
-    request.steps.append(name)
     return found
 
 
@@ -192,11 +271,12 @@ def _default(request, obj):
     return published, tuple(names or ())
 
 
-def _authorize(request, published):
+def _authorize(request):
     """Raise Unauthorized unless the task's user may call what was found.
 
     The check of ``PluggableAuthService.validate``, for a user who is known.
     """
+    published = request["PUBLISHED"]
     accessed = container = request["PARENTS"][0]
     inner_parent = aq_parent(aq_inner(published))
     if inner_parent is not None:
@@ -216,28 +296,45 @@ def _authorize(request, published):
         )
 
 
-def _answer(response, with_body=True):
-    headers = {
-        name: value
-        for name, value in response.headers.items()
-        if name not in HIDDEN_HEADERS
-    }
-    return Response(
-        status=response.getStatus(),
-        headers=CaseInsensitiveDict(headers),
-        spool=Spool(_body(response) if with_body else BytesIO()),
-    )
+def _answer(response, body):
+    """Return the Response. ``body``: a binary file, read to its end and closed."""
+    response.finalize()
+    headers = CaseInsensitiveDict()
+    for name, value in response.listHeaders():
+        if name.lower() not in HIDDEN_HEADERS:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    with closing(body):
+        spool = Spool(body)
+    return Response(status=response.getStatus(), headers=headers, spool=spool)
 
 
-def _body(response):
+def _answer_of(error):
+    """Return the Response to an exception: its status and headers, without body."""
+    response = WSGIResponse()
+    if isinstance(error, HTTPException):
+        response.setStatus(error.getStatus())
+    else:
+        # Of other packages' NotFound and the like, the one of that name.
+        error_class, _ = upgradeException(type(error), None)
+        response.setStatus(getattr(error_class, "status", 500))
+    for name, value in getattr(error, "headers", {}).items():
+        response.setHeader(name, value)
+    return _answer(response, BytesIO())
+
+
+def _body(request):
     """Return the body as a binary file."""
+    response = request.response
     body = response.body
-    if hasattr(body, "read"):
-        return body
-    if IUnboundStreamIterator.providedBy(body):
-        return _Stream(body)
-    # What was sent with response.write() comes first.
-    return BytesIO(response.stdout.getvalue() + body)
+    if IUnboundStreamIterator.providedBy(body) and not hasattr(body, "read"):
+        body = _Stream(body)
+    elif not hasattr(body, "read"):
+        # What was sent with response.write() comes first.
+        body = BytesIO(response.stdout.getvalue() + body)
+    if request.method == "HEAD":
+        body.close()
+        body = BytesIO()
+    return body
 
 
 class _Stream:
@@ -254,3 +351,8 @@ class _Stream:
                 return b""
             if chunk:
                 return chunk
+
+    def close(self):
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            close()
