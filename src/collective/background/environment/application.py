@@ -91,6 +91,8 @@ def environment(snapshot, database, make_request=make_request):
 
 def _enter_site(app, request, path):
     """Go down to the site as the publisher does, and return it."""
+    # For hooks that want to be called back; publishing does so.
+    request._post_traverse = []
     if path is None:
         return None
     # The hooks look at what is still to be traversed; with nothing left they
@@ -98,8 +100,10 @@ def _enter_site(app, request, path):
     request["TraversalRequestNameStack"] = request.path = [PLACEHOLDER]
     obj = app
     for name in path.split("/")[1:]:
+        above = obj.getPhysicalPath()
         obj = obj.unrestrictedTraverse(name, None)
-        if obj is None:
+        # It may be a view by this name, or be acquired from further up.
+        if getattr(obj, "getPhysicalPath", tuple)() != (*above, name):
             raise SiteGone(
                 f"there is no site at {path} any more: it was deleted, renamed or "
                 "moved after the task was scheduled"
