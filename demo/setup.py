@@ -12,10 +12,11 @@ setup(
     packages=find_packages("src"),
     package_dir={"": "src"},
     include_package_data=True,
-    package_data={"countries_demo": ["*.zcml", "profiles/*/*"]},
+    package_data={"countries_demo": ["*.pt", "*.zcml", "profiles/**/*.xml"]},
     python_requires=">=3.11",
     install_requires=[
         "collective.background",
+        "plone.app.contenttypes",
         "plone.classicui",
         "pycountry",
         "sqlalchemy",
