@@ -58,6 +58,10 @@ setup(
             "pytest",
             "pytest-cov",
             "pytest-plone",
+            # of the example add-on, which is tested as well
+            "pycountry",
+            "sqlalchemy",
+            "zope.sqlalchemy",
         ],
     },
     entry_points={
