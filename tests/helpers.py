@@ -36,3 +36,24 @@ def failure_of(task_id):
 def body_of(task_id):
     """Commit, wait, and return the text with which a view or a server answered."""
     return result_of(task_id).body.decode()
+
+
+class Voter:
+    """Somebody else's data manager: calls ``vote()`` before the commit is final."""
+
+    transaction_manager = transaction.manager
+
+    def __init__(self, vote, sort_key="a"):
+        self._vote = vote
+        self._sort_key = sort_key
+
+    def sortKey(self):
+        return self._sort_key
+
+    def tpc_vote(self, transaction):
+        self._vote()
+
+    def _nothing(self, transaction):
+        """Nothing to do."""
+
+    abort = tpc_begin = commit = tpc_finish = tpc_abort = _nothing

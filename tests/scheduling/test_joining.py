@@ -1,11 +1,13 @@
 """A task starts when the transaction that scheduled it commits, and only then."""
 
 from collective.background import schedule
+from collective.background import using
 from collective.background.exceptions import NoTransaction
 from collective.background.exceptions import QueueFull
 from collective.background.exceptions import TaskNotFound
 from helpers import finished
 from helpers import TIMEOUT
+from helpers import Voter
 
 import pytest
 import transaction
@@ -32,24 +34,8 @@ def commit(scheduler):
     scheduler.wait_all(TIMEOUT)
 
 
-class RefusingManager:
-    """Another data manager, which refuses the transaction in ``tpc_vote``."""
-
-    transaction_manager = transaction.manager
-
-    def __init__(self, sort_key):
-        self._sort_key = sort_key
-
-    def sortKey(self):
-        return self._sort_key
-
-    def tpc_vote(self, transaction):
-        raise ValueError("refused by another")
-
-    def nothing(self, transaction):
-        """Nothing to do."""
-
-    abort = tpc_begin = commit = tpc_finish = tpc_abort = nothing
+def refuse():
+    raise ValueError("refused by another")
 
 
 class TestCommitAndAbort:
@@ -91,7 +77,7 @@ class TestCommitAndAbort:
 
     def test_a_task_of_a_failed_commit_is_forgotten(self, scheduler, note, done):
         task_id = note("a")
-        transaction.get().join(RefusingManager("a"))
+        transaction.get().join(Voter(refuse))
         with pytest.raises(ValueError, match="refused by another"):
             transaction.commit()
         transaction.abort()
@@ -107,7 +93,7 @@ class TestCommitAndAbort:
         scheduler = make_scheduler(max_waiting=2)
         for _ in range(3):  # more often than there is room
             note("a"), note("b")
-            transaction.get().join(RefusingManager(sort_key))
+            transaction.get().join(Voter(refuse, sort_key))
             with pytest.raises(ValueError, match="refused by another"):
                 transaction.commit()
             transaction.abort()
@@ -304,8 +290,6 @@ class TestWaitingRoom:
         assert small.queues()[0].waiting == 3
 
     def test_all_queues_share_it(self, make_scheduler, gate, note):
-        from collective.background import using
-
         scheduler = make_scheduler(concurrency=1, max_waiting=2, queues={"other": 1})
         scheduler.pause("other")
         scheduler.pause("default")
