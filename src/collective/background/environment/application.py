@@ -91,8 +91,6 @@ def environment(snapshot, database, make_request=make_request):
 
 def _enter_site(app, request, path):
     """Go down to the site as the publisher does, and return it."""
-    # For hooks that want to be called back; publishing does so.
-    request._post_traverse = []
     if path is None:
         return None
     # The hooks look at what is still to be traversed; with nothing left they

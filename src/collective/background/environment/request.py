@@ -41,8 +41,8 @@ def make_request(snapshot, environ=None, stdin=None):
     variables.update(environ or {})
     response = WSGIResponse(stdout=BytesIO(), stderr=BytesIO())
     request = WSGIRequest(stdin or BytesIO(), variables, response)
-    # Subscribers may ask to be called at the end of traversal. It is not reached
-    # in a task, so they are not; without this list they would fail.
+    # Subscribers may ask to be called at the end of traversal. It is reached only
+    # where a view is published; without this list they would fail elsewhere.
     request._post_traverse = []
     if snapshot is None:
         setDefaultSkin(request)
