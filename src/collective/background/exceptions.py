@@ -89,6 +89,10 @@ class ResponseFailed(BackgroundError):
         return self.args[0]
 
 
+class NoResponse(BackgroundError):
+    """A web server could not be reached, or did not answer in time."""
+
+
 class BatchFailed(BackgroundError):
     """Every item of a batch failed."""
 

@@ -185,8 +185,13 @@ def capture_request(method, url, kwargs):
         raise BadOption(
             f"method is {method!r}; it must be one of {', '.join(sorted(METHODS))}"
         )
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname
+        port = parts.port
+    except (AttributeError, ValueError):
+        is_address = False
+    if not is_address:
         raise BadOption(f"{url!r} is not the address of a web server")
     known = set(inspect.signature(requests.Session.request).parameters)
     unknown = sorted(set(kwargs) - known)
@@ -200,8 +205,8 @@ def capture_request(method, url, kwargs):
         raise
     # A query may hold a token and "user:password@" is a secret.
     shown = f"{parts.scheme}://{parts.hostname}"
-    if parts.port:
-        shown += f":{parts.port}"
+    if port:
+        shown += f":{port}"
     return Call(
         kind=REQUEST, name=f"{method.upper()} {shown}{parts.path}", package=package
     )

@@ -13,8 +13,10 @@ from collective.background.capture.call import VIEW
 from collective.background.capture.pickling import unpack
 from collective.background.capture.spool import Spool
 from collective.background.environment.request import make_request
+from collective.background.exceptions import NoResponse
 from collective.background.exceptions import ResponseFailed
 from collective.background.records import Response
+from collective.background.running.current import current_task
 from collective.background.running.publishing import Failed
 from collective.background.running.publishing import publish
 from requests.structures import CaseInsensitiveDict
@@ -70,11 +72,23 @@ class RequestKind(CallKind):
     def run(self, env):
         method, url, kwargs = unpack(self.call.package, env.app)
         kwargs = {"timeout": REQUEST_TIMEOUT, **kwargs, "stream": True}
-        with requests.request(method, url, **kwargs) as answer:
-            response = Response(
-                status=answer.status_code,
-                headers=_without_cookies(answer.headers),
-                spool=Spool(_Content(answer), limit=MAX_BODY),
+        try:
+            with requests.request(method, url, **kwargs) as answer:
+                response = Response(
+                    status=answer.status_code,
+                    headers=_without_cookies(answer.headers),
+                    spool=Spool(_Content(answer), limit=MAX_BODY),
+                )
+        except requests.RequestException as error:
+            # Without the error and those behind it: they have the whole address.
+            raise NoResponse(
+                f"{self.call.name} got no answer: {_reason(error)}"
+            ) from None
+        if response.spool.truncated:
+            current_task().message(
+                f"The answer to {self.call.name} is longer than {MAX_BODY} bytes; "
+                "the rest of it was cut off",
+                type="warning",
             )
         if response.status >= 400:
             error = ResponseFailed(
@@ -84,6 +98,16 @@ class RequestKind(CallKind):
             )
             raise Failed(error, response)
         return response
+
+
+def _reason(error):
+    """Return what an error of requests comes from, without any address."""
+    cause = error
+    while deeper := cause.__cause__ or cause.__context__:
+        cause = deeper
+    name = type(error).__name__
+    is_of_system = isinstance(cause, OSError) and cause is not error
+    return f"{name} ({cause})" if is_of_system else name
 
 
 class _Content:
