@@ -206,8 +206,8 @@ class TestWhereTheyAreFound:
 
         assert result_of(schedule(function, aq_base(document))) == (("doc",), True)
 
-    def test_exceptions_with_content_do_not_leave_their_thread(self, document):
-        """Another one has their text."""
+    def test_exceptions_with_content_do_not_leave_their_thread(self, document, caplog):
+        """Another one has their text, made while the content can be read."""
 
         def function(content):
             raise ValueError(content)
@@ -216,7 +216,9 @@ class TestWhereTheyAreFound:
         _, exception = get_scheduler().get_result(record.id)
         assert record.error.type == "builtins.ValueError"
         assert isinstance(exception, TaskFailed)
-        assert "content.Document object" in str(exception)
+        assert record.error.message == "<Document at doc>"
+        assert str(exception) == "builtins.ValueError: <Document at doc>"
+        assert "the connection is closed" not in caplog.text
 
 
 class TestWhatChangesMeanwhile:

@@ -41,18 +41,35 @@ def run(execution):
                 return _run_batch(execution)
             kind = KINDS[execution.call.kind](execution.call)
             return outcome.succeeded(_attempt(execution, kind))
-        except TaskCancelled as cancelled:
-            return outcome.cancelled(cancelled)
-        except Failed as failed:
-            logger.info("task %s: %s", execution.id, failed.exception)
-            return outcome.failed(
-                failed.exception, outcome.pack_result(failed.response)
-            )
-        # SystemExit and the like end the task, and never the process: it is
-        # not theirs, and a record must not stay "running" because of them.
+        except _Ended as ended:
+            return ended.outcome
         except BaseException as error:
-            logger.exception("task %s failed: %s", execution.id, execution.title)
-            return outcome.failed(error)
+            return _outcome_of(execution, error)
+
+
+class _Ended(Exception):
+    """A run has ended with an exception; ``outcome``: the Outcome made of it.
+
+    That is made inside the environment: an exception may hold content, and once
+    the connection is closed that belongs to whoever opens it next.
+    """
+
+    def __init__(self, outcome):
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+def _outcome_of(execution, error):
+    """Return the Outcome of a run that was ended by ``error``, and log it."""
+    if isinstance(error, TaskCancelled):
+        return outcome.cancelled(error)
+    if isinstance(error, Failed):
+        logger.info("task %s: %s", execution.id, error.exception)
+        return outcome.failed(error.exception, outcome.pack_result(error.response))
+    # SystemExit and the like end the task, and never the process: it is not
+    # theirs, and a record must not stay "running" because of them.
+    logger.error("task %s failed: %s", execution.id, execution.title, exc_info=error)
+    return outcome.failed(error)
 
 
 def _attempt(execution, work):
@@ -95,16 +112,17 @@ def _with_messages(execution, env, work):
         package = _in_transaction(execution, env, work)
     except (Again, *CONFLICTS):
         raise
-    except BaseException:
+    except BaseException as error:
         _collect_messages(execution, env)
-        raise
+        raise _Ended(_outcome_of(execution, error)) from error
     _collect_messages(execution, env)
     return package
 
 
 def _collect_messages(execution, env):
     """Keep what ``api.portal.show_message`` would have shown to the visitor."""
-    if env.request is not None:
+    # They are put into a cookie, so without any there are none.
+    if env.request is not None and env.request.response.cookies:
         execution.add_messages(
             TaskMessage(text=message.message, type=message.type)
             for message in IStatusMessage(env.request).show()
