@@ -90,7 +90,7 @@ def test_the_settings_in_the_skeleton_are_the_defaults():
     """`make start` writes a zope.conf that shows them, commented out."""
     conf = (ROOT / "demo/skeleton/etc/zope.conf.in").read_text()
     section = re.search(r"<product-config \S+>(.*?)</product-config>", conf, re.S)[1]
-    shown = dict(line.split() for line in section.replace("#", "").strip().splitlines())
+    shown = dict(re.findall(r"^ *# (\w+) (\S+)$", section, re.M))
     defaults = {
         field.name: field.default
         for field in fields(Settings)
