@@ -4,8 +4,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import base64
-import http.client
 import subprocess
 import sys
 import threading
@@ -56,23 +54,12 @@ def server(application):
         served.close()
 
 
-class Client:
-    """Requests to the site as the editor. ``keep_alive``: over one connection."""
+def get(client, url):
+    """Return the body of a page, as the editor.
 
-    def __init__(self, port, keep_alive):
-        token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {token}"}
-        self._port = port
-        self._keep_alive = keep_alive
-        self._connection = None
-
-    def get(self, path):
-        """Return the body. Raises AssertionError unless the status is 200."""
-        if self._connection is None or not self._keep_alive:
-            self._connection = http.client.HTTPConnection("localhost", self._port)
-        self._connection.request("GET", path, headers=self._headers)
-        answer = self._connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            raise AssertionError(f"{path}: {answer.status}")
-        return body
+    ``client``: ``requests``, for a new connection, or a session of it, to keep
+    one alive. Raises requests.HTTPError unless the status is good.
+    """
+    answer = client.get(url, auth=(USER, PASSWORD))
+    answer.raise_for_status()
+    return answer.content

@@ -1,12 +1,13 @@
 """A small view: as a task, and as a request to oneself."""
 
-from benchmarks.instance import Client
+from benchmarks.instance import get
 from benchmarks.measure import alternate
 from benchmarks.measure import Row
 from benchmarks.measure import timed
 from collective.background import get_scheduler
 from collective.background import schedule_view
 
+import requests
 import transaction
 
 
@@ -16,9 +17,9 @@ VIEW = "getId"
 
 
 def measure(site, port):
-    path = f"/Plone/countries/{VIEW}"
-    kept = Client(port, keep_alive=True)
-    new = Client(port, keep_alive=False)
+    url = f"http://localhost:{port}/Plone/countries/{VIEW}"
+    session = requests.Session()
+    expected = get(session, url)
 
     def ours():
         return timed(run)
@@ -28,15 +29,14 @@ def measure(site, port):
         transaction.commit()
         get_scheduler().wait(id, TIMEOUT)
         result, error = get_scheduler().get_result(id)
-        if error is not None or result.body != kept_body:
+        if error is not None or result.body != expected:
             raise AssertionError(f"not the same answer: {result}, {error}")
 
-    kept_body = kept.get(path)
     ours, keep_alive, connection = alternate(
         ROUNDS,
         ours,
-        lambda: timed(lambda: kept.get(path)),
-        lambda: timed(lambda: new.get(path)),
+        lambda: timed(lambda: get(session, url)),
+        lambda: timed(lambda: get(requests, url)),
     )
     name = "schedule_view() until the result"
     yield Row(name, ours, "HTTP to oneself, keep-alive", keep_alive, most=1)
