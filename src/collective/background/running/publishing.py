@@ -127,7 +127,8 @@ def _prepare(env, context, steps, form):
     request = env.request
     request.environ["PATH_INFO"] = "/".join((*context.getPhysicalPath(), *steps))
     # The visitor's request may have been one to the REST API, and this not.
-    noLongerProvides(request, IAPIRequest)
+    if IAPIRequest.providedBy(request):
+        noLongerProvides(request, IAPIRequest)
     mark_as_api_request(request, request.getHeader("Accept"))
     request.processInputs()
     request.form.update(form)

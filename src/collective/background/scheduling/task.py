@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
 
-import uuid
+import secrets
 
 
 LOG_LINES = 200
@@ -47,7 +47,7 @@ class Task:
     )
 
     def __init__(self, call, snapshot, database, options):
-        self.id = uuid.uuid4().hex
+        self.id = secrets.token_hex(16)
         self.call = call
         self.snapshot = snapshot
         self.database = database
@@ -108,7 +108,7 @@ class Task:
         """Give back what only another run would need."""
         self.call.close()
         self.snapshot.close()
-        self.call = replace(self.call, package=None, view=None, chunks=())
+        self.call = replace(self.call, package=None, view=None, items=())
         self.snapshot = replace(self.snapshot, request=None)
         self.database = None
 
