@@ -1,6 +1,9 @@
 """What tests share: running tasks in real threads, and looking at their end."""
 
+from Acquisition import aq_base
 from collective.background import get_scheduler
+from contextlib import contextmanager
+from plone import api
 
 import transaction
 
@@ -36,6 +39,26 @@ def failure_of(task_id):
 def body_of(task_id):
     """Commit, wait, and return the text with which a view or a server answered."""
     return result_of(task_id).body.decode()
+
+
+@contextmanager
+def waiting():
+    """Let no task of the usual queue start before the end of the block."""
+    get_scheduler().pause("default")
+    try:
+        yield
+    finally:
+        get_scheduler().resume("default")
+
+
+def jar_of(obj):
+    """Return what tells the connection of a persistent object from others."""
+    return id(aq_base(obj)._p_jar)
+
+
+def task_jar():
+    """Return the same for the connection of the running task."""
+    return jar_of(api.portal.get())
 
 
 class Voter:

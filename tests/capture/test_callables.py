@@ -1,6 +1,5 @@
 """Which callables a task can make, and which are refused at once."""
 
-from Acquisition import aq_base
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background.exceptions import BadCall
@@ -8,7 +7,9 @@ from collective.background.exceptions import NotPortable
 from functools import partial
 from functools import wraps
 from helpers import finished
+from helpers import jar_of
 from helpers import result_of
+from helpers import task_jar
 from plone import api
 from plone.behavior.factory import BehaviorAdapterFactory
 from plone.behavior.interfaces import IBehavior
@@ -26,16 +27,6 @@ import transaction
 def here(*args):
     """Return what tells where the call was made, and with what."""
     return threading.current_thread().name, args
-
-
-def jar_of(obj):
-    """Return the id of the connection that an object belongs to."""
-    return id(aq_base(obj)._p_jar)
-
-
-def task_jar():
-    """Return the id of the connection of the running task."""
-    return jar_of(api.portal.get())
 
 
 def undocumented(method):

@@ -6,10 +6,12 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskFailed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from helpers import finished
+from helpers import jar_of
 from helpers import result_of
+from helpers import task_jar
+from helpers import waiting
 from OFS.Folder import Folder
 from persistent.mapping import PersistentMapping
 from plone import api
@@ -33,14 +35,6 @@ class Job:
     words: list
 
 
-def jar_of(obj):
-    return id(aq_base(obj)._p_jar)
-
-
-def task_jar():
-    return jar_of(api.portal.get())
-
-
 def look_at(*objects):
     """Return for each object where it is, and whether it belongs to this task."""
     return [
@@ -50,16 +44,6 @@ def look_at(*objects):
 
 def describe(obj):
     return "/".join(obj.getPhysicalPath()), obj.Title()
-
-
-@contextmanager
-def waiting():
-    """Let no task start before the end of the block."""
-    get_scheduler().pause("default")
-    try:
-        yield
-    finally:
-        get_scheduler().resume("default")
 
 
 @pytest.fixture

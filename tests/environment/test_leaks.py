@@ -18,6 +18,7 @@ from collective.background.testing import drain
 from collective.background.testing import eager
 from contextlib import contextmanager
 from dataclasses import replace
+from helpers import waiting
 from persistent.list import PersistentList
 from persistent.mapping import PersistentMapping
 from plone import api
@@ -277,16 +278,15 @@ def test_two_hundred_tasks_leave_nothing(site, database):
     drain()
     before = process_state(database)
 
-    get_scheduler().pause("default")
-    task_ids = [
-        schedule(function, mapping)
-        for mapping in mappings[1:]
-        for function in (write, fail, leave, spoil, gone)
-    ]
-    transaction.commit()
-    api.content.delete(content)
-    transaction.commit()
-    get_scheduler().resume("default")
+    with waiting():
+        task_ids = [
+            schedule(function, mapping)
+            for mapping in mappings[1:]
+            for function in (write, fail, leave, spoil, gone)
+        ]
+        transaction.commit()
+        api.content.delete(content)
+        transaction.commit()
     drain()
 
     states = [get_scheduler().record(task_id).state for task_id in task_ids]

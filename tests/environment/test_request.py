@@ -7,7 +7,9 @@ from collective.background.testing import scheduled
 from helpers import finished
 from helpers import result_of
 from helpers import TIMEOUT
+from helpers import waiting
 from plone import api
+from plone.app.event.base import default_timezone
 from zope.component import getGlobalSiteManager
 from zope.globalrequest import getRequest
 from zope.i18n import translate
@@ -229,11 +231,10 @@ class TestUploads:
 
     def test_long_ones_are_on_disk_until_the_task_has_ended(self, site):
         before = temporary_files()
-        get_scheduler().pause("default")
-        task_id = schedule(upload_of, make_upload(bytes(MEMORY_LIMIT + 1)))
-        transaction.commit()
-        assert temporary_files() == before + 1
-        get_scheduler().resume("default")
+        with waiting():
+            task_id = schedule(upload_of, make_upload(bytes(MEMORY_LIMIT + 1)))
+            transaction.commit()
+            assert temporary_files() == before + 1
         assert len(result_of(task_id)["content"]) == MEMORY_LIMIT + 1
         assert temporary_files() == before
 
@@ -257,19 +258,18 @@ class TestUploads:
     @pytest.mark.parametrize("how", ["remove", "abort", "savepoint"])
     def test_those_of_a_task_that_is_forgotten_are_gone(self, site, how):
         before = temporary_files()
-        get_scheduler().pause("default")
-        savepoint = transaction.savepoint()
-        task_id = schedule(upload_of, make_upload(bytes(MEMORY_LIMIT + 1)))
-        assert temporary_files() == before + 1
-        if how == "remove":
-            transaction.commit()
-            get_scheduler().remove(task_id)
-        elif how == "abort":
-            transaction.abort()
-        else:
-            savepoint.rollback()
-        assert temporary_files() == before
-        get_scheduler().resume("default")
+        with waiting():
+            savepoint = transaction.savepoint()
+            task_id = schedule(upload_of, make_upload(bytes(MEMORY_LIMIT + 1)))
+            assert temporary_files() == before + 1
+            if how == "remove":
+                transaction.commit()
+                get_scheduler().remove(task_id)
+            elif how == "abort":
+                transaction.abort()
+            else:
+                savepoint.rollback()
+            assert temporary_files() == before
 
 
 class TestSecrets:
@@ -394,8 +394,6 @@ class TestBrowserLayers:
 
 
 def test_time_zone_of_the_user(visit, site):
-    from plone.app.event.base import default_timezone
-
     api.user.get_current().setMemberProperties({"timezone": "Asia/Tokyo"})
     transaction.commit()
     here, task_id = visit(both(default_timezone))

@@ -12,9 +12,9 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
-from contextlib import contextmanager
 from helpers import finished
 from helpers import result_of
+from helpers import waiting
 from OFS.userfolder import manage_addUserFolder
 from plone import api
 from plone.app.testing import login
@@ -56,16 +56,6 @@ def may(permission, context):
 
 def become(user):
     newSecurityManager(None, user)
-
-
-@contextmanager
-def waiting():
-    """Let no task start before the end of the block."""
-    get_scheduler().pause("default")
-    try:
-        yield
-    finally:
-        get_scheduler().resume("default")
 
 
 @pytest.fixture
