@@ -11,6 +11,7 @@ from collective.background.exceptions import BadOption
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import fields
+from math import inf
 from types import MappingProxyType
 
 import os
@@ -65,8 +66,10 @@ class Settings:
 
 
 def _check(name, value, minimum):
-    if value < minimum:
-        raise BadOption(f"{name} is {value!r}; it must be at least {minimum}")
+    if not minimum <= value < inf:  # this refuses "nan" as well
+        raise BadOption(
+            f"{name} is {value!r}; it must be a number of at least {minimum}"
+        )
 
 
 def parse_queues(text):

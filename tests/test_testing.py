@@ -1,0 +1,220 @@
+"""What the package offers to the tests of add-ons."""
+
+from collective.background import current_task
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background import schedule_view
+from collective.background import using
+from collective.background.exceptions import WaitTimeout
+from collective.background.testing import drain
+from collective.background.testing import eager
+from collective.background.testing import scheduled
+from plone import api
+from threading import current_thread
+from threading import Event
+from zope.component.hooks import getSite
+from zope.globalrequest import getRequest
+
+import pytest
+import transaction
+
+
+TIMEOUT = 60  # seconds
+
+
+def add_document(container, id):
+    api.content.create(container, "Document", id)
+
+
+def state():
+    """Return what belongs to this thread and its transaction."""
+    return (
+        transaction.manager.manager,
+        getRequest(),
+        getSite(),
+        api.user.get_current().getId(),
+        current_task(),
+    )
+
+
+class TestDrain:
+    def test_waits_for_all_tasks_and_shows_what_they_did(self, folder):
+        for number in range(5):
+            schedule(add_document, folder, f"page{number}")
+        transaction.commit()
+        drain()
+        assert len(folder) == 5
+
+    def test_waits_for_tasks_of_tasks(self, folder):
+        schedule(lambda folder: schedule(add_document, folder, "page"), folder)
+        transaction.commit()
+        drain()
+        assert list(folder) == ["page"]
+
+    def test_does_not_wait_for_what_is_not_committed(self, folder):
+        schedule(add_document, folder, "page")
+        drain()
+        assert list(folder) == []
+
+    def test_says_what_has_not_ended_in_time(self, functional):
+        end = Event()
+        using(title="A long one").schedule(lambda: end.wait(TIMEOUT))
+        transaction.commit()
+        with pytest.raises(WaitTimeout, match="'A long one'"):
+            drain(0)
+        end.set()
+
+
+class TestEager:
+    def test_runs_at_the_commit_in_the_same_thread(self, functional):
+        threads = []
+        with eager():
+            schedule(lambda: threads.append(current_thread()))
+            assert threads == []
+            transaction.commit()
+        assert threads == [current_thread()]
+
+    def test_nothing_runs_after_an_abort(self, functional):
+        runs = []
+        with eager():
+            schedule(lambda: runs.append(1))
+            transaction.abort()
+            transaction.commit()
+        assert runs == []
+
+    def test_what_it_did_is_there_in_the_next_transaction(self, folder):
+        with eager():
+            schedule(add_document, folder, "page")
+            transaction.commit()
+        transaction.begin()
+        assert list(folder) == ["page"]
+
+    def test_it_has_a_connection_of_its_own(self, folder):
+        connections = []
+        with eager():
+            schedule(lambda f: connections.append(f._p_jar), folder)
+            transaction.commit()
+        assert connections[0] is not folder._p_jar
+
+    def test_the_caller_keeps_what_is_his(self, folder):
+        """Transaction manager, request, site, user, and current task."""
+
+        inside = []
+        before = state()
+        with eager() as scheduler:
+            task_id = using(user="admin").schedule(lambda: inside.append(state()))
+            transaction.commit()
+            assert scheduler.record(task_id).state == "succeeded"
+        assert state() == before
+        manager, request, site, user, task = inside[0]
+        assert manager is not before[0]
+        assert request is not before[1]
+        assert site.getPhysicalPath() == before[2].getPhysicalPath()
+        assert user == "admin" != before[3]
+        assert task is not None
+
+    def test_a_changed_object_of_the_caller_is_not_in_the_way(self, folder):
+        """The task commits while the caller's commit is not over yet."""
+
+        def rename(content):
+            content.title = f"{content.title}, renamed"
+
+        with eager():
+            folder.title = "By the caller"
+            schedule(rename, folder)
+            transaction.commit()
+        transaction.begin()
+        assert folder.title == "By the caller, renamed"
+
+    def test_a_task_of_a_task_runs_too(self, folder):
+        with eager():
+            schedule(lambda folder: schedule(add_document, folder, "page"), folder)
+            transaction.commit()
+        transaction.begin()
+        assert list(folder) == ["page"]
+
+    def test_a_failing_task_does_not_hurt_the_caller(self, folder):
+        def fail(content):
+            content.title = "not to be seen"
+            raise SystemExit("it went wrong")
+
+        with eager() as scheduler:
+            folder.description = "By the caller"
+            task_id = schedule(fail, folder)
+            transaction.commit()
+            record = scheduler.record(task_id)
+        transaction.begin()
+        assert record.state == "failed"
+        assert record.error.message == "it went wrong"
+        assert (folder.title, folder.description) == ("A folder", "By the caller")
+
+    def test_views_are_published_too(self, folder):
+        with eager() as scheduler:
+            task_id = schedule_view(folder, "view")
+            transaction.commit()
+            result, _ = scheduler.get_result(task_id)
+        assert result.status == 200
+        assert b"A folder" in result.body
+
+    def test_it_is_the_scheduler_for_that_time(self, functional):
+        usual = get_scheduler()
+        with eager() as scheduler:
+            assert get_scheduler() is scheduler
+        assert get_scheduler() is usual
+
+    def test_the_usual_one_is_back_after_an_error(self, functional):
+        usual = get_scheduler()
+        with pytest.raises(ValueError, match="of the test"), eager():
+            raise ValueError("of the test")
+        assert get_scheduler() is usual
+
+    def test_unknown_queues_are_refused_as_usual(self, functional):
+        with eager(), pytest.raises(ValueError, match="no queue 'nowhere'"):
+            using(queue="nowhere").schedule(int)
+
+
+class TestScheduled:
+    def test_has_a_record_for_each_task(self, folder):
+        with scheduled() as records:
+            using(title="First", priority=3).schedule(add_document, folder, "page")
+            schedule_view(folder, "view")
+        first, second = records
+        assert (first.title, first.priority, first.kind) == ("First", 3, "call")
+        assert first.callable == f"{__name__}.add_document"
+        assert first.context_path == "/plone/folder"
+        assert (second.kind, second.callable) == ("view", "/plone/folder/view")
+
+    def test_nothing_runs_without_a_commit(self, folder):
+        with scheduled():
+            schedule(add_document, folder, "page")
+            transaction.abort()
+        drain()
+        assert list(folder) == []
+
+    def test_it_ends_with_the_block(self, functional):
+        with scheduled() as records:
+            pass
+        schedule(int)
+        assert records == []
+
+    def test_it_goes_together_with_eager(self, folder):
+        with eager(), scheduled() as records:
+            schedule(lambda folder: schedule(add_document, folder, "page"), folder)
+            transaction.commit()
+        assert len(records) == 2
+
+
+class TestLayers:
+    """Each test begins with an empty scheduler, whatever the one before did."""
+
+    @pytest.mark.parametrize("time", [1, 2])
+    def test_no_record_is_left_from_another_test(self, functional, time):
+        assert get_scheduler().records() == []
+        schedule(int)
+        transaction.commit()
+
+    def test_the_add_on_is_installed(self, integration):
+        assert get_scheduler().count() == 0
+        assert api.portal.get().portal_setup.getLastVersionForProfile(
+            "collective.background:default"
+        ) == ("1000",)
