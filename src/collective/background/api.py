@@ -12,6 +12,7 @@ from collective.background.exceptions import BadOption
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.options import make_options
 from collective.background.records import BatchResult
+from collective.background.running.current import current_task
 from zope.component import getUtility
 
 
@@ -75,10 +76,12 @@ class Scheduling:
         It is one task with progress, and ``size`` items are one transaction of
         it. An item that raises an exception is noted, and the batch goes on;
         it fails only when all items did. The task's result is a BatchResult.
+        A retry goes on after the last transaction that was committed, or starts
+        over when all items failed.
 
         With fewer than ``inline_below`` items they are called at once, in the
         current transaction; then the task has succeeded already, and an
-        exception goes to the caller.
+        exception goes to the caller. ``current_task()`` is that task meanwhile.
 
         Returns the task's id. Raises BadOption, and as ``schedule()``.
         """
@@ -88,11 +91,13 @@ class Scheduling:
         call = capture_batch(callable, items, args, kwargs, size)
         if len(items) >= inline_below:
             return self._add(call)
-        for item in items:
-            callable(item, *args, **kwargs)
-        return get_scheduler().add_finished_task(
-            call, self._options, BatchResult(done=len(items), failures=())
-        )
+
+        def work():
+            for item in current_task().track(items):
+                callable(item, *args, **kwargs)
+            return BatchResult(done=len(items), failures=())
+
+        return get_scheduler().run_now(call, self._options, work)
 
     def _add(self, call):
         return get_scheduler().add_task(call, self._options)

@@ -58,11 +58,13 @@ class ITransactionalScheduler(Interface):
         Raises as ``schedule`` does. Called by ``collective.background.api``.
         """
 
-    def add_finished_task(call, options, result):
-        """Record a call that was made at once, in the current transaction.
+    def run_now(call, options, work):
+        """Call ``work()`` in the current transaction; return a task's id.
 
-        ``result``: what it returned. Returns the id of a task that has
-        succeeded, which is forgotten if the transaction aborts.
+        ``call``: what ``work`` does, as a ``capture.call.Call``. Meanwhile the
+        task is the current one. Afterwards it has succeeded with what ``work``
+        returned; it is forgotten if the transaction aborts. Raises what ``work``
+        raises, and as ``schedule``; there is no task then.
         Called by ``collective.background.api``.
         """
 

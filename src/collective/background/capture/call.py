@@ -58,8 +58,8 @@ class Call:
     - ``package``: what the kind needs, see ``running/kinds.py``; None when it
       is not needed any more
     - ``view``: of a view, a ViewRequest
-    - ``chunks``: of a batch, a Package of ``[(index, item), …]`` each
-    - ``items``: of a batch, how many there are
+    - ``items``: of a batch, a Package of each item
+    - ``size``: of a batch, how many items are one transaction
     - ``context_path`` and ``context_uid``: of the content that it works on
     """
 
@@ -67,8 +67,8 @@ class Call:
     name: str
     package: Package | None
     view: ViewRequest | None = None
-    chunks: tuple = ()
-    items: int = 0
+    items: tuple = ()
+    size: int = 0
     context_path: str | None = None
     context_uid: str | None = None
 
@@ -78,8 +78,8 @@ class Call:
             self.package.close()
         if self.view is not None:
             self.view.body.close()
-        for chunk in self.chunks:
-            chunk.close()
+        for item in self.items:
+            item.close()
 
 
 def capture_call(function, args, kwargs):
@@ -105,7 +105,7 @@ def capture_call(function, args, kwargs):
 def capture_batch(function, items, args, kwargs, size):
     """Return a Call of ``function(item, *args, **kwargs)`` for each item.
 
-    ``items``: an iterable, read to its end. ``size``: items of one chunk.
+    ``items``: a list. ``size``: how many of them are one transaction.
     Raises as ``capture_call``; the error names the index of the item.
     """
     first = items[0] if items else None
@@ -115,22 +115,15 @@ def capture_batch(function, items, args, kwargs, size):
     except NotPortable as error:
         _blame(function, bound, (first, *args), kwargs)
         raise NotPortable(f"{dotted_name(function)}: {error}") from error
-    chunks = []
-    numbered = list(enumerate(items))
-    for start in range(0, len(numbered), size):
-        chunk = numbered[start : start + size]
-        try:
-            chunks.append(pack(chunk))
-        except NotPortable:
-            for index, item in chunk:
-                _try(f"item {index} of {dotted_name(function)}", item)
-            raise
     return Call(
         kind=BATCH,
         name=dotted_name(function),
         package=package,
-        chunks=tuple(chunks),
-        items=len(items),
+        items=tuple(
+            _pack(f"item {index} of {dotted_name(function)}", item)
+            for index, item in enumerate(items)
+        ),
+        size=size,
         **_context_of(function, args, package),
     )
 
@@ -329,7 +322,11 @@ def _blame(function, bound, args, kwargs):
 
 
 def _try(what, value):
+    _pack(what, value).close()
+
+
+def _pack(what, value):
     try:
-        pack(value).close()
+        return pack(value)
     except NotPortable as error:
         raise NotPortable(f"{what} cannot be carried to a task: {error}") from error

@@ -1,16 +1,14 @@
 """Batches: many items, some in each transaction.
 
-The cursor is the number of chunks that are committed; a run begins there. In a
-chunk every item has a savepoint, so that one which raises an exception takes
-nothing with it but its own changes.
+The cursor is the number of items whose transaction is committed; a run begins
+there. Every item has a savepoint, so that one which raises an exception takes
+nothing with it but its own changes; and each is carried by itself, so that one
+which is gone is a failure of its own, too.
 """
 
-from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import unpack
-from collective.background.capture.reference import describe
 from collective.background.environment.request import make_request
 from collective.background.exceptions import BatchFailed
-from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskCancelled
 from collective.background.records import BatchFailure
 from collective.background.records import BatchResult
@@ -18,7 +16,6 @@ from collective.background.records import Progress
 from collective.background.running.outcome import describe_error
 from transaction.interfaces import TransientError
 
-import functools
 import logging
 import transaction
 
@@ -39,32 +36,41 @@ class Batch:
     def __init__(self, execution):
         self._execution = execution
         self._call = execution.call
+        if self.error() is not None:
+            # All of it failed, and it is tried once more from the beginning.
+            execution.cursor = 0
+            execution.batch_failures = ()
+        self._show_progress()
 
     def remaining(self):
         """Yield the chunks that are not committed yet."""
-        for package in self._call.chunks[self._execution.cursor :]:
-            yield Chunk(self._call.package, package)
+        size, items = self._call.size, self._call.items
+        for start in range(self._execution.cursor, len(items), size):
+            yield Chunk(self._call.package, start, items[start : start + size])
 
     def committed(self, chunk):
         """The transaction of ``chunk`` is committed: move the cursor on."""
-        execution = self._execution
-        execution.batch_failures += tuple(chunk.failures.values())
-        execution.cursor += 1
-        before = execution.progress
-        execution.progress = Progress(
-            done=before.done + chunk.size,
-            total=self._call.items,
-            message=before.message,
+        self._execution.batch_failures += tuple(chunk.failures.values())
+        self._execution.cursor += len(chunk.items)
+        self._show_progress()
+
+    def _show_progress(self):
+        self._execution.progress = Progress(
+            done=self._execution.cursor,
+            total=len(self._call.items),
+            message=self._execution.progress.message,
         )
 
     def result(self):
         failures = self._execution.batch_failures
-        return BatchResult(done=self._call.items - len(failures), failures=failures)
+        return BatchResult(
+            done=len(self._call.items) - len(failures), failures=failures
+        )
 
     def error(self):
         """Return the exception with which the batch ends, or None."""
         failures = self._execution.batch_failures
-        if not failures or len(failures) < self._call.items:
+        if not failures or len(failures) < len(self._call.items):
             return None
         first = failures[0].error
         return BatchFailed(
@@ -76,15 +82,17 @@ class Batch:
 class Chunk:
     """The items of one transaction.
 
+    ``function``: a Package of the function and its arguments; ``start``: index
+    of the first item; ``items``: a Package of each.
     ``failures``: BatchFailures by their index. They stay when the chunk runs
     Again, so that their items are left out.
     """
 
-    def __init__(self, function, items):
+    def __init__(self, function, start, items):
         self._function = function
-        self._items = items
+        self._start = start
+        self.items = items
         self.failures = {}
-        self.size = 0
 
     def make_request(self, snapshot):
         return make_request(snapshot)
@@ -95,23 +103,20 @@ class Chunk:
     def run(self, env):
         """Call the function for every item, in the current transaction."""
         function, args, kwargs = unpack(self._function, env.app)
-        items = unpack(self._items, env.app)
-        self.size = len(items)
-        for index, item in items:
+        for index, package in enumerate(self.items, self._start):
             if index not in self.failures:
-                call = functools.partial(function, item, *args, **kwargs)
-                self._run_item(index, item, call)
+                self._run_item(index, package, env.app, function, args, kwargs)
 
-    def _run_item(self, index, item, call):
+    def _run_item(self, index, package, app, function, args, kwargs):
         savepoint = transaction.savepoint(optimistic=True)
         try:
-            call()
+            function(unpack(package, app), *args, **kwargs)
         except (TransientError, TaskCancelled):
             raise
         except Exception as error:
             logger.exception("item %s failed", index)
             self.failures[index] = BatchFailure(
-                index=index, item=_portable(item), error=describe_error(error)
+                index=index, item=_shown(index, package), error=describe_error(error)
             )
             try:
                 savepoint.rollback()
@@ -119,14 +124,10 @@ class Chunk:
                 raise Again(f"without item {index}") from no_savepoints
 
 
-def _portable(item):
-    """Return the item, or a text that names it if it refers to ZODB objects."""
+def _shown(index, package):
+    """Return a copy of the item, or a text that names it."""
     try:
-        package = pack(item)
-    except NotPortable:
-        return repr(item)
-    if not package.refers:
-        return item
-    if hasattr(item, "getPhysicalPath"):
-        return "/".join(item.getPhysicalPath())
-    return describe(item) if hasattr(item, "_p_oid") else repr(item)
+        return unpack(package, None)
+    except Exception:  # it refers to persistent objects, or cannot be loaded
+        references = ", ".join(str(reference) for reference in package.references)
+        return references or f"item {index}"

@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collective.background import states
 from collective.background.capture.call import capture_call
 from collective.background.capture.call import VIEW
-from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import unpack
 from collective.background.capture.snapshot import capture_snapshot
 from collective.background.capture.snapshot import find_application
@@ -31,6 +30,7 @@ from collective.background.exceptions import WaitTimeout
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.options import Options
 from collective.background.running import outcome
+from collective.background.running.current import running
 from collective.background.running.current import TaskLogHandler
 from collective.background.running.runner import run
 from collective.background.scheduling.dispatcher import Dispatcher
@@ -121,18 +121,24 @@ class TransactionalScheduler(BaseScheduler):
         self._keep(task)
         return task.id
 
-    def add_finished_task(self, call, options, result):
+    def run_now(self, call, options, work):
         task = self._make_task(call, options)
-        task.started = task.created
-        ended = outcome.succeeded(pack(result))
-        join_transaction(
-            reserve=lambda: None,
-            finish=lambda: self._committed(task),
-            forget=lambda: self._forget(task),
-        )
+        try:
+            task.started = task.created
+            with self._changed:
+                self._set_state(task, states.RUNNING)
+            with running(Execution(self, task)):
+                ended = outcome.succeeded(outcome.pack_result(work()))
+            join_transaction(
+                reserve=lambda: None,
+                finish=lambda: self._committed_ended(task),
+                forget=lambda: self._forget(task),
+            )
+        except BaseException:
+            task.close()
+            raise
         self._keep(task)
         with self._changed:
-            self._set_state(task, states.RUNNING)
             self._end(task, ended)
         return task.id
 
@@ -183,6 +189,10 @@ class TransactionalScheduler(BaseScheduler):
         task.committed = True
         if task.state == states.QUEUED:
             self._hand_over(task)
+
+    def _committed_ended(self, task):
+        task.committed = True
+        self._report(task)
 
     def _hand_over(self, task):
         """The task may start as soon as a slot of its queue is free."""
