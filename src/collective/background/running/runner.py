@@ -16,6 +16,7 @@ from collective.background.running import outcome
 from collective.background.running.batch import Again
 from collective.background.running.batch import Batch
 from collective.background.running.current import running
+from collective.background.running.gate import gate
 from collective.background.running.kinds import KINDS
 from collective.background.running.publishing import Failed
 from collective.background.running.transactions import transactional
@@ -81,10 +82,14 @@ def _attempt(execution, work):
     delay = transactional.retry_initial_delay
     conflicts = 0
     while True:
+        is_last = 0 < conflicts == execution.conflict_attempts - 1
         try:
-            with environment(
-                execution.snapshot, execution.database, work.make_request
-            ) as env:
+            with (
+                gate.attempt(alone=is_last),
+                environment(
+                    execution.snapshot, execution.database, work.make_request
+                ) as env,
+            ):
                 return _with_messages(execution, env, work)
         except Again as reason:
             logger.info("task %s runs again %s", execution.id, reason)
