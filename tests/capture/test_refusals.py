@@ -13,7 +13,9 @@ from contextlib import ExitStack
 from functools import partial
 from helpers import finished
 from plone import api
+from plone.behavior import AnnotationStorage
 from Products.Five.browser import BrowserView
+from zope.interface import Interface
 from ZPublisher.HTTPResponse import WSGIResponse
 
 import io
@@ -45,7 +47,16 @@ STRANGERS = {
     "database": lambda site, stack: site._p_jar.db(),
     "transaction": lambda site, stack: transaction.get(),
     "module": lambda site, stack: os,
+    "behaviour in annotations": lambda site, stack: in_annotations(site),
 }
+
+
+class IRemark(Interface):
+    """A schema whose values are kept in annotations."""
+
+
+def in_annotations(content):
+    return AnnotationStorage(IRemark)(content)
 
 
 @contextmanager

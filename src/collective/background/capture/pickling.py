@@ -21,6 +21,7 @@ from datetime import date
 from datetime import datetime
 from decimal import Decimal
 from persistent import Persistent
+from plone.behavior.annotation import AnnotationsFactoryImpl
 from Products.ZCatalog.interfaces import ICatalogBrain
 from transaction.interfaces import TransientError
 from ZODB.Connection import Connection
@@ -394,6 +395,11 @@ def _refuse(obj):
         raise NotPortable(
             f"the view {type(obj).__name__} is bound to its request; schedule a "
             "function or a method of its context, or use schedule_view()"
+        )
+    if isinstance(obj, AnnotationsFactoryImpl):
+        raise NotPortable(
+            "a behaviour that keeps its values in annotations cannot be bound again; "
+            "pass the content, and adapt it in the task"
         )
     if isinstance(obj, Lazy) or ICatalogBrain.providedBy(obj):
         raise NotPortable(
