@@ -85,6 +85,20 @@ class TestAsOverHTTP:
         assert directly.status_code == response.status == 200
         assert json.loads(response.body) == directly.json()
 
+    @pytest.mark.parametrize(
+        "name", ["doc", "@types", "@types/Document", "doc/@breadcrumbs", "@search"]
+    )
+    def test_a_service_answers_the_same(self, server, document, name):
+        folder = document.aq_parent
+        folder.REQUEST.setServerURL("http", *server.removeprefix("http://").split(":"))
+        directly = requests.get(
+            f"{folder.absolute_url()}/{name}", auth=AUTH, headers=JSON, timeout=TIMEOUT
+        )
+        response = result_of(schedule_view(folder, name, headers=JSON))
+        assert directly.status_code == response.status == 200
+        assert response.body == directly.content
+        assert response.headers["Content-Type"] == directly.headers["Content-Type"]
+
 
 class TestForms:
     def test_fields_become_arguments(self, folder):
