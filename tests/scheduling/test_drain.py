@@ -132,14 +132,17 @@ class TestAdmission:
         assert runs == []
         assert scheduler.record(task_id).state == "lost"
 
-    def test_a_retry_is_refused(self, scheduler):
+    @pytest.mark.parametrize("state", ["cancelled", "lost"])
+    def test_a_retry_is_refused(self, scheduler, state):
+        scheduler.pause("default")
         task_id = schedule(int)
-        scheduler.cancel(task_id)
         transaction.commit()
+        if state == "cancelled":
+            scheduler.cancel(task_id)
         scheduler.drain(0)
         with pytest.raises(ShuttingDown):
             scheduler.retry(task_id)
-        assert scheduler.record(task_id).state == "cancelled"
+        assert scheduler.record(task_id).state == state
 
     def test_a_running_task_cannot_schedule(self, scheduler, gate):
         begun = gate.begun

@@ -2,6 +2,7 @@
 
 from collective.background import schedule
 from collective.background import using
+from collective.background.capture.spool import Spool
 from collective.background.exceptions import BadOption
 from collective.background.scheduling import scheduler as module
 from helpers import finished
@@ -122,6 +123,56 @@ class TestMemory:
         record = finished(schedule(int, self.ARGUMENT))
         assert record.state == "failed"
         assert self.held(scheduler, record.id)
+
+
+class TestTemporaryFiles:
+    """A body of some megabytes is kept in a file without a name."""
+
+    @pytest.fixture
+    def body(self):
+        body = Spool.of(b"x" * 2_000_000)
+        assert body.on_disk
+        return body
+
+    def is_closed(self, spool):
+        try:
+            spool.pread(1, 0)
+        except ValueError:
+            return True
+        return False
+
+    def test_is_closed_when_the_task_has_succeeded(self, scheduler, body):
+        record = finished(schedule(Spool.read, body))
+        assert record.state == "succeeded"
+        assert self.is_closed(body)
+
+    def test_stays_with_a_failed_task_and_is_closed_with_it(self, scheduler, body):
+        record = finished(schedule(int, body))
+        assert record.state == "failed"
+        assert not self.is_closed(body)
+        scheduler.remove(record.id)
+        assert self.is_closed(body)
+
+    def test_is_closed_by_an_abort(self, scheduler, body):
+        schedule(Spool.read, body)
+        assert not self.is_closed(body)
+        transaction.abort()
+        assert self.is_closed(body)
+
+    def test_is_closed_by_the_rollback_of_a_savepoint(self, scheduler, body):
+        savepoint = transaction.savepoint()
+        schedule(Spool.read, body)
+        savepoint.rollback()
+        assert self.is_closed(body)
+
+    def test_of_a_result_is_closed_when_the_task_is_forgotten(self, scheduler):
+        task_id = schedule(Spool.of, b"y" * 2_000_000)
+        finished(task_id)
+        result, _ = scheduler.get_result(task_id)
+        assert result.on_disk
+        assert not self.is_closed(result)
+        transaction.commit()
+        assert self.is_closed(result)
 
 
 class TestRecords:

@@ -4,6 +4,7 @@ It has to happen in the signal handler. Once that has returned, the server close
 the databases, and only then joins threads: a task could not commit any more.
 """
 
+from collective.background.config import load_settings
 from collective.background.interfaces import ITransactionalScheduler
 from zope.component import getGlobalSiteManager
 
@@ -16,24 +17,36 @@ import threading
 logger = logging.getLogger(__name__)
 
 
-class DrainHandler:
-    """Handles a signal: drains the scheduler, then does what was done before.
+class SignalHandler:
+    """Drains the scheduler at a signal, then does what was done before.
 
-    ``previous``: the handler before this one.
+    A second signal, of whatever kind, ends the waiting.
     """
 
-    def __init__(self, previous):
-        self._previous = previous
+    def __init__(self):
+        self._previous = {}
         self._draining = False
 
+    def install(self, signum):
+        previous = signal.getsignal(signum)
+        # Ignored on purpose (nohup, a shell's "&"), or set by something in C.
+        if previous in (signal.SIG_IGN, None):
+            return
+        self._previous[signum] = previous
+        signal.signal(signum, self)
+
     def __call__(self, signum, frame):
-        # A second signal does not wait once more.
-        if not self._draining:
+        name = signal.Signals(signum).name
+        if self._draining:
+            logger.warning("%s again: not waiting for tasks any longer", name)
+            drain(0)
+        else:
             self._draining = True
-            logger.info("%s: draining", signal.Signals(signum).name)
+            logger.info("%s: waiting for running tasks to stop", name)
             drain()
-        if callable(self._previous):
-            self._previous(signum, frame)
+        previous = self._previous[signum]
+        if callable(previous):
+            previous(signum, frame)
         else:
             # Instead of the default, which ends the process at once: the server
             # closes the databases and lets requests finish.
@@ -42,19 +55,20 @@ class DrainHandler:
 
 def install(event):
     """Called when Zope starts. Scripts have no signal: they drain at their end."""
+    load_settings()  # a mistake in them shows now, and not with the first task
     atexit.register(drain)
     if threading.current_thread() is not threading.main_thread():
         return  # only the main thread may set handlers
+    handler = SignalHandler()
     for signum in (signal.SIGTERM, signal.SIGINT):
-        previous = signal.getsignal(signum)
-        # Ignored on purpose (nohup, a shell's "&"), or set by something in C.
-        if previous in (signal.SIG_IGN, None):
-            continue
-        signal.signal(signum, DrainHandler(previous))
+        handler.install(signum)
 
 
-def drain():
-    """Drain the process's own scheduler. May be called more than once."""
+def drain(timeout=None):
+    """Drain the process's own scheduler. May be called more than once.
+
+    ``timeout``: seconds, instead of the setting.
+    """
     scheduler = getGlobalSiteManager().queryUtility(ITransactionalScheduler)
     if scheduler is not None:
-        scheduler.drain()
+        scheduler.drain(timeout)
