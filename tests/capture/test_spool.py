@@ -5,6 +5,7 @@ from collective.background.capture.spool import CapturedUpload
 from collective.background.capture.spool import MEMORY_LIMIT
 from collective.background.capture.spool import Spool
 from concurrent.futures import ThreadPoolExecutor
+from helpers import open_files
 from io import BytesIO
 from ZPublisher.HTTPRequest import FileUpload
 from ZPublisher.HTTPRequest import FormField
@@ -18,11 +19,6 @@ import tempfile
 LARGE = os.urandom(MEMORY_LIMIT + 1)
 
 BOTH = pytest.mark.parametrize("data", [b"0123456789", LARGE], ids=["memory", "disk"])
-
-
-def open_files():
-    """How many file descriptors the process has."""
-    return len(os.listdir("/dev/fd"))
 
 
 class Chunked:
@@ -140,19 +136,17 @@ class TestWhereItIs:
         spool = Spool.of(LARGE)
         assert open_files() == before + 1
         spool.close()
+        spool.close()
         assert open_files() == before
 
     def test_so_does_forgetting_it(self):
         before = open_files()
         spool = Spool.of(LARGE)
+        reader = spool.open()
         del spool
+        assert reader.read() == LARGE
+        del reader
         assert open_files() == before
-
-    @BOTH
-    def test_closing_twice_does_no_harm(self, data):
-        spool = Spool.of(data)
-        spool.close()
-        spool.close()
 
     @BOTH
     def test_after_closing_it_cannot_be_read(self, data):
@@ -163,6 +157,17 @@ class TestWhereItIs:
             spool.read()
         with pytest.raises(ValueError, match="closed"):
             file.read()
+
+    @BOTH
+    def test_one_that_is_shared_outlives_the_other(self, data):
+        before = open_files()
+        spool = Spool.of(data)
+        shared = spool.share()
+        spool.close()
+        assert shared.read() == data
+        assert (shared.size, shared.on_disk) == (len(data), data == LARGE)
+        shared.close()
+        assert open_files() == before
 
 
 class TestLimits:
@@ -237,9 +242,9 @@ class TestUploads:
         captured = CapturedUpload(self.upload(b"0123456789"))
         assert captured.file.read(4) == captured.file.read(4) == b"0123"
 
-    def test_closing_gives_the_file_back(self):
+    def test_forgetting_it_gives_the_file_back(self):
         before = open_files()
         captured = CapturedUpload(self.upload(LARGE))
         assert open_files() == before + 1
-        captured.close()
+        del captured
         assert open_files() == before

@@ -6,6 +6,7 @@ from collective.background.capture.spool import Spool
 from collective.background.exceptions import BadOption
 from collective.background.scheduling import scheduler as module
 from helpers import finished
+from helpers import open_files
 from helpers import TIMEOUT
 from threading import Thread
 
@@ -128,51 +129,51 @@ class TestMemory:
 class TestTemporaryFiles:
     """A body of some megabytes is kept in a file without a name."""
 
-    @pytest.fixture
-    def body(self):
+    @pytest.fixture(autouse=True)
+    def before(self, scheduler):
+        """How many files are open without any task; the scheduler is at work."""
+        finished(schedule(len, ""))
+        return open_files()
+
+    def large(self):
         body = Spool.of(b"x" * 2_000_000)
         assert body.on_disk
         return body
 
-    def is_closed(self, spool):
-        try:
-            spool.pread(1, 0)
-        except ValueError:
-            return True
-        return False
-
-    def test_is_closed_when_the_task_has_succeeded(self, scheduler, body):
-        record = finished(schedule(Spool.read, body))
+    def test_is_closed_when_the_task_has_succeeded(self, before):
+        record = finished(schedule(Spool.read, self.large()))
         assert record.state == "succeeded"
-        assert self.is_closed(body)
+        assert open_files() == before
 
-    def test_stays_with_a_failed_task_and_is_closed_with_it(self, scheduler, body):
-        record = finished(schedule(int, body))
+    def test_stays_with_a_failed_task_and_is_closed_with_it(self, scheduler, before):
+        record = finished(schedule(int, self.large()))
         assert record.state == "failed"
-        assert not self.is_closed(body)
+        kept = open_files()
+        assert kept > before
         scheduler.remove(record.id)
-        assert self.is_closed(body)
+        assert open_files() == kept - 1
 
-    def test_is_closed_by_an_abort(self, scheduler, body):
-        schedule(Spool.read, body)
-        assert not self.is_closed(body)
+    def test_is_closed_by_an_abort(self, before):
+        schedule(Spool.read, self.large())
+        assert open_files() == before + 1
         transaction.abort()
-        assert self.is_closed(body)
+        assert open_files() == before
 
-    def test_is_closed_by_the_rollback_of_a_savepoint(self, scheduler, body):
+    def test_is_closed_by_the_rollback_of_a_savepoint(self, before):
         savepoint = transaction.savepoint()
-        schedule(Spool.read, body)
+        schedule(Spool.read, self.large())
         savepoint.rollback()
-        assert self.is_closed(body)
+        assert open_files() == before
 
-    def test_of_a_result_is_closed_when_the_task_is_forgotten(self, scheduler):
+    def test_of_a_result_is_closed_with_the_last_who_has_it(self, scheduler, before):
         task_id = schedule(Spool.of, b"y" * 2_000_000)
         finished(task_id)
         result, _ = scheduler.get_result(task_id)
-        assert result.on_disk
-        assert not self.is_closed(result)
         transaction.commit()
-        assert self.is_closed(result)
+        assert scheduler.record(task_id) is None
+        assert result.read() == b"y" * 2_000_000
+        del result
+        assert open_files() == before
 
 
 class TestRecords:

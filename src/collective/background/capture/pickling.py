@@ -150,7 +150,7 @@ class _Pickler(pickle.Pickler):
         elif isinstance(obj, FileUpload):
             return self._spool_id("upload", CapturedUpload(obj))
         elif isinstance(obj, Spool):
-            return self._spool_id("spool", obj)
+            return self._spool_id("spool", obj.share())
         else:
             _refuse(obj)
         return None
@@ -244,7 +244,7 @@ class _Unpickler(pickle.Unpickler):
         if kind == "upload":
             return FileUpload(self._package.spools[value], charset="latin-1")
         if kind == "spool":
-            return self._package.spools[value]
+            return self._package.spools[value].share()
         live = self._package.live[value]
         if isinstance(live, _CapturedFunction):
             return live.restore(self._app, self._functions)

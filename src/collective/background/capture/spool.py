@@ -26,29 +26,40 @@ class Spool:
     __slots__ = ("_data", "_file", "size", "truncated")
 
     def __init__(self, stream, limit=None):
-        self._data = b""
         self._file = None
         self.size = 0
         self.truncated = False
+        buffer = io.BytesIO()
         while not self.truncated and (chunk := stream.read(_CHUNK)):
             if limit is not None and self.size + len(chunk) > limit:
                 chunk = chunk[: limit - self.size]
                 self.truncated = True
-            self._append(chunk)
-        if self._file is not None:
-            self._file.flush()
+            self.size += len(chunk)
+            if self._file is None and self.size > MEMORY_LIMIT:
+                # Open for as long as the spool: it has no name to open it by.
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115
+                self._file.write(buffer.getvalue())
+                buffer = self._file
+            buffer.write(chunk)
+        buffer.flush()
+        self._data = buffer.getvalue() if self._file is None else None
 
-    def _append(self, chunk):
-        self.size += len(chunk)
-        if self._file is None and self.size > MEMORY_LIMIT:
-            # Kept open for as long as the spool: it has no name to open it by.
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115
-            self._file.write(self._data)
-            self._data = None
-        if self._file is None:
-            self._data += chunk
-        else:
-            self._file.write(chunk)
+    def share(self):
+        """Return another Spool of the same bytes, with a life of its own."""
+        shared = Spool.__new__(Spool)
+        shared._data, shared._file = self._data, None
+        if self._file is not None:
+            shared._file = os.fdopen(os.dup(self._file.fileno()), "rb")
+        shared.size, shared.truncated = self.size, self.truncated
+        return shared
+
+    def close(self):
+        """Give memory or disk space back. May be called more than once."""
+        if self._file is not None:
+            self._file.close()
+        self._data = None
+
+    __del__ = close
 
     @classmethod
     def of(cls, data):
@@ -57,7 +68,7 @@ class Spool:
 
     @property
     def on_disk(self):
-        return self._data is None
+        return self._file is not None
 
     def pread(self, size, position):
         """Return at most ``size`` bytes from ``position`` on.
@@ -77,12 +88,6 @@ class Spool:
     def open(self):
         """Return a seekable binary file of the caller's own."""
         return io.BufferedReader(_Reader(self))
-
-    def close(self):
-        """Give memory or disk space back. May be called more than once."""
-        if self._file is not None:
-            self._file.close()
-        self._data = None
 
 
 class _Reader(io.RawIOBase):
