@@ -5,6 +5,7 @@ from collective.background.interfaces import ITransactionalScheduler
 from collective.background.scheduling.scheduler import TransactionalScheduler
 from helpers import TIMEOUT
 from threading import Event
+from time import monotonic
 from zope.component import getGlobalSiteManager
 
 import pytest
@@ -74,3 +75,16 @@ def gate(make_scheduler):
     gate = Gate()
     yield gate
     gate.open()
+
+
+@pytest.fixture
+def until():
+    """Return a function that waits until a condition holds, which nobody announces."""
+
+    def until(condition):
+        deadline = monotonic() + TIMEOUT
+        while not condition():
+            assert monotonic() < deadline
+            Event().wait(0.001)
+
+    return until

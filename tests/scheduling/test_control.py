@@ -12,7 +12,6 @@ from collective.background.running import runner
 from helpers import finished
 from helpers import TIMEOUT
 from threading import Event
-from time import monotonic
 from ZODB.POSException import ConflictError
 
 import pytest
@@ -42,7 +41,7 @@ def begun(gate):
 
 
 @pytest.fixture
-def retrying(scheduler, monkeypatch):
+def retrying(scheduler, monkeypatch, until):
     """The id of a task that has conflicted, and waits to be tried again."""
     monkeypatch.setattr(runner, "uniform", lambda low, high: TIMEOUT)
 
@@ -51,10 +50,7 @@ def retrying(scheduler, monkeypatch):
 
     task_id = schedule(conflict)
     transaction.commit()
-    deadline = monotonic() + TIMEOUT
-    while scheduler.record(task_id).state != "retrying":
-        assert monotonic() < deadline
-        Event().wait(0.001)
+    until(lambda: scheduler.record(task_id).state == "retrying")
     return task_id
 
 

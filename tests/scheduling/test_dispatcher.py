@@ -4,6 +4,7 @@ from collections import Counter
 from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
+from collective.background.interfaces import ITaskFailed
 from helpers import finished
 from helpers import TIMEOUT
 from threading import Barrier
@@ -11,8 +12,10 @@ from threading import current_thread
 from threading import enumerate as alive_threads
 from threading import Event
 from threading import Thread
+from zope.component import getGlobalSiteManager
 
 import pytest
+import threading
 import transaction
 
 
@@ -71,6 +74,30 @@ class TestThreads:
         assert len(seen) == 20 * slots
         assert max(seen) == slots
         assert scheduler.count(states="succeeded") == 20 * slots
+
+    def test_the_next_one_starts_when_the_last_has_ended(
+        self, make_scheduler, monkeypatch
+    ):
+        """Not when its task has: the thread may have more to do."""
+        make_scheduler(concurrency=1)
+        next_one = Event()
+        started_too_early = []
+
+        def last_words(args):
+            started_too_early.append(next_one.wait(0.2))
+
+        def leave_thread(event):
+            raise SystemExit
+
+        monkeypatch.setattr(threading, "excepthook", last_words)
+        getGlobalSiteManager().registerHandler(leave_thread, (ITaskFailed,))
+        try:
+            schedule(int, "no number")
+            finished(schedule(lambda: next_one.set()))
+        finally:
+            getGlobalSiteManager().unregisterHandler(leave_thread, (ITaskFailed,))
+        assert next_one.is_set()
+        assert started_too_early == [False]
 
     def test_commits_from_many_threads_do_not_exceed_them(self, make_scheduler):
         scheduler = make_scheduler(concurrency=2)

@@ -98,6 +98,22 @@ class TestWaitingTasks:
         assert "'Import of countries' of anonymous" in line
         assert "lost" in line
 
+    def test_do_not_start_in_slots_that_become_free(
+        self, make_scheduler, gate, cooperative, until
+    ):
+        scheduler = make_scheduler(concurrency=2)
+        schedule(gate.task), schedule(cooperative), schedule(int)
+        transaction.commit()
+        until(lambda: scheduler.count(states="running") == 2)
+        drain = Thread(target=scheduler.drain, args=(TIMEOUT,))
+        drain.start()
+        until(lambda: scheduler.queues()[0].running == 1)
+        assert scheduler.count(states="queued") == 1
+        gate.open()
+        drain.join(TIMEOUT)
+        found = [record.state for record in scheduler.records()]
+        assert found == ["lost", "cancelled", "succeeded"]
+
     def test_of_a_paused_queue_are_lost_at_once(self, scheduler):
         scheduler.pause("default")
         task_id = schedule(int)

@@ -5,6 +5,7 @@ from collective.background import using
 from collective.background.exceptions import NoTransaction
 from collective.background.exceptions import QueueFull
 from collective.background.exceptions import TaskNotFound
+from collective.background.testing import eager
 from helpers import finished
 from helpers import TIMEOUT
 from helpers import Voter
@@ -68,6 +69,22 @@ class TestCommitAndAbort:
             note(number)
         commit(scheduler)
         assert done == list(range(120))
+
+    @pytest.mark.parametrize("sort_key", ["a", "z", "~sqlalchemy:1"])
+    def test_they_start_when_all_others_have_committed(
+        self, scheduler, note, done, sort_key
+    ):
+        """Databases of any kind; so a task finds what its transaction did."""
+
+        class Database(Voter):
+            def tpc_finish(self, transaction):
+                done.append("committed")
+
+        with eager():
+            note("a")
+            transaction.get().join(Database(int, sort_key))
+            transaction.commit()
+        assert done == ["committed", "a"]
 
     def test_the_next_transaction_starts_nothing_again(self, scheduler, note, done):
         note("a")
