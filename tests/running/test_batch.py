@@ -9,6 +9,7 @@ from collective.background.exceptions import BadOption
 from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import NotPortable
 from collective.background.interfaces import ITaskSucceeded
+from collective.background.running import batch
 from collective.background.testing import scheduled
 from helpers import failure_of
 from helpers import finished
@@ -22,6 +23,7 @@ from sqlalchemy.orm import sessionmaker
 from threading import Event
 from ZODB.POSException import ConflictError
 from zope.component import getGlobalSiteManager
+from zope.i18n import translate
 from zope.sqlalchemy import register
 
 import pytest
@@ -202,6 +204,20 @@ class TestFailures:
         assert error.type == "test_batch.Oops"
         assert error.message == "item 1"
         assert "in append" in error.traceback
+
+    def test_are_counted_for_the_user(self, folder):
+        record = finished(schedule_batch(append, range(5), folder, {1, 4}))
+        (message,) = record.messages
+        assert message.type == "warning"
+        assert translate(message.text) == "2 of 5 items failed."
+
+    def test_not_more_than_some_have_their_tracebacks(self, monkeypatch, folder):
+        monkeypatch.setattr(batch, "MAX_TRACEBACKS", 2)
+        failing = {0, 1, 3, 4}
+        result = result_of(schedule_batch(append, range(5), folder, failing, size=2))
+        tracebacks = [bool(failure.error.traceback) for failure in result.failures]
+        assert tracebacks == [True, True, False, False]
+        assert [failure.error.message for failure in result.failures][-1] == "item 4"
 
     def test_are_undone_while_their_neighbours_stay(self, folder):
         result_of(schedule_batch(append, range(5), folder, {1, 4}, size=3))

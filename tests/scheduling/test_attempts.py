@@ -8,6 +8,7 @@ from collective.background import using
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import TaskFailed
 from collective.background.running import runner
+from collective.background.testing import drain
 from helpers import failure_of
 from helpers import finished
 from helpers import result_of
@@ -20,6 +21,7 @@ from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError
 from ZODB.POSException import ReadConflictError
 from zope.globalrequest import getRequest
+from zope.i18nmessageid import MessageFactory
 
 import logging
 import pytest
@@ -286,6 +288,16 @@ class TestTransactions:
         (entry,) = folder._p_jar.db().history(folder._p_oid)
         assert entry["description"] == "Tidy up"
         assert entry["user_name"] == f"plone {TEST_USER_ID}"
+
+    def test_a_title_that_is_translated_has_its_values_there(self, folder, caplog):
+        title = MessageFactory("an.add-on")("Row ${n}", mapping={"n": 7})
+        with caplog.at_level(logging.INFO):
+            record = finished(using(title=title).schedule(rename, folder, "Row"))
+            drain()  # it is logged when the task has ended
+        assert record.title.mapping == {"n": 7}
+        (entry,) = folder._p_jar.db().history(folder._p_oid)
+        assert entry["description"] == "Row 7"
+        assert "'Row 7'" in caplog.text
 
     def test_without_a_title_it_names_the_callable(self, folder):
         finished(schedule(rename, folder, "Renamed"))

@@ -10,10 +10,13 @@ from collective.background.capture.pickling import unpack
 from collective.background.environment.request import make_request
 from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import TaskCancelled
+from collective.background.messages import _
 from collective.background.records import BatchFailure
 from collective.background.records import BatchResult
 from collective.background.records import Progress
+from collective.background.records import TaskMessage
 from collective.background.running.outcome import describe_error
+from dataclasses import replace
 from transaction.interfaces import TransientError
 
 import logging
@@ -21,6 +24,8 @@ import transaction
 
 
 logger = logging.getLogger(__name__)
+
+MAX_TRACEBACKS = 100  # of items that failed; the site's log has all of them
 
 
 class Again(Exception):
@@ -50,7 +55,11 @@ class Batch:
 
     def committed(self, chunk):
         """The transaction of ``chunk`` is committed: move the cursor on."""
-        self._execution.batch_failures += tuple(chunk.failures.values())
+        for failure in chunk.failures.values():
+            if len(self._execution.batch_failures) >= MAX_TRACEBACKS:
+                error = replace(failure.error, traceback="")
+                failure = replace(failure, error=error)
+            self._execution.batch_failures += (failure,)
         self._execution.cursor += len(chunk.items)
         self._show_progress()
 
@@ -62,7 +71,14 @@ class Batch:
         )
 
     def result(self):
+        """Return the BatchResult, and tell the user if something is amiss."""
         failures = self._execution.batch_failures
+        if failures:
+            text = _(
+                "${failed} of ${all} items failed.",
+                mapping={"failed": len(failures), "all": len(self._call.items)},
+            )
+            self._execution.add_messages([TaskMessage(text=text, type="warning")])
         return BatchResult(
             done=len(self._call.items) - len(failures), failures=failures
         )

@@ -21,7 +21,7 @@ class Execution:
         self._scheduler = scheduler
         self._task = task
         self.id = task.id
-        self.title = task.title
+        self.title = task.plain_title
         self.call = task.call
         self.snapshot = task.snapshot
         self.database = task.database

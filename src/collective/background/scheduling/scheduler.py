@@ -182,7 +182,7 @@ class TransactionalScheduler(BaseScheduler):
         if len(self._waiting) >= most:
             raise QueueFull(
                 f"{most} tasks are waiting already, and 'max_waiting' allows no "
-                f"more, so {task.title!r} was refused; try again later"
+                f"more, so {task.plain_title!r} was refused; try again later"
             )
 
     def _committed(self, task):
@@ -192,7 +192,7 @@ class TransactionalScheduler(BaseScheduler):
 
     def _committed_ended(self, task):
         task.committed = True
-        self._report(task)
+        self._report(task.record(self.instance), task.plain_title)
 
     def _hand_over(self, task):
         """The task may start as soon as a slot of its queue is free."""
@@ -267,15 +267,16 @@ class TransactionalScheduler(BaseScheduler):
                 logger.warning(
                     "task %s %r has ended (%s), but is recorded as %s",
                     task.id,
-                    task.title,
+                    task.plain_title,
                     ended.state,
                     task.state,
                 )
                 return
-            self._end(task, ended)
-        self._report(task)
+            record = self._end(task, ended)
+        self._report(record, task.plain_title)
 
     def _end(self, task, ended):
+        """Note the end of a task, and return its record of this moment."""
         self._waiting.discard(task.id)
         self._unfinished.pop(task.id, None)
         task.result, task.exception = ended.result, ended.exception
@@ -284,20 +285,21 @@ class TransactionalScheduler(BaseScheduler):
         self._set_state(task, ended.state)
         if ended.state == states.SUCCEEDED:
             task.release()
+        record = task.record(self.instance)
         if task.id in self._schedules:
             self._completed[task.id] = monotonic()
             self._evict()
         if task.forget:
             self._forget(task)
+        return record
 
-    def _report(self, task):
-        record = task.record(self.instance)
+    def _report(self, record, title):
         begun = record.started or record.finished
         logger.log(
             logging.INFO if record.state == states.SUCCEEDED else logging.WARNING,
             "task %s %r of %s in queue %s: %s, waited %.3f s, ran %.3f s%s",
             record.id,
-            record.title,
+            title,
             record.user_id or "anonymous",
             record.queue,
             record.state,
@@ -406,7 +408,8 @@ class TransactionalScheduler(BaseScheduler):
                 lambda: task.state in states.FINISHED, timeout
             ):
                 raise WaitTimeout(
-                    f"task {id} {task.title!r} is still {task.state} after {timeout} s"
+                    f"task {id} {task.plain_title!r} is still {task.state} after "
+                    f"{timeout} s"
                 )
             return task.record(self.instance)
 
@@ -417,7 +420,7 @@ class TransactionalScheduler(BaseScheduler):
                 raise WaitTimeout(
                     f"after {timeout} s there are still unfinished tasks: "
                     + ", ".join(
-                        f"{task.title!r} ({task.state})"
+                        f"{task.plain_title!r} ({task.state})"
                         for task in islice(self._unfinished.values(), 10)
                     )
                 )
@@ -431,16 +434,14 @@ class TransactionalScheduler(BaseScheduler):
             if task.state == states.QUEUED:
                 self._dispatcher.discard(task)
                 reason = TaskCancelled("the task was cancelled before it had begun")
-                self._end(task, outcome.cancelled(reason))
-                stopped = True
+                record = self._end(task, outcome.cancelled(reason))
             else:
-                stopped = False
                 if task.state not in states.FINISHED:
                     task.cancel_requested = True
                     self._changed.notify_all()
-        if stopped:
-            self._report(task)
-        return task.record(self.instance)
+                return task.record(self.instance)
+        self._report(record, task.plain_title)
+        return record
 
     def remove(self, id):
         task = self._find(id)

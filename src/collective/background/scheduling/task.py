@@ -6,6 +6,7 @@ from collective.background.records import TaskRecord
 from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
+from zope.i18n import translate
 
 import secrets
 
@@ -67,6 +68,11 @@ class Task:
     def title(self):
         return self.options.title or self.call.name
 
+    @property
+    def plain_title(self):
+        """The title for logs and the like, which have no language."""
+        return translate(self.title)
+
     def record(self, instance):
         """Return the TaskRecord of this moment. ``instance``: the process."""
         user = self.snapshot.user
@@ -102,6 +108,7 @@ class Task:
             self.result.close()
         self.started = self.finished = None
         self.result = self.exception = self.error = None
+        self.messages = ()
         self.cancel_requested = False
 
     def release(self):
