@@ -4,6 +4,8 @@ from collective.background import states
 from collective.background.interfaces import ITaskCancelled
 from collective.background.interfaces import ITaskFailed
 from collective.background.interfaces import ITaskLost
+from collective.background.interfaces import ITaskRequeued
+from collective.background.interfaces import ITaskRetrying
 from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITaskStarted
 from collective.background.interfaces import ITaskSucceeded
@@ -33,6 +35,16 @@ class TaskStarted(TaskEvent):
     pass
 
 
+@implementer(ITaskRetrying)
+class TaskRetrying(TaskEvent):
+    pass
+
+
+@implementer(ITaskRequeued)
+class TaskRequeued(TaskEvent):
+    pass
+
+
 @implementer(ITaskSucceeded)
 class TaskSucceeded(TaskEvent):
     pass
@@ -53,8 +65,11 @@ class TaskLost(TaskEvent):
     pass
 
 
+# Sent when a task reaches the state; TaskScheduled is for the first time only.
 EVENTS = {
+    states.QUEUED: TaskRequeued,
     states.RUNNING: TaskStarted,
+    states.RETRYING: TaskRetrying,
     states.SUCCEEDED: TaskSucceeded,
     states.FAILED: TaskFailed,
     states.CANCELLED: TaskCancelled,
@@ -67,9 +82,7 @@ def announce(record):
 
     Nothing that a subscriber raises may change the outcome of a task.
     """
-    event = EVENTS.get(record.state)
-    if event is None:
-        return
+    event = EVENTS[record.state]
     try:
         notify(event(record))
     except Exception:

@@ -150,23 +150,32 @@ class ITransactionalScheduler(Interface):
 class ITaskEvent(Interface):
     """Something happened to a task.
 
-    Subscribers run outside of any site and connection, in the thread in which
-    it happened; what they raise is logged and has no influence on the task.
+    Subscribers run in the thread in which it happened, which for most is that of
+    the task, outside of any site and connection; what they raise is logged and
+    has no influence on the task.
     """
 
     record = Attribute("The TaskRecord as it was then.")
 
 
 class ITaskScheduled(ITaskEvent):
-    """A task has joined the current transaction, which may still abort.
+    """A task is about to join the current transaction, which may still abort.
 
     Notified in the thread and in the transaction of the caller: an error of a
-    subscriber reaches the caller of ``schedule()``.
+    subscriber reaches the caller of ``schedule()``, and nothing is scheduled.
     """
 
 
 class ITaskStarted(ITaskEvent):
     """A thread begins to work on a task (once more, for a retry)."""
+
+
+class ITaskRetrying(ITaskEvent):
+    """An attempt was in vain, and the task waits for another one."""
+
+
+class ITaskRequeued(ITaskEvent):
+    """A failed, cancelled or lost task was queued again."""
 
 
 class ITaskSucceeded(ITaskEvent):
