@@ -192,7 +192,7 @@ class TransactionalScheduler(BaseScheduler):
 
     def _committed_ended(self, task):
         task.committed = True
-        self._report(task.record(self.instance), task.plain_title)
+        announce(task.record(self.instance))
 
     def _hand_over(self, task):
         """The task may start as soon as a slot of its queue is free."""
@@ -273,7 +273,7 @@ class TransactionalScheduler(BaseScheduler):
                 )
                 return
             record = self._end(task, ended)
-        self._report(record, task.plain_title)
+        announce(record)
 
     def _end(self, task, ended):
         """Note the end of a task, and return its record of this moment."""
@@ -292,22 +292,6 @@ class TransactionalScheduler(BaseScheduler):
         if task.forget:
             self._forget(task)
         return record
-
-    def _report(self, record, title):
-        begun = record.started or record.finished
-        logger.log(
-            logging.INFO if record.state == states.SUCCEEDED else logging.WARNING,
-            "task %s %r of %s in queue %s: %s, waited %.3f s, ran %.3f s%s",
-            record.id,
-            title,
-            record.user_id or "anonymous",
-            record.queue,
-            record.state,
-            (begun - record.created).total_seconds(),
-            (record.finished - begun).total_seconds(),
-            f": {record.error.type}: {record.error.message}" if record.error else "",
-        )
-        announce(record)
 
     def _forget(self, task):
         with self._changed:
@@ -440,7 +424,7 @@ class TransactionalScheduler(BaseScheduler):
                     task.cancel_requested = True
                     self._changed.notify_all()
                 return task.record(self.instance)
-        self._report(record, task.plain_title)
+        announce(record)
         return record
 
     def remove(self, id):
