@@ -10,6 +10,8 @@ from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITaskStarted
 from collective.background.interfaces import ITaskSucceeded
 from collective.background.logs import log_transition
+from collective.background.metrics import count_transition
+from collective.background.scheduling.joining import join_transaction
 from zope.event import notify
 from zope.interface import implementer
 
@@ -79,13 +81,32 @@ EVENTS = {
 
 
 def announce(record):
-    """Log that a task has reached the state of its record, and send the event.
+    """Tell that a task has reached the state of its record: log, count, notify.
 
     Nothing that a subscriber raises may change the outcome of a task.
     """
-    log_transition(record)
+    _note(record)
     event = EVENTS[record.state]
     try:
         notify(event(record))
     except Exception:
         logger.exception("a subscriber failed at %s", event.__name__)
+
+
+def note_at_commit(event):
+    """Log and count a new task as soon as the current transaction has committed.
+
+    Subscriber to ITaskScheduled, which is sent while that may still abort.
+    """
+    join_transaction(
+        reserve=lambda: None,
+        finish=lambda: _note(event.record),
+        forget=lambda: None,
+    )
+
+
+def _note(record):
+    # Not by subscribers: a broken one of an add-on would keep others from
+    # being called.
+    log_transition(record)
+    count_transition(record)

@@ -1,4 +1,4 @@
-"""The public interfaces: the scheduler, its events, the browser layer."""
+"""The public interfaces: the scheduler, its events, metrics, the browser layer."""
 
 from zope.interface import Attribute
 from zope.interface import Interface
@@ -192,3 +192,53 @@ class ITaskCancelled(ITaskEvent):
 
 class ITaskLost(ITaskEvent):
     """The process is about to end before the task has."""
+
+
+class IMetrics(Interface):
+    """Counts the tasks of this process; a global utility.
+
+    Thread-safe, and of the same size however many tasks there were.
+    """
+
+    def add(record):
+        """Count that a task has reached the state of its TaskRecord.
+
+        Called for every transition, by ``collective.background.events``.
+        """
+
+    def snapshot():
+        """Return a dictionary for each queue of the process, by its name.
+
+        - ``slots``, ``running``, ``waiting``, ``paused``: as they are now
+        - ``transitions``: how often tasks have reached a state, by state
+        - ``wait``: until the first start; ``run``: from the start to the end of
+          tasks that were started. Each has ``count``, ``sum`` in seconds, and
+          ``buckets``: how many took at most so many seconds, by these
+        """
+
+
+class IRecurringTask(Interface):
+    """A task that an add-on has registered to run again and again.
+
+    A utility, whose name is that of the task.
+    """
+
+    name = Attribute("Unique, among all add-ons.")
+    function = Attribute("What is called, without arguments.")
+    schedule = Attribute("The moments at which it starts, see recurring/schedules.py.")
+    user = Attribute("The id of the user that it runs as.")
+    title = Attribute("For people; None: the name.")
+    queue = Attribute("The name of the queue.")
+    add_on = Attribute(
+        "The add-on that a site must have; None: the one that has the function."
+    )
+    callable = Attribute("The dotted name of the function.")
+
+    def start():
+        """Schedule it in the current transaction, and return the task's id.
+
+        Raises as ``schedule`` does, BadOption if the site has no such user.
+        """
+
+    def belongs_to(site):
+        """Whether it is to run in a site."""

@@ -1,11 +1,12 @@
 """What the log of the site says about tasks.
 
 One line for each transition, for people and for programs: its fields are
-attributes of the log record as well. Called by ``events.py``; not a subscriber,
-so that a task that is lost is named whatever the subscribers of add-ons do.
+attributes of the log record as well. And every line that is logged in a task has
+the id of the task.
 """
 
 from collective.background import states
+from collective.background.running.current import current_task
 from zope.i18n import translate
 
 import logging
@@ -27,13 +28,8 @@ def log_transition(record):
         return
     title = translate(record.title)
     text = "task %s %r of %s in queue %s: %s"
-    values = [
-        record.id,
-        title,
-        record.user_id or "anonymous",
-        record.queue,
-        record.state,
-    ]
+    user = record.user_id or "anonymous"
+    values = [record.id, title, user, record.queue, record.state]
     if record.wait_time is not None:
         text += ", waited %.3f s"
         values.append(record.wait_time)
@@ -42,20 +38,40 @@ def log_transition(record):
         values.append(record.run_time)
     if record.error is not None:
         text += ": %s: %s"
-        message = " ".join(record.error.message.split())  # it is to stay one line
-        values += [record.error.type, message]
-    logger.log(level, text, *values, extra=_fields(record, title))
+        # An error may have many lines, and this is to stay one.
+        values += [record.error.type, " ".join(record.error.message.split())]
+    line = logger.makeRecord(logger.name, level, __file__, 0, text, tuple(values), None)
+    # Not as "extra" of logger.log(): that refuses what the factory has set.
+    vars(line).update(_fields(record, title))
+    logger.handle(line)
 
 
 def _fields(record, title):
     return {
-        "task_id": record.id,
-        "task_title": title,
-        "task_queue": record.queue,
-        "task_user": record.user_id,
-        "task_site": record.site_path,
-        "task_state": record.state,
-        "task_wait_time": record.wait_time,
-        "task_run_time": record.run_time,
-        "task_error": record.error and record.error.type,
+        "background_task": record.id,
+        "background_title": title,
+        "background_queue": record.queue,
+        "background_user": record.user_id,
+        "background_site": record.site_path,
+        "background_state": record.state,
+        "background_wait": record.wait_time,
+        "background_run": record.run_time,
+        "background_error": record.error and record.error.type,
     }
+
+
+def install(event):
+    """Give every log record of the process an attribute ``background_task``.
+
+    It is the id of the task in which it was logged, or "". Called when Zope
+    starts. Whoever else has set a factory of log records is asked first.
+    """
+    make_record = logging.getLogRecordFactory()
+
+    def make_record_with_task(*args, **kwargs):
+        record = make_record(*args, **kwargs)
+        task = current_task()
+        record.background_task = "" if task is None else task.id
+        return record
+
+    logging.setLogRecordFactory(make_record_with_task)

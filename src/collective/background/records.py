@@ -74,15 +74,19 @@ class TaskRecord:
     @property
     def wait_time(self):
         """Seconds from scheduling to the start, or the end if it never started."""
-        end = self.started or self.finished
-        return None if end is None else (end - self.created).total_seconds()
+        return _seconds(self.created, self.started or self.finished)
 
     @property
     def run_time(self):
         """Seconds from the start to the end; None until then."""
-        if self.started is None or self.finished is None:
-            return None
-        return (self.finished - self.started).total_seconds()
+        return _seconds(self.started, self.finished)
+
+
+def _seconds(start, end):
+    """Return the time between two moments, if there were both."""
+    if start is None or end is None:
+        return None
+    return max(0.0, (end - start).total_seconds())  # clocks may be set back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
