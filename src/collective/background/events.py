@@ -82,8 +82,16 @@ def announce(record):
 
     Nothing that a subscriber raises may change the outcome of a task.
     """
-    event = EVENTS[record.state]
+    _send(EVENTS[record.state](record))
+
+
+def announce_scheduled(record):
+    """Tell of a task that was not scheduled by anybody's transaction."""
+    _send(TaskScheduled(record))
+
+
+def _send(event):
     try:
-        notify(event(record))
+        notify(event)
     except Exception:
-        logger.exception("a subscriber failed at %s", event.__name__)
+        logger.exception("a subscriber failed at %s", type(event).__name__)
