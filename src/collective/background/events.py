@@ -9,6 +9,7 @@ from collective.background.interfaces import ITaskRetrying
 from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITaskStarted
 from collective.background.interfaces import ITaskSucceeded
+from collective.background.logs import log_transition
 from zope.event import notify
 from zope.interface import implementer
 
@@ -78,10 +79,11 @@ EVENTS = {
 
 
 def announce(record):
-    """Send the event that belongs to the state which the task has just reached.
+    """Log that a task has reached the state of its record, and send the event.
 
     Nothing that a subscriber raises may change the outcome of a task.
     """
+    log_transition(record)
     _send(EVENTS[record.state](record))
 
 

@@ -71,6 +71,19 @@ class TaskRecord:
     log: tuple = ()
     instance: str = ""
 
+    @property
+    def wait_time(self):
+        """Seconds from scheduling to the start, or the end if it never started."""
+        end = self.started or self.finished
+        return None if end is None else (end - self.created).total_seconds()
+
+    @property
+    def run_time(self):
+        """Seconds from the start to the end; None until then."""
+        if self.started is None or self.finished is None:
+            return None
+        return (self.finished - self.started).total_seconds()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueStatus:

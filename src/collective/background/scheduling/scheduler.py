@@ -227,7 +227,7 @@ class TransactionalScheduler(BaseScheduler):
 
     def _committed_ended(self, task):
         task.committed = True
-        self._report(task.record(self.instance), task.plain_title)
+        announce(task.record(self.instance))
 
     def _hand_over(self, task):
         """The task may start: when its time has come, those before it have
@@ -374,7 +374,7 @@ class TransactionalScheduler(BaseScheduler):
 
     def _settle(self, task, record, callback=None):
         """What comes after the end of a task."""
-        self._report(record, task.plain_title)
+        announce(record)
         if not self._stopping:
             self._follow(task)
         if callback is not None:
@@ -419,22 +419,6 @@ class TransactionalScheduler(BaseScheduler):
         if task.forget:
             self._forget(task)
         return record
-
-    def _report(self, record, title):
-        begun = record.started or record.finished
-        logger.log(
-            logging.INFO if record.state == states.SUCCEEDED else logging.WARNING,
-            "task %s %r of %s in queue %s: %s, waited %.3f s, ran %.3f s%s",
-            record.id,
-            title,
-            record.user_id or "anonymous",
-            record.queue,
-            record.state,
-            (begun - record.created).total_seconds(),
-            (record.finished - begun).total_seconds(),
-            f": {record.error.type}: {record.error.message}" if record.error else "",
-        )
-        announce(record)
 
     def _forget(self, task):
         with self._changed:
