@@ -6,6 +6,7 @@ from collective.background.api import schedule_batch
 from collective.background.api import schedule_request
 from collective.background.api import schedule_view
 from collective.background.api import using
+from collective.background.functions import task
 from collective.background.running.current import current_task
 
 
@@ -16,5 +17,6 @@ __all__ = [
     "schedule_batch",
     "schedule_request",
     "schedule_view",
+    "task",
     "using",
 ]

@@ -38,7 +38,7 @@ class Scheduling:
         something cannot be carried, NoTransaction, ShuttingDown. When too many
         tasks wait, the commit raises QueueFull.
         """
-        return self._add(capture_call(callable, args, kwargs))
+        return self._add(capture_call(callable, args, kwargs), args, kwargs)
 
     def schedule_view(
         self, context, name, form=None, *, method="GET", body=b"", headers=None
@@ -99,8 +99,9 @@ class Scheduling:
 
         return get_scheduler().run_now(call, self._options, work)
 
-    def _add(self, call):
-        return get_scheduler().add_task(call, self._options)
+    def _add(self, call, args=(), kwargs=None):
+        options = self._options.resolve(args, kwargs or {})
+        return get_scheduler().add_task(call, options)
 
 
 def _check_number(name, value, minimum):
@@ -118,7 +119,24 @@ def using(**options):
     - ``priority``: a whole number; the higher starts first (0)
     - ``user``: a user id to run as, instead of the current user. For trusted
       code only: never pass on what a visitor has sent
+    - ``delay``: start after so many seconds (0), or ``eta``: not before that
+      time, an aware datetime
+    - ``retries``: how often an attempt that has failed is repeated (0), after
+      ``backoff`` seconds (5) at the most, doubled each time up to an hour;
+      ``retry_on`` and ``give_up_on``: exception classes for which this is so, or
+      is not (one or several)
+    - ``unique``: a text; as long as an unfinished task has it, its id is returned
+      and nothing is scheduled. The first transaction that commits wins; another
+      one gets UniqueConflict, at which the publisher repeats the request
+    - ``timeout``: seconds after which the task fails at its next cancellation
+      point (none)
+    - ``after``: the id of a task or several: start when they have succeeded, and be
+      cancelled when one has not
+    - ``on_success``, ``on_failure``: functions that are called with the record of
+      the task when it has succeeded, or failed for good; as tasks of their own, of
+      the same user
 
+    ``title`` and ``unique`` may be functions of the arguments of the call.
     Raises UnknownOption, BadOption.
     """
     return Scheduling(**options)

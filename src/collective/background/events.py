@@ -11,7 +11,6 @@ from collective.background.interfaces import ITaskStarted
 from collective.background.interfaces import ITaskSucceeded
 from collective.background.logs import log_transition
 from collective.background.metrics import count_transition
-from collective.background.scheduling.joining import join_transaction
 from zope.event import notify
 from zope.interface import implementer
 
@@ -85,28 +84,25 @@ def announce(record):
 
     Nothing that a subscriber raises may change the outcome of a task.
     """
-    _note(record)
-    event = EVENTS[record.state]
-    try:
-        notify(event(record))
-    except Exception:
-        logger.exception("a subscriber failed at %s", event.__name__)
+    note_transition(record)
+    _send(EVENTS[record.state](record))
 
 
-def note_at_commit(event):
-    """Log and count a new task as soon as the current transaction has committed.
-
-    Subscriber to ITaskScheduled, which is sent while that may still abort.
-    """
-    join_transaction(
-        reserve=lambda: None,
-        finish=lambda: _note(event.record),
-        forget=lambda: None,
-    )
+def announce_scheduled(record):
+    """Tell of a task that was not scheduled by anybody's transaction."""
+    _send(TaskScheduled(record))
 
 
-def _note(record):
+def note_transition(record):
+    """Log and count that a task has reached the state of its record."""
     # Not by subscribers: a broken one of an add-on would keep others from
     # being called.
     log_transition(record)
     count_transition(record)
+
+
+def _send(event):
+    try:
+        notify(event)
+    except Exception:
+        logger.exception("a subscriber failed at %s", type(event).__name__)

@@ -5,6 +5,8 @@ by ``schedule()`` reach the caller before anything was recorded; the others end
 up in a task's record.
 """
 
+from transaction.interfaces import TransientError
+
 
 class BackgroundError(Exception):
     """The base of all errors of the package."""
@@ -37,6 +39,14 @@ class QueueFull(BackgroundError):
     """The waiting room is full; the transaction is refused."""
 
 
+class UniqueConflict(BackgroundError, TransientError):
+    """Another transaction has just scheduled a task with the same unique key.
+
+    A transient error: the publisher repeats the request, which then finds the
+    other task.
+    """
+
+
 class ShuttingDown(BackgroundError):
     """The process is about to stop and takes no more tasks."""
 
@@ -54,6 +64,26 @@ class IllegalTransition(BackgroundError):
 
 class WaitTimeout(BackgroundError, TimeoutError):
     """A task did not end within the time that somebody waited for it."""
+
+
+# Raised by the code of tasks.
+
+
+class Retry(BackgroundError):
+    """Raised inside a task to be tried again, whatever ``retries`` says.
+
+    ``delay``: seconds until then; None: as ``backoff`` says. ``reason``: for the
+    record. What the attempt has done is undone.
+    """
+
+    def __init__(self, reason="", delay=None):
+        super().__init__(reason, delay)
+        if delay is not None and not delay >= 0:
+            raise BadOption(f"delay is {delay!r}; it must be seconds, not less than 0")
+        self.delay = delay
+
+    def __str__(self):
+        return self.args[0] or "the task has asked for another attempt"
 
 
 # Found in the records of tasks.
@@ -99,6 +129,10 @@ class BatchFailed(BackgroundError):
 
 class TaskCancelled(BackgroundError):
     """The task was cancelled before it had finished."""
+
+
+class TaskTimedOut(BackgroundError):
+    """The task has run for longer than its ``timeout``."""
 
 
 class TaskLost(BackgroundError):

@@ -60,6 +60,7 @@ class Call:
     - ``view``: of a view, a ViewRequest
     - ``items``: of a batch, a Package of each item
     - ``size``: of a batch, how many items are one transaction
+    - ``extra``: plain values that are passed after the other arguments
     - ``context_path`` and ``context_uid``: of the content that it works on
     """
 
@@ -71,6 +72,7 @@ class Call:
     size: int = 0
     context_path: str | None = None
     context_uid: str | None = None
+    extra: tuple = ()
 
     def close(self):
         """Give back memory and temporary files."""
@@ -99,6 +101,19 @@ def capture_call(function, args, kwargs):
         name=dotted_name(function),
         package=package,
         **_context_of(function, args, package),
+    )
+
+
+def capture_callback(function):
+    """Return a Call of ``function(record)``, without the record.
+
+    Raises as ``capture_call``.
+    """
+    check_call(function, (None,), {})
+    return Call(
+        kind=CALL,
+        name=dotted_name(function),
+        package=_pack(f"the callable {dotted_name(function)}", (function, (), {})),
     )
 
 

@@ -16,6 +16,7 @@ from collective.background.capture.pickling import Package
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from zope.component.hooks import getSite
 from zope.globalrequest import getRequest
@@ -97,6 +98,13 @@ class Snapshot:
         """Give back the temporary files of uploads."""
         if self.request is not None:
             self.request.form.close()
+
+
+def without_form(snapshot):
+    """Return the same environment without the form and its uploads."""
+    if snapshot.request is None:
+        return snapshot
+    return replace(snapshot, request=replace(snapshot.request, form=NOTHING))
 
 
 def capture_snapshot(user_id=None, with_form=True):

@@ -42,7 +42,7 @@ class CallKind:
 
     def run(self, env):
         function, args, kwargs = unpack(self.call.package, env.app)
-        return function(*args, **kwargs)
+        return function(*args, *self.call.extra, **kwargs)
 
 
 class ViewKind(CallKind):

@@ -21,12 +21,17 @@ TRACEBACK_LENGTH = 20_000  # characters; what is too long loses its middle
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """``result`` and ``exception`` are Packages; ``error`` describes the latter."""
+    """How a run ended.
+
+    ``result`` and ``exception`` are Packages; ``error`` describes the latter.
+    ``retry_in``: seconds until a failed task is tried again; None: never.
+    """
 
     state: str
     result: Package | None = None
     exception: Package | None = None
     error: ErrorInfo | None = None
+    retry_in: float | None = None
 
 
 def succeeded(result):
@@ -34,11 +39,15 @@ def succeeded(result):
     return Outcome(state=states.SUCCEEDED, result=result)
 
 
-def failed(exception, result=None, state=states.FAILED):
+def failed(exception, result=None, state=states.FAILED, retry_in=None):
     """``result``: the Package of what there is in spite of the exception, or None."""
     error = describe_error(exception)
     return Outcome(
-        state=state, result=result, exception=_pack(exception, error), error=error
+        state=state,
+        result=result,
+        exception=_pack(exception, error),
+        error=error,
+        retry_in=retry_in,
     )
 
 

@@ -19,6 +19,7 @@ from collective.background.running.current import running
 from collective.background.running.gate import gate
 from collective.background.running.kinds import KINDS
 from collective.background.running.publishing import Failed
+from collective.background.running.retrying import retry_delay
 from collective.background.running.transactions import transactional
 from Products.statusmessages.interfaces import IStatusMessage
 from random import uniform
@@ -66,11 +67,16 @@ def _outcome_of(execution, error):
         return outcome.cancelled(error)
     if isinstance(error, Failed):
         logger.info("task %s: %s", execution.id, error.exception)
-        return outcome.failed(error.exception, outcome.pack_result(error.response))
+        return _failed(execution, error.exception, outcome.pack_result(error.response))
     # SystemExit and the like end the task, and never the process: it is not
     # theirs, and a record must not stay "running" because of them.
     logger.error("task %s failed: %s", execution.id, execution.title, exc_info=error)
-    return outcome.failed(error)
+    return _failed(execution, error)
+
+
+def _failed(execution, error, result=None):
+    retry_in = retry_delay(execution.options, execution.failures, error)
+    return outcome.failed(error, result, retry_in=retry_in)
 
 
 def _attempt(execution, work):
@@ -142,4 +148,6 @@ def _run_batch(execution):
         batch.committed(chunk)
     result = outcome.pack_result(batch.result())
     error = batch.error()
-    return outcome.succeeded(result) if error is None else outcome.failed(error, result)
+    if error is None:
+        return outcome.succeeded(result)
+    return _failed(execution, error, result)

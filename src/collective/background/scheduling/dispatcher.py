@@ -10,6 +10,10 @@ in a thread named ``background-<queue>-<id>``. Used by ``scheduler.py``.
 """
 
 from collective.background.scheduling.queues import Queue
+from heapq import heapify
+from heapq import heappop
+from heapq import heappush
+from itertools import count
 from time import monotonic
 
 import logging
@@ -39,17 +43,34 @@ class Dispatcher:
         self._ended = []  # (queue, thread), to be joined
         self._stopped = False
         self._dismissed = False
+        # Tasks whose time has not come. In the heap there may be some which were
+        # discarded; they are dropped when their time has come, or by discard().
+        self._timers = {}
+        self._heap = []
+        self._numbers = count()
 
-    def push(self, task):
-        """Let a task start as soon as it is its turn."""
+    def push(self, task, at=0.0):
+        """Let a task start as soon as it is its turn, and not before ``at``.
+
+        ``at``: of the monotonic clock (seconds), which nobody sets back.
+        """
         with self._wake:
-            self.queues[task.options.queue].push(task)
+            if at > monotonic():
+                entry = self._timers[task.id] = (at, next(self._numbers), task)
+                heappush(self._heap, entry)
+            else:
+                self.queues[task.options.queue].push(task)
         self._wake_up()
 
     def discard(self, task):
-        """A waiting task is not to start any more."""
+        """A waiting task is not to start any more; return whether it was waiting."""
         with self._wake:
-            self.queues[task.options.queue].discard(task)
+            if self._timers.pop(task.id, None) is None:
+                return self.queues[task.options.queue].discard(task)
+            if len(self._heap) > 2 * len(self._timers) + 10:
+                self._heap = list(self._timers.values())
+                heapify(self._heap)
+            return True
 
     def pause(self, name):
         with self._wake:
@@ -81,7 +102,7 @@ class Dispatcher:
     def _wake_up(self):
         error = None
         with self._wake:
-            if self._thread is None and self._can_start():
+            if self._thread is None and (self._can_start() or self._timers):
                 self._dismissed = False
                 self._thread = threading.Thread(
                     target=self._dispatch, name="background-dispatcher", daemon=True
@@ -106,6 +127,24 @@ class Dispatcher:
             queue.threads for queue in self.queues.values()
         )
 
+    def _queue_due(self):
+        """Move tasks whose time has come to their queues."""
+        while self._heap and self._heap[0][0] <= monotonic():
+            entry = heappop(self._heap)
+            _, _, task = entry
+            if self._timers.get(task.id) is entry:
+                del self._timers[task.id]
+                self.queues[task.options.queue].push(task)
+
+    def _has_timers(self):
+        return bool(self._timers) and not self._stopped
+
+    def _until_due(self):
+        """Return seconds until there may be something to do by itself."""
+        if self._heap and self._has_timers():
+            return max(0.0, self._heap[0][0] - monotonic())
+        return IDLE
+
     def _has_work(self):
         return (
             bool(self._ended)
@@ -117,8 +156,10 @@ class Dispatcher:
         """The whole life of the dispatcher's thread."""
         while True:
             with self._wake:
-                self._wake.wait_for(self._has_work, IDLE)
-                if self._is_idle() and not self._can_start():
+                if not self._has_work():
+                    self._wake.wait(self._until_due())
+                self._queue_due()
+                if self._is_idle() and not self._can_start() and not self._has_timers():
                     self._thread = None
                     return
                 ended, self._ended = self._ended, []

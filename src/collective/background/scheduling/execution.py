@@ -5,7 +5,9 @@ Made by the scheduler for every run; used by ``running/``.
 
 from collections import deque
 from collective.background.exceptions import TaskCancelled
+from collective.background.exceptions import TaskTimedOut
 from collective.background.scheduling.task import LOG_LINES
+from time import monotonic
 
 
 MAX_MESSAGES = 100
@@ -25,7 +27,10 @@ class Execution:
         self.call = task.call
         self.snapshot = task.snapshot
         self.database = task.database
+        self.options = task.options
+        self.failures = task.failures
         self.conflict_attempts = scheduler.settings.conflict_attempts
+        self._deadline = monotonic() + task.options.timeout
 
     @property
     def progress(self):
@@ -56,9 +61,17 @@ class Execution:
         return self._task.cancel_requested
 
     def check_cancelled(self):
-        """Raise TaskCancelled if somebody has asked the task to stop."""
+        """A cancellation point.
+
+        Raises TaskCancelled if somebody has asked the task to stop, TaskTimedOut
+        if it has run for longer than it may.
+        """
         if self.cancel_requested:
             raise TaskCancelled("the task was cancelled while it was running")
+        if monotonic() > self._deadline:
+            raise TaskTimedOut(
+                f"the task has run for longer than {self.options.timeout} seconds"
+            )
 
     def wait_before_retry(self, delay):
         """Wait ``delay`` seconds, or until the task is cancelled."""

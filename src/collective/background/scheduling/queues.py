@@ -5,12 +5,18 @@ Plain data, changed under the scheduler's lock only.
 
 from collections import OrderedDict
 from collective.background.records import QueueStatus
+from itertools import count
+from operator import itemgetter
+
+
+AGEING = 10
 
 
 class Queue:
     """A waiting line with a number of slots.
 
-    A higher priority goes first; within a priority, who came first.
+    A higher priority goes first; within a priority, who came first. So that
+    nobody starves, every tenth start is that of the task which came first of all.
     ``threads``: those that use a slot.
     """
 
@@ -19,17 +25,22 @@ class Queue:
         self.slots = slots
         self.paused = False
         self.threads = set()
-        self._lanes = {}
+        self._lanes = {}  # OrderedDicts of (number, task), by their priority
+        self._numbers = count()
+        self._starts = 0
 
     def push(self, task):
         lane = self._lanes.setdefault(task.options.priority, OrderedDict())
-        lane[task.id] = task
+        lane[task.id] = (next(self._numbers), task)
 
     def discard(self, task):
-        """Take a task out of the line, if it is in it."""
-        lane = self._lanes.get(task.options.priority)
-        if lane is not None and lane.pop(task.id, None) and not lane:
+        """Take a task out of the line; return whether it was in it."""
+        lane = self._lanes.get(task.options.priority, {})
+        if lane.pop(task.id, None) is None:
+            return False
+        if not lane:
             del self._lanes[task.options.priority]
+        return True
 
     def can_start(self):
         """Whether a task waits, and may start now."""
@@ -39,10 +50,16 @@ class Queue:
         """Return the next task that may start now, or None."""
         if not self.can_start():
             return None
-        lane = self._lanes[max(self._lanes)]
-        task = next(iter(lane.values()))
+        self._starts += 1
+        if self._starts % AGEING:
+            _, task = self._first(max(self._lanes))
+        else:
+            _, task = min(map(self._first, self._lanes), key=itemgetter(0))
         self.discard(task)
         return task
+
+    def _first(self, priority):
+        return next(iter(self._lanes[priority].values()))
 
     def __len__(self):
         """How many are waiting."""

@@ -11,15 +11,20 @@ from AccessControl.SecurityManagement import noSecurityManager
 from collections import OrderedDict
 from collective.background import states
 from collective.background.capture.call import capture_call
+from collective.background.capture.call import capture_callback
 from collective.background.capture.call import VIEW
 from collective.background.capture.pickling import unpack
 from collective.background.capture.snapshot import capture_snapshot
 from collective.background.capture.snapshot import find_application
 from collective.background.capture.snapshot import find_database
+from collective.background.capture.snapshot import without_form
 from collective.background.config import load_settings
 from collective.background.events import announce
+from collective.background.events import announce_scheduled
+from collective.background.events import note_transition
 from collective.background.events import TaskScheduled
 from collective.background.exceptions import BadOption
+from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskCancelled
@@ -33,10 +38,12 @@ from collective.background.running import outcome
 from collective.background.running.current import running
 from collective.background.running.current import TaskLogHandler
 from collective.background.running.runner import run
+from collective.background.scheduling.dependencies import Dependencies
 from collective.background.scheduling.dispatcher import Dispatcher
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.joining import join_transaction
 from collective.background.scheduling.task import Task
+from collective.background.scheduling.uniqueness import UniqueKeys
 from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
@@ -55,6 +62,8 @@ import threading
 
 
 logger = logging.getLogger(__name__)
+
+PLAIN = Options()
 
 _log_handler = TaskLogHandler()
 
@@ -82,7 +91,10 @@ class TransactionalScheduler(BaseScheduler):
         self._lock = threading.RLock()
         # Notified when a task has ended, and when a running one is to stop.
         self._changed = threading.Condition(self._lock)
+        self._running = set()  # ids of those that run in a thread
         self._waiting = set()  # ids of those that take room in the waiting room
+        self._dependencies = Dependencies()
+        self._unique = UniqueKeys()
         self._unfinished = {}  # committed tasks by their id
         self._stopping = False
         self._the_dispatcher = None
@@ -105,10 +117,17 @@ class TransactionalScheduler(BaseScheduler):
     # Scheduling.
 
     def schedule(self, f, *args, **kw):
-        return self.add_task(capture_call(f, args, kw), Options())
+        return self.add_task(capture_call(f, args, kw), PLAIN)
 
     def add_task(self, call, options):
         task = self._make_task(call, options)
+        if task.unique_key is not None:
+            with self._changed:
+                holder = self._unique.find(task.unique_key)
+            if holder is not None:
+                task.close()
+                return holder.id
+        notify(TaskScheduled(task.record(self.instance)))
         try:
             join_transaction(
                 reserve=lambda: self._reserve(task),
@@ -123,6 +142,7 @@ class TransactionalScheduler(BaseScheduler):
 
     def run_now(self, call, options, work):
         task = self._make_task(call, options)
+        notify(TaskScheduled(task.record(self.instance)))
         try:
             task.started = task.created
             with self._changed:
@@ -145,14 +165,28 @@ class TransactionalScheduler(BaseScheduler):
     def _make_task(self, call, options):
         self._check_queue(options.queue)
         self._check_admission()
+        for id in options.after:
+            if self._find(id) is None:
+                raise BadOption(
+                    f"after is {id!r}, but there is no such task (any more); "
+                    "pass what schedule() has returned"
+                )
+        callbacks = {
+            state: capture_callback(function)
+            for state, function in (
+                (states.SUCCEEDED, options.on_success),
+                (states.FAILED, options.on_failure),
+            )
+            if function is not None
+        }
         snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
-        task = Task(call, snapshot, find_database(), options)
-        notify(TaskScheduled(task.record(self.instance)))
-        return task
+        return Task(call, snapshot, find_database(), options, callbacks)
 
     def _keep(self, task):
         with self._changed:
             self._schedules[task.id] = task
+            if task.unique_key is not None:
+                self._unique.join(task.unique_key, task)
 
     def _check_admission(self):
         if self._stopping:
@@ -175,6 +209,8 @@ class TransactionalScheduler(BaseScheduler):
                 return
             self._check_admission()
             self._check_room(task)
+            if task.unique_key is not None:
+                self._unique.take(task.unique_key, task)
             self._waiting.add(task.id)
 
     def _check_room(self, task):
@@ -188,6 +224,7 @@ class TransactionalScheduler(BaseScheduler):
     def _committed(self, task):
         task.committed = True
         if task.state == states.QUEUED:
+            note_transition(task.record(self.instance))
             self._hand_over(task)
 
     def _committed_ended(self, task):
@@ -195,16 +232,50 @@ class TransactionalScheduler(BaseScheduler):
         announce(task.record(self.instance))
 
     def _hand_over(self, task):
-        """The task may start as soon as a slot of its queue is free."""
+        """The task may start: when its time has come, those before it have
+        succeeded, and a slot of its queue is free."""
         with self._changed:
             self._unfinished[task.id] = task
             stopping = self._stopping
             if not stopping:
                 self._waiting.add(task.id)
+                missing, hindrance = self._look_at_predecessors(task)
+                if missing:
+                    self._dependencies.add(task, missing)
         if stopping:
             self._lose([task])
-        else:
-            self._dispatcher.push(task)
+        elif hindrance is not None:
+            self._finish(task, outcome.cancelled(hindrance))
+        elif not missing:
+            self._dispatcher.push(task, task.not_before)
+
+    def _look_at_predecessors(self, task):
+        """Return the ids to wait for, and the exception if one is in vain."""
+        missing = []
+        for id in task.options.after:
+            before = self._schedules.get(id)
+            if before is None:
+                return [], TaskCancelled(
+                    f"the task {id}, after which this one was to start, is not known "
+                    "any more"
+                )
+            if before.state in states.UNFINISHED:
+                missing.append(id)
+            elif before.state != states.SUCCEEDED:
+                return [], _in_vain(before)
+        return missing, None
+
+    def _follow(self, task):
+        """A task has ended: see to those that were to start after it."""
+        with self._changed:
+            if task.state == states.SUCCEEDED:
+                free, stuck = self._dependencies.succeeded(task.id), []
+            else:
+                free, stuck = [], self._dependencies.waiting_for(task.id)
+        for successor in free:
+            self._dispatcher.push(successor, successor.not_before)
+        for successor in stuck:
+            self._finish(successor, outcome.cancelled(_in_vain(task)))
 
     # In the thread of a task.
 
@@ -219,10 +290,11 @@ class TransactionalScheduler(BaseScheduler):
     def _begin(self, task):
         """Note that the task runs; False if it was cancelled meanwhile."""
         with self._changed:
-            if task.state != states.QUEUED:
+            if task.state not in (states.QUEUED, states.RETRYING):
                 return False
             self._waiting.discard(task.id)
-            task.started = datetime.now(UTC)
+            self._running.add(task.id)
+            task.started = task.started or datetime.now(UTC)
             self._set_state(task, states.RUNNING)
             return True
 
@@ -255,6 +327,9 @@ class TransactionalScheduler(BaseScheduler):
         """Let a task wait between two attempts; called by its Execution."""
         with self._changed:
             self._set_state(task, states.RETRYING)
+            record = task.record(self.instance)
+        announce(record)
+        with self._changed:
             self._changed.wait_for(lambda: task.cancel_requested, delay)
             # Not when it is about to stop, or was given up meanwhile.
             if task.state == states.RETRYING and not task.cancel_requested:
@@ -263,7 +338,9 @@ class TransactionalScheduler(BaseScheduler):
     def _finish(self, task, ended):
         """Note how a run has ended, unless the task was given up meanwhile."""
         with self._changed:
+            self._running.discard(task.id)
             if task.state in states.FINISHED:
+                self._changed.notify_all()
                 logger.warning(
                     "task %s %r has ended (%s), but is recorded as %s",
                     task.id,
@@ -272,13 +349,65 @@ class TransactionalScheduler(BaseScheduler):
                     task.state,
                 )
                 return
-            record = self._end(task, ended)
+            if (
+                ended.retry_in is not None
+                and not task.cancel_requested
+                and not self._stopping
+            ):
+                record = self._put_off(task, ended)
+                callback = None
+            else:
+                callback = self._make_callback(task, ended.state)
+                record = self._end(task, ended)
+        if record.state == states.RETRYING:
+            self._dispatcher.push(task, task.not_before)
+            announce(record)
+        else:
+            self._settle(task, record, callback)
+
+    def _put_off(self, task, ended):
+        """Let a failed task wait for another attempt, in no slot."""
+        task.failures += 1
+        task.error = ended.error
+        task.not_before = monotonic() + ended.retry_in
+        self._waiting.add(task.id)
+        self._set_state(task, states.RETRYING)
+        return task.record(self.instance)
+
+    def _settle(self, task, record, callback=None):
+        """What comes after the end of a task."""
         announce(record)
+        if not self._stopping:
+            self._follow(task)
+        if callback is not None:
+            callback.call = replace(callback.call, extra=(record,))
+            announce_scheduled(callback.record(self.instance))
+            self._keep(callback)
+            self._committed(callback)
+
+    def _make_callback(self, task, state):
+        """Return the task of ``on_success`` or ``on_failure``, or None.
+
+        Nobody could be refused, so it takes no account of the waiting room.
+        """
+        call = task.callbacks and task.callbacks.get(state)
+        if not call:
+            return None
+        options = Options(
+            title=f"{task.plain_title}: {call.name}",
+            queue=task.options.queue,
+            priority=task.options.priority,
+        )
+        return Task(call, without_form(task.snapshot), task.database, options)
 
     def _end(self, task, ended):
         """Note the end of a task, and return its record of this moment."""
         self._waiting.discard(task.id)
+        self._running.discard(task.id)
         self._unfinished.pop(task.id, None)
+        self._dependencies.discard(task)
+        if task.unique_key is not None:
+            self._unique.leave(task.unique_key, task)
         task.result, task.exception = ended.result, ended.exception
         task.error = ended.error
         task.finished = datetime.now(UTC)
@@ -298,6 +427,8 @@ class TransactionalScheduler(BaseScheduler):
             self._schedules.pop(task.id, None)
             self._completed.pop(task.id, None)
             self._waiting.discard(task.id)
+            if task.unique_key is not None:
+                self._unique.leave(task.unique_key, task)
         task.close()
 
     def _evict(self):
@@ -415,8 +546,7 @@ class TransactionalScheduler(BaseScheduler):
     def cancel(self, id):
         task = self._get(id)
         with self._changed:
-            if task.state == states.QUEUED:
-                self._dispatcher.discard(task)
+            if self._dispatcher.discard(task) or task.state == states.QUEUED:
                 reason = TaskCancelled("the task was cancelled before it had begun")
                 record = self._end(task, outcome.cancelled(reason))
             else:
@@ -424,7 +554,7 @@ class TransactionalScheduler(BaseScheduler):
                     task.cancel_requested = True
                     self._changed.notify_all()
                 return task.record(self.instance)
-        announce(record)
+        self._settle(task, record)
         return record
 
     def remove(self, id):
@@ -443,12 +573,25 @@ class TransactionalScheduler(BaseScheduler):
             states.check_transition(id, task.state, states.QUEUED)
             self._check_admission()
             self._check_room(task)
+            if task.unique_key is not None:
+                self._check_unique(task)
             self._set_state(task, states.QUEUED)
             task.reset()
             del self._completed[id]
+            record = task.record(self.instance)
+        announce(record)
         if task.committed:
             self._hand_over(task)
-        return task.record(self.instance)
+        return record
+
+    def _check_unique(self, task):
+        holder = self._unique.find(task.unique_key)
+        if holder is not None:
+            raise IllegalTransition(
+                f"task {task.id} cannot be tried again: the task {holder.id} with the "
+                f"same unique key {task.options.unique!r} is unfinished"
+            )
+        self._unique.take(task.unique_key, task)
 
     def pause(self, queue):
         self._check_queue(queue)
@@ -480,6 +623,14 @@ class TransactionalScheduler(BaseScheduler):
         reason = TaskLost("the process has ended before the task had")
         for task in tasks:
             self._finish(task, outcome.failed(reason, state=states.LOST))
+
+
+def _in_vain(before):
+    """Return the exception of a task that was to start after another one."""
+    return TaskCancelled(
+        f"the task {before.id} {before.plain_title!r}, after which this one was to "
+        f"start, is {before.state}"
+    )
 
 
 def _check_states(wanted):

@@ -6,6 +6,7 @@ from collective.background.records import TaskRecord
 from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
+from time import monotonic
 from zope.i18n import translate
 
 import secrets
@@ -17,16 +18,20 @@ LOG_LINES = 200
 class Task:
     """Changed by the scheduler only, which holds its lock meanwhile.
 
-    ``call``, ``snapshot``, ``database`` and ``options``: what to run, see
-    ``capture/``. ``cursor`` and ``batch_failures``: how far a batch is.
-    ``committed``: whether the transaction that scheduled it is; ``forget``:
-    remove the task as soon as it has ended.
+    - ``call``, ``snapshot``, ``database`` and ``options``: what to run, see
+      ``capture/``; ``callbacks``: Calls by the state for which they are meant
+    - ``not_before``: of the monotonic clock (seconds)
+    - ``failures``: how many attempts have failed without a conflict
+    - ``cursor`` and ``batch_failures``: how far a batch is
+    - ``committed``: whether the transaction that scheduled it is
+    - ``forget``: remove the task as soon as it has ended
     """
 
     __slots__ = (
         "attempts",
         "batch_failures",
         "call",
+        "callbacks",
         "cancel_requested",
         "committed",
         "created",
@@ -34,11 +39,13 @@ class Task:
         "database",
         "error",
         "exception",
+        "failures",
         "finished",
         "forget",
         "id",
         "log",
         "messages",
+        "not_before",
         "options",
         "progress",
         "result",
@@ -47,7 +54,7 @@ class Task:
         "state",
     )
 
-    def __init__(self, call, snapshot, database, options):
+    def __init__(self, call, snapshot, database, options, callbacks=()):
         self.id = secrets.token_hex(16)
         self.call = call
         self.snapshot = snapshot
@@ -56,13 +63,21 @@ class Task:
         self.state = states.QUEUED
         self.created = datetime.now(UTC)
         self.started = self.finished = None
-        self.attempts = 0
+        self.not_before = monotonic() + options.seconds_to_wait(self.created)
+        self.callbacks = callbacks
+        self.attempts = self.failures = 0
         self.committed = self.cancel_requested = self.forget = False
         self.progress = Progress()
         self.messages = self.log = ()
         self.result = self.exception = self.error = None
         self.cursor = 0
         self.batch_failures = ()
+
+    @property
+    def unique_key(self):
+        """What of which only one task may be unfinished, or None."""
+        unique = self.options.unique
+        return None if unique is None else (self.snapshot.site_path, unique)
 
     @property
     def title(self):
@@ -109,6 +124,8 @@ class Task:
         self.started = self.finished = None
         self.result = self.exception = self.error = None
         self.messages = ()
+        self.failures = 0
+        self.not_before = 0.0
         self.cancel_requested = False
 
     def release(self):

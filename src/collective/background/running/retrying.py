@@ -1,0 +1,29 @@
+"""Whether a task that has failed is tried again, and when."""
+
+from collective.background.exceptions import Retry
+from collective.background.options import MAX_BACKOFF
+from random import uniform
+
+
+def retry_delay(options, failures, error):
+    """Return seconds until the next attempt, or None to give up.
+
+    ``options``: of the task; ``failures``: how many attempts have failed before
+    this one; ``error``: with what this one failed.
+
+    The delay is random between 0 and ``backoff``, doubled with each failure and
+    capped at an hour ("full jitter", from Marc Brooker, Exponential Backoff And
+    Jitter, AWS Architecture Blog, 2015), so that tasks which have failed together
+    do not come back together.
+    """
+    if isinstance(error, Retry):
+        if error.delay is not None:
+            return error.delay
+    elif (
+        failures >= options.retries
+        or not isinstance(error, options.retry_on)
+        or isinstance(error, options.give_up_on)
+    ):
+        return None
+    # The power of a number of failures without end must not become too large.
+    return uniform(0, min(MAX_BACKOFF, options.backoff * 2 ** min(failures, 40)))
