@@ -43,6 +43,7 @@ setup(
     install_requires=[
         "Products.CMFPlone",
         "ZODB",
+        "cronsim",
         "dm.zodb.asynchronous",
         "plone.api",
         "plone.restapi",

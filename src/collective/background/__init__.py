@@ -7,12 +7,14 @@ from collective.background.api import schedule_request
 from collective.background.api import schedule_view
 from collective.background.api import using
 from collective.background.functions import task
+from collective.background.recurring import recurring
 from collective.background.running.current import current_task
 
 
 __all__ = [
     "current_task",
     "get_scheduler",
+    "recurring",
     "schedule",
     "schedule_batch",
     "schedule_request",

@@ -228,7 +228,7 @@ class IRecurringTask(Interface):
     schedule = Attribute("The moments at which it starts, see recurring/schedules.py.")
     user = Attribute("The id of the user that it runs as.")
     title = Attribute("For people; None: the name.")
-    queue = Attribute("The name of the queue.")
+    queue = Attribute("The name of the queue; None: as the function says.")
     add_on = Attribute(
         "The add-on that a site must have; None: the one that has the function."
     )

@@ -16,6 +16,8 @@ import threading
 
 logger = logging.getLogger(__name__)
 
+_before_drain = []
+
 
 class SignalHandler:
     """Drains the scheduler at a signal, then does what was done before.
@@ -64,11 +66,18 @@ def install(event):
         handler.install(signum)
 
 
+def before_drain(function):
+    """Let ``function()`` be called before tasks are asked to stop."""
+    _before_drain.append(function)
+
+
 def drain(timeout=None):
     """Drain the process's own scheduler. May be called more than once.
 
     ``timeout``: seconds, instead of the setting.
     """
+    for function in _before_drain:
+        function()
     scheduler = getGlobalSiteManager().queryUtility(ITransactionalScheduler)
     if scheduler is not None:
         scheduler.drain(timeout)

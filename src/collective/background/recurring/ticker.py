@@ -1,0 +1,145 @@
+"""The ticker: the thread that starts recurring tasks when it is time.
+
+Started with Zope if anything is registered; stopped before tasks are asked to
+stop. It wakes up for the next tick, and at least once a minute, as another
+process may have changed something.
+"""
+
+from AccessControl import SpecialUsers
+from collective.background.capture.snapshot import find_database
+from collective.background.capture.snapshot import Snapshot
+from collective.background.capture.snapshot import SYSTEM
+from collective.background.capture.snapshot import UserReference
+from collective.background.environment.application import environment
+from collective.background.exceptions import ShuttingDown
+from collective.background.recurring.registration import registered
+from collective.background.recurring.ticks import start_due_tasks
+from collective.background.scheduling.shutdown import before_drain
+from datetime import datetime
+from datetime import timedelta
+from datetime import UTC
+from plone.base.interfaces import IPloneSiteRoot
+from plone.browserlayer.interfaces import ILocalBrowserLayerType
+from transaction.interfaces import TransientError
+
+import logging
+import sys
+import threading
+import transaction
+
+
+logger = logging.getLogger(__name__)
+
+PACKAGE = "collective.background"
+LONGEST = timedelta(minutes=1)
+ATTEMPTS = 3
+JOIN = 2.0  # seconds in which a transaction should have come to its end
+
+
+def start_ticker(event):
+    """Called when Zope starts.
+
+    Not in scripts and in the console, which start Zope as well: a task that is
+    started there would end with them.
+    """
+    if registered() and "Zope2.utilities.zconsole" not in sys.modules:
+        ticker = Ticker(find_database())
+        ticker.start()
+        before_drain(ticker.stop)
+
+
+class Ticker:
+    """``database``: of the sites. ``clock()``: returns the moment that it is."""
+
+    def __init__(self, database, clock=lambda: datetime.now(UTC)):
+        self._database = database
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name="background-recurring", daemon=True
+        )
+
+    def start(self):
+        for task in registered():
+            logger.info(
+                "recurring task %r: %s, as %s", task.name, task.schedule, task.user
+            )
+        self._thread.start()
+
+    def stop(self):
+        """Start no more tasks."""
+        self._stopping.set()
+        self._thread.join(JOIN)
+
+    def is_alive(self):
+        return self._thread.is_alive()
+
+    def _run(self):
+        while not self._stopping.is_set():
+            now = self._clock()
+            try:
+                moment = tick(self._database, now)
+            except ShuttingDown:
+                return  # the next process makes up for it
+            except Exception:
+                logger.exception("looking for recurring tasks failed")
+                moment = now + LONGEST
+            self._stopping.wait(seconds_until(moment, self._clock()))
+
+
+def seconds_until(moment, now):
+    """How long to wait; not for ever, should the clock be set back meanwhile."""
+    return min(max(moment - now, timedelta(0)), LONGEST).total_seconds()
+
+
+def tick(database, now):
+    """Do what is due in all sites; return the moment when there is more to do.
+
+    What fails is logged, and done again a minute later. Raises ShuttingDown.
+    """
+    moments = [now + LONGEST]
+    for path in _site_paths(database):
+        try:
+            moment = _tick_site(database, path, now)
+        except ShuttingDown:
+            raise
+        except Exception:
+            logger.exception("recurring tasks of %s could not be started", path)
+        else:
+            moments.append(moment or moments[0])
+    return min(moments)
+
+
+def _tick_site(database, path, now):
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with _environment(database, path) as env, transaction.manager as current:
+                current.note("Recurring tasks")
+                return start_due_tasks(env.site, now)
+        except TransientError as conflict:
+            if attempt == ATTEMPTS:
+                raise
+            # Most likely another instance was a little faster.
+            logger.info("recurring tasks of %s conflict: %s", path, conflict)
+
+
+def _environment(database, path):
+    system = UserReference(kind=SYSTEM, id=SpecialUsers.system.getUserName())
+    return environment(Snapshot(site_path=path, user=system, request=None), database)
+
+
+def _site_paths(database):
+    """Return the paths of the sites in which the add-on is installed."""
+    with _environment(database, None) as env, transaction.manager:
+        return ["/".join(site.getPhysicalPath()) for site in _sites(env.app)]
+
+
+def _sites(container):
+    """Yield them, where Zope's own page of sites finds them as well."""
+    for obj in container.objectValues():
+        if IPloneSiteRoot.providedBy(obj):
+            layers = obj.getSiteManager().queryUtility
+            if layers(ILocalBrowserLayerType, name=PACKAGE) is not None:
+                yield obj
+        elif obj.meta_type == "Folder":
+            yield from _sites(obj)
