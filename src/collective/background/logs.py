@@ -14,16 +14,12 @@ import logging
 
 logger = logging.getLogger(__name__)
 
-LEVELS = {
-    states.FAILED: logging.WARNING,
-    states.CANCELLED: logging.WARNING,
-    states.LOST: logging.WARNING,
-}
-
 
 def log_transition(record):
     """Log that a task has reached the state of its TaskRecord."""
-    level = LEVELS.get(record.state, logging.INFO)
+    # One that runs again has still the error of the attempt before.
+    error = None if record.state == states.RUNNING else record.error
+    level = logging.INFO if error is None else logging.WARNING
     if not logger.isEnabledFor(level):
         return
     title = translate(record.title)
@@ -36,17 +32,17 @@ def log_transition(record):
     if record.run_time is not None:
         text += ", ran %.3f s"
         values.append(record.run_time)
-    if record.error is not None:
+    if error is not None:
         text += ": %s: %s"
         # An error may have many lines, and this is to stay one.
-        values += [record.error.type, " ".join(record.error.message.split())]
+        values += [error.type, " ".join(error.message.split())]
     line = logger.makeRecord(logger.name, level, __file__, 0, text, tuple(values), None)
     # Not as "extra" of logger.log(): that refuses what the factory has set.
-    vars(line).update(_fields(record, title))
+    vars(line).update(_fields(record, title, error))
     logger.handle(line)
 
 
-def _fields(record, title):
+def _fields(record, title, error):
     return {
         "background_task": record.id,
         "background_title": title,
@@ -56,7 +52,7 @@ def _fields(record, title):
         "background_state": record.state,
         "background_wait": record.wait_time,
         "background_run": record.run_time,
-        "background_error": record.error and record.error.type,
+        "background_error": error and error.type,
     }
 
 
