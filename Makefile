@@ -42,7 +42,7 @@ $(BIN)/uv: constraints.txt
 
 $(INSTALLED): $(BIN)/uv setup.py demo/setup.py constraints.txt
 	@echo "== Installing Plone, collective.background and the example into $(VENV)/"
-	@$(UV_INSTALL) --editable '.[test]' --editable demo ruff
+	@$(UV_INSTALL) --editable '.[test,observability]' --editable demo ruff
 	@touch $@
 
 .PHONY: create-site

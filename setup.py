@@ -51,6 +51,8 @@ setup(
         "transaction",
     ],
     extras_require={
+        # needs Plone 6.2
+        "observability": ["plone.observability"],
         "test": [
             "hypothesis",
             "plone.app.multilingual",
