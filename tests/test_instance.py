@@ -190,3 +190,18 @@ def test_a_wrong_setting_is_told_at_the_start(serve):
     """And not when somebody schedules the first task."""
     server = serve(until="concurrency is 'many'; expected a ", concurrency="many")
     assert not lines_with(server.has_ended(), "Serving on")
+
+
+def test_log_records_and_metrics_tell_of_tasks(serve):
+    server = serve()
+    task_id = server.get("probe-start", task="write_log_id", mark="logged").text
+    server.expect("'logged' of admin in queue default: succeeded")
+    assert f"logged {task_id}" in server.get("probe-marks").json()
+    pytest.importorskip("plone.observability")
+    counted = 'collective_background_transitions_total{scope="instance",'
+    expected = f'{counted}queue="default",state="succeeded"}} 1'
+    assert expected in server.get("../@@metrics").text.splitlines()
+
+
+def test_a_script_can_wait_for_its_tasks(instance):
+    run("zconsole", "run", instance / "etc" / "zope.conf", PROBE / "script.py")

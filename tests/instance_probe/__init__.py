@@ -22,6 +22,11 @@ def write(site, mark):
     site.marks.append(mark)
 
 
+def write_log_id(site, mark):
+    """Leave a mark with the task that a log record names."""
+    write(site, f"{mark} {logging.makeLogRecord({}).background_task}")
+
+
 def cooperate(site, mark):
     """Work until the task is cancelled."""
     logger.info("%s has begun", mark)
@@ -44,11 +49,14 @@ def hang(site, mark):
     Event().wait()
 
 
+TASKS = (write, write_log_id, cooperate, finish, hang)
+
+
 class Start(BrowserView):
     """Schedules one of the tasks above; ``mark`` is its title as well."""
 
     def __call__(self, task, mark):
-        function = {f.__name__: f for f in (write, cooperate, finish, hang)}[task]
+        function = {f.__name__: f for f in TASKS}[task]
         return using(title=mark).schedule(function, self.context, mark)
 
 
