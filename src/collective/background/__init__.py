@@ -7,6 +7,7 @@ from collective.background.api import schedule_request
 from collective.background.api import schedule_view
 from collective.background.api import using
 from collective.background.functions import task
+from collective.background.groups import group
 from collective.background.recurring import recurring
 from collective.background.running.current import current_task
 
@@ -14,6 +15,7 @@ from collective.background.running.current import current_task
 __all__ = [
     "current_task",
     "get_scheduler",
+    "group",
     "recurring",
     "schedule",
     "schedule_batch",

@@ -9,6 +9,7 @@ from collective.background.capture.call import capture_call
 from collective.background.capture.call import capture_request
 from collective.background.capture.call import capture_view
 from collective.background.exceptions import BadOption
+from collective.background.groups import current_group
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.options import make_options
 from collective.background.records import BatchResult
@@ -97,11 +98,12 @@ class Scheduling:
                 callable(item, *args, **kwargs)
             return BatchResult(done=len(items), failures=())
 
-        return get_scheduler().run_now(call, self._options, work)
+        options = self._options.resolve((items, *args), kwargs)
+        return get_scheduler().run_now(call, options, work, current_group())
 
     def _add(self, call, args=(), kwargs=None):
         options = self._options.resolve(args, kwargs or {})
-        return get_scheduler().add_task(call, options)
+        return get_scheduler().add_task(call, options, current_group())
 
 
 def _check_number(name, value, minimum):

@@ -51,14 +51,15 @@ class ITransactionalScheduler(Interface):
 
     # For add_task: the one entrance that the functions of the API share.
 
-    def add_task(call, options):
+    def add_task(call, options, group=None):
         """Let a captured call join the current transaction; return the task's id.
 
-        ``call``: a ``capture.call.Call``, ``options``: ``options.Options``.
+        ``call``: a ``capture.call.Call``, ``options``: ``options.Options``,
+        ``group``: the ``groups.Group`` to which the task belongs.
         Raises as ``schedule`` does. Called by ``collective.background.api``.
         """
 
-    def run_now(call, options, work):
+    def run_now(call, options, work, group=None):
         """Call ``work()`` in the current transaction; return a task's id.
 
         ``call``: what ``work`` does, as a ``capture.call.Call``. Meanwhile the
@@ -81,6 +82,7 @@ class ITransactionalScheduler(Interface):
         site_path=None,
         context_path=None,
         queue=None,
+        group_id=None,
         start=0,
         limit=50,
     ):
@@ -99,6 +101,7 @@ class ITransactionalScheduler(Interface):
         site_path=None,
         context_path=None,
         queue=None,
+        group_id=None,
     ):
         """Return how many tasks there are, with the filters of ``records``."""
 

@@ -5,6 +5,7 @@ Made by ``api.py``; ``running/kinds.py`` makes it happen.
 """
 
 from Acquisition import aq_base
+from collective.background import states
 from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import Package
 from collective.background.capture.spool import Spool
@@ -102,6 +103,22 @@ def capture_call(function, args, kwargs):
         package=package,
         **_context_of(function, args, package),
     )
+
+
+def capture_callbacks(options):
+    """Return the Calls of ``on_success`` and ``on_failure`` by state.
+
+    ``options``: Options. Raises as ``capture_call``.
+    """
+    functions = {
+        states.SUCCEEDED: options.on_success,
+        states.FAILED: options.on_failure,
+    }
+    return {
+        state: capture_callback(function)
+        for state, function in functions.items()
+        if function is not None
+    }
 
 
 def capture_callback(function):

@@ -11,7 +11,7 @@ from AccessControl.SecurityManagement import noSecurityManager
 from collections import OrderedDict
 from collective.background import states
 from collective.background.capture.call import capture_call
-from collective.background.capture.call import capture_callback
+from collective.background.capture.call import capture_callbacks
 from collective.background.capture.call import VIEW
 from collective.background.capture.pickling import unpack
 from collective.background.capture.snapshot import capture_snapshot
@@ -41,6 +41,7 @@ from collective.background.running.runner import run
 from collective.background.scheduling.dependencies import Dependencies
 from collective.background.scheduling.dispatcher import Dispatcher
 from collective.background.scheduling.execution import Execution
+from collective.background.scheduling.groups import GroupState
 from collective.background.scheduling.joining import join_transaction
 from collective.background.scheduling.task import Task
 from collective.background.scheduling.uniqueness import UniqueKeys
@@ -94,6 +95,7 @@ class TransactionalScheduler(BaseScheduler):
         self._running = set()  # ids of those that run in a thread
         self._waiting = set()  # ids of those that take room in the waiting room
         self._dependencies = Dependencies()
+        self._groups = {}
         self._unique = UniqueKeys()
         self._unfinished = {}  # committed tasks by their id
         self._stopping = False
@@ -119,8 +121,8 @@ class TransactionalScheduler(BaseScheduler):
     def schedule(self, f, *args, **kw):
         return self.add_task(capture_call(f, args, kw), PLAIN)
 
-    def add_task(self, call, options):
-        task = self._make_task(call, options)
+    def add_task(self, call, options, group=None):
+        task = self._make_task(call, options, group)
         if task.unique_key is not None:
             with self._changed:
                 holder = self._unique.find(task.unique_key)
@@ -140,8 +142,8 @@ class TransactionalScheduler(BaseScheduler):
         self._keep(task)
         return task.id
 
-    def run_now(self, call, options, work):
-        task = self._make_task(call, options)
+    def run_now(self, call, options, work, group=None):
+        task = self._make_task(call, options, group)
         notify(TaskScheduled(task.record(self.instance)))
         try:
             task.started = task.created
@@ -162,7 +164,7 @@ class TransactionalScheduler(BaseScheduler):
             self._end(task, ended)
         return task.id
 
-    def _make_task(self, call, options):
+    def _make_task(self, call, options, group):
         self._check_queue(options.queue)
         self._check_admission()
         for id in options.after:
@@ -171,20 +173,17 @@ class TransactionalScheduler(BaseScheduler):
                     f"after is {id!r}, but there is no such task (any more); "
                     "pass what schedule() has returned"
                 )
-        callbacks = {
-            state: capture_callback(function)
-            for state, function in (
-                (states.SUCCEEDED, options.on_success),
-                (states.FAILED, options.on_failure),
-            )
-            if function is not None
-        }
+        callbacks = capture_callbacks(options)
         snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
-        return Task(call, snapshot, find_database(), options, callbacks)
+        return Task(call, snapshot, find_database(), options, callbacks, group)
 
     def _keep(self, task):
         with self._changed:
             self._schedules[task.id] = task
+            if task.group is not None:
+                self._groups.setdefault(
+                    task.group.id, GroupState(task.group, task)
+                ).note(task)
             if task.unique_key is not None:
                 self._unique.join(task.unique_key, task)
 
@@ -229,7 +228,7 @@ class TransactionalScheduler(BaseScheduler):
 
     def _committed_ended(self, task):
         task.committed = True
-        announce(task.record(self.instance))
+        self._settle(task, task.record(self.instance))
 
     def _hand_over(self, task):
         """The task may start: when its time has come, those before it have
@@ -318,6 +317,9 @@ class TransactionalScheduler(BaseScheduler):
     def _set_state(self, task, state):
         states.check_transition(task.id, task.state, state)
         task.state = state
+        group = task.group and self._groups.get(task.group.id)
+        if group:
+            group.note(task)
         if state == states.RUNNING:
             task.attempts += 1
         elif state in states.FINISHED:
@@ -357,7 +359,8 @@ class TransactionalScheduler(BaseScheduler):
                 record = self._put_off(task, ended)
                 callback = None
             else:
-                callback = self._make_callback(task, ended.state)
+                call = task.callbacks and task.callbacks.get(ended.state)
+                callback = self._make_callback(call, task, task) if call else None
                 record = self._end(task, ended)
         if record.state == states.RETRYING:
             self._dispatcher.push(task, task.not_before)
@@ -380,25 +383,40 @@ class TransactionalScheduler(BaseScheduler):
         if not self._stopping:
             self._follow(task)
         if callback is not None:
-            callback.call = replace(callback.call, extra=(record,))
-            announce_scheduled(callback.record(self.instance))
-            self._keep(callback)
-            self._committed(callback)
+            self._call_back(callback, record)
+        if task.group is not None:
+            self._settle_group(task)
 
-    def _make_callback(self, task, state):
-        """Return the task of ``on_success`` or ``on_failure``, or None.
+    def _settle_group(self, task):
+        with self._changed:
+            state = self._groups.get(task.group.id)
+            if state is None or not state.tell():
+                return
+            record = state.record(self.instance)
+            call = task.group.callbacks.get(record.state)
+            callback = call and self._make_callback(call, state, task)
+        if callback:
+            self._call_back(callback, record)
 
-        Nobody could be refused, so it takes no account of the waiting room.
+    def _make_callback(self, call, origin, task):
+        """Return the task of ``on_success`` or ``on_failure``.
+
+        ``origin``: has the snapshot and the database to use; ``task``: the one
+        that has ended. Nobody could be refused, so it takes no account of the
+        waiting room.
         """
-        call = task.callbacks and task.callbacks.get(state)
-        if not call:
-            return None
         options = Options(
             title=f"{task.plain_title}: {call.name}",
             queue=task.options.queue,
             priority=task.options.priority,
         )
-        return Task(call, without_form(task.snapshot), task.database, options)
+        return Task(call, without_form(origin.snapshot), origin.database, options)
+
+    def _call_back(self, callback, record):
+        callback.call = replace(callback.call, extra=(record,))
+        announce_scheduled(callback.record(self.instance))
+        self._keep(callback)
+        self._committed(callback)
 
     def _end(self, task, ended):
         """Note the end of a task, and return its record of this moment."""
@@ -427,6 +445,10 @@ class TransactionalScheduler(BaseScheduler):
             self._schedules.pop(task.id, None)
             self._completed.pop(task.id, None)
             self._waiting.discard(task.id)
+            if task.group is not None and task.group.id in self._groups:
+                self._groups[task.group.id].leave(task)
+                if not self._groups[task.group.id].present:
+                    del self._groups[task.group.id]
             if task.unique_key is not None:
                 self._unique.leave(task.unique_key, task)
         task.close()
@@ -454,12 +476,16 @@ class TransactionalScheduler(BaseScheduler):
         return task
 
     def record(self, id):
+        group = self._groups.get(id)
+        if group is not None:
+            with self._changed:
+                return group.record(self.instance)
         task = self._find(id)
         return None if task is None else task.record(self.instance)
 
     def completed(self, id):
-        task = self._find(id)
-        return None if task is None else task.state in states.FINISHED
+        record = self.record(id)
+        return None if record is None else record.state in states.FINISHED
 
     def get_result(self, id):
         task = self._find(id)
@@ -495,6 +521,7 @@ class TransactionalScheduler(BaseScheduler):
         site_path=None,
         context_path=None,
         queue=None,
+        group_id=None,
     ):
         """Yield the committed tasks that pass the filters, newest first."""
         self._evict()
@@ -509,6 +536,7 @@ class TransactionalScheduler(BaseScheduler):
                 and site_path in (None, task.snapshot.site_path)
                 and context_path in (None, task.call.context_path)
                 and queue in (None, task.options.queue)
+                and group_id in (None, task.group and task.group.id)
             ):
                 yield task
 
@@ -517,16 +545,17 @@ class TransactionalScheduler(BaseScheduler):
             return [queue.status() for queue in self._dispatcher.queues.values()]
 
     def wait(self, id, timeout):
-        task = self._get(id)
+        what = self._groups.get(id) or self._get(id)
         with self._changed:
             if not self._changed.wait_for(
-                lambda: task.state in states.FINISHED, timeout
+                lambda: what.state in states.FINISHED, timeout
             ):
+                record = what.record(self.instance)
                 raise WaitTimeout(
-                    f"task {id} {task.plain_title!r} is still {task.state} after "
+                    f"task {id} {record.title!r} is still {record.state} after "
                     f"{timeout} s"
                 )
-            return task.record(self.instance)
+            return what.record(self.instance)
 
     def wait_all(self, timeout):
         deadline = monotonic() + timeout
@@ -544,6 +573,10 @@ class TransactionalScheduler(BaseScheduler):
     # Control.
 
     def cancel(self, id):
+        if id in self._groups:
+            for member in self._members(id):
+                self.cancel(member)
+            return self.record(id)
         task = self._get(id)
         with self._changed:
             if self._dispatcher.discard(task) or task.state == states.QUEUED:
@@ -558,6 +591,8 @@ class TransactionalScheduler(BaseScheduler):
         return record
 
     def remove(self, id):
+        for member in self._members(id):
+            self.remove(member)
         task = self._find(id)
         if task is None:
             return
@@ -568,6 +603,8 @@ class TransactionalScheduler(BaseScheduler):
                 self._forget(task)
 
     def retry(self, id):
+        if id in self._groups:
+            return self._retry_group(id)
         task = self._get(id)
         with self._changed:
             states.check_transition(id, task.state, states.QUEUED)
@@ -583,6 +620,26 @@ class TransactionalScheduler(BaseScheduler):
         if task.committed:
             self._hand_over(task)
         return record
+
+    def _members(self, id):
+        """Return the ids of the tasks of a group."""
+        with self._changed:
+            group = self._groups.get(id)
+            return list(group.present) if group else []
+
+    def _retry_group(self, id):
+        ended = [
+            member
+            for member in self._members(id)
+            if states.QUEUED in states.TRANSITIONS[self.record(member).state]
+        ]
+        if not ended:
+            raise IllegalTransition(
+                f"no task of the group {id} has failed, was cancelled or lost"
+            )
+        for member in ended:
+            self.retry(member)
+        return self.record(id)
 
     def _check_unique(self, task):
         holder = self._unique.find(task.unique_key)

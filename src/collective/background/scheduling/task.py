@@ -21,6 +21,7 @@ class Task:
     - ``call``, ``snapshot``, ``database`` and ``options``: what to run, see
       ``capture/``; ``callbacks``: Calls by the state for which they are meant
     - ``not_before``: of the monotonic clock (seconds)
+    - ``group``: the Group to which it belongs, or None
     - ``failures``: how many attempts have failed without a conflict
     - ``cursor`` and ``batch_failures``: how far a batch is
     - ``committed``: whether the transaction that scheduled it is
@@ -42,6 +43,7 @@ class Task:
         "failures",
         "finished",
         "forget",
+        "group",
         "id",
         "log",
         "messages",
@@ -54,7 +56,7 @@ class Task:
         "state",
     )
 
-    def __init__(self, call, snapshot, database, options, callbacks=()):
+    def __init__(self, call, snapshot, database, options, callbacks=(), group=None):
         self.id = secrets.token_hex(16)
         self.call = call
         self.snapshot = snapshot
@@ -65,6 +67,7 @@ class Task:
         self.started = self.finished = None
         self.not_before = monotonic() + options.seconds_to_wait(self.created)
         self.callbacks = callbacks
+        self.group = group
         self.attempts = self.failures = 0
         self.committed = self.cancel_requested = self.forget = False
         self.progress = Progress()
@@ -115,6 +118,7 @@ class Task:
             has_result=self.result is not None,
             log=tuple(self.log),
             instance=instance,
+            group_id=None if self.group is None else self.group.id,
         )
 
     def reset(self):

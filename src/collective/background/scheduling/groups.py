@@ -1,0 +1,107 @@
+"""The groups of the in-process scheduler: what is known of their tasks.
+
+Plain data, changed under the scheduler's lock only.
+"""
+
+from collections import Counter
+from collective.background import states
+from collective.background.capture.snapshot import without_form
+from collective.background.records import Progress
+from collective.background.records import TaskRecord
+from datetime import datetime
+from datetime import UTC
+
+
+KIND = "group"
+
+# What the whole is, once all have ended: the first of these that one of them is.
+WORST_FIRST = (states.FAILED, states.LOST, states.CANCELLED, states.SUCCEEDED)
+
+
+class GroupState:
+    """One group: the states of its tasks, also of those that were forgotten.
+
+    ``present``: the tasks that are still known, by their id. ``snapshot`` and
+    ``database``: of the first one, for the group's callbacks.
+    """
+
+    def __init__(self, group, task):
+        self.group = group
+        self.snapshot = without_form(task.snapshot)
+        self.database = task.database
+        self.present = {}
+        self.started = self.finished = None
+        self._first = task
+        self._states = {}
+        self._counts = Counter()
+        self._told = False
+
+    def note(self, task):
+        """A task has joined the group, or changed its state."""
+        self.present[task.id] = task
+        self._count(task.id, task.state)
+        now = datetime.now(UTC)
+        if task.state == states.RUNNING:
+            self.started = self.started or now
+        self.finished = now if self.state in states.FINISHED else None
+        if self.finished is None:
+            self._told = False
+
+    def leave(self, task):
+        """A task was forgotten. One that was never committed does not count."""
+        self.present.pop(task.id, None)
+        if not task.committed:
+            self._count(task.id, None)
+
+    def _count(self, id, state):
+        before = self._states.pop(id, None)
+        if before is not None:
+            self._counts[before] -= 1
+        if state is not None:
+            self._states[id] = state
+            self._counts[state] += 1
+
+    @property
+    def state(self):
+        """The state of the whole."""
+        found = {state for state, count in self._counts.items() if count}
+        if not found & states.UNFINISHED:
+            return next(state for state in WORST_FIRST if state in found)
+        return states.QUEUED if found == {states.QUEUED} else states.RUNNING
+
+    def tell(self):
+        """Return whether it has ended, and nobody was told so far."""
+        ended = self.finished is not None and not self._told
+        self._told = self._told or ended
+        return ended
+
+    def record(self, instance):
+        """Return the TaskRecord of the whole."""
+        first = self._first.record(instance)
+        ended = sum(self._counts[state] for state in states.FINISHED)
+        total = len(self._states)
+        errors = (task.error for task in self.present.values() if task.error)
+        return TaskRecord(
+            id=self.group.id,
+            title=self.group.title or first.title,
+            state=self.state,
+            kind=KIND,
+            callable=first.callable,
+            queue=first.queue,
+            priority=first.priority,
+            user_id=first.user_id,
+            user_path=first.user_path,
+            site_path=first.site_path,
+            context_path=first.context_path,
+            context_uid=first.context_uid,
+            created=first.created,
+            started=self.started,
+            finished=self.finished,
+            attempts=1 if self.started else 0,
+            cancel_requested=any(
+                task.cancel_requested for task in self.present.values()
+            ),
+            progress=Progress(done=ended, total=total),
+            error=next(errors, None),
+            instance=instance,
+        )
