@@ -1,0 +1,292 @@
+"""The life of a task in the in-process scheduler, from the commit to its end.
+
+Which state follows which is decided here, and what comes of it: threads, events,
+tasks that were waiting for this one. The base of ``scheduler.py``, which has the
+calls of the contract and the attributes that are used here.
+"""
+
+from AccessControl.SecurityManagement import noSecurityManager
+from collective.background import states
+from collective.background.capture.snapshot import without_form
+from collective.background.events import announce
+from collective.background.events import announce_scheduled
+from collective.background.events import note_transition
+from collective.background.exceptions import TaskCancelled
+from collective.background.exceptions import TaskFailed
+from collective.background.exceptions import TaskLost
+from collective.background.options import Options
+from collective.background.running import outcome
+from collective.background.running.current import TaskLogHandler
+from collective.background.running.runner import run
+from collective.background.scheduling.execution import Execution
+from collective.background.scheduling.task import Task
+from dataclasses import replace
+from datetime import datetime
+from datetime import UTC
+from time import monotonic
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+_log_handler = TaskLogHandler()
+
+
+class Lifecycle:
+    """What happens to a task once its transaction is committed."""
+
+    def _committed(self, task):
+        task.committed = True
+        if task.state == states.QUEUED:
+            note_transition(task.record(self.instance))
+            self._hand_over(task)
+
+    def _committed_ended(self, task):
+        task.committed = True
+        self._settle(task, task.record(self.instance))
+
+    def _hand_over(self, task):
+        """The task may start: when its time has come, those before it have
+        succeeded, and a slot of its queue is free."""
+        with self._changed:
+            self._unfinished[task.id] = task
+            stopping = self._stopping
+            if not stopping:
+                self._waiting.add(task.id)
+                missing, hindrance = self._look_at_predecessors(task)
+                if missing:
+                    self._dependencies.add(task, missing)
+        if stopping:
+            self._lose([task])
+        elif hindrance is not None:
+            self._finish(task, outcome.cancelled(hindrance))
+        elif not missing:
+            self._dispatcher.push(task, task.not_before)
+
+    def _look_at_predecessors(self, task):
+        """Return the ids to wait for, and the exception if one is in vain."""
+        missing = []
+        for id in task.options.after:
+            before = self._schedules.get(id)
+            if before is None:
+                return [], TaskCancelled(
+                    f"the task {id}, after which this one was to start, is not known "
+                    "any more"
+                )
+            if before.state in states.UNFINISHED:
+                missing.append(id)
+            elif before.state != states.SUCCEEDED:
+                return [], _in_vain(before)
+        return missing, None
+
+    def _follow(self, task):
+        """A task has ended: see to those that were to start after it."""
+        with self._changed:
+            if task.state == states.SUCCEEDED:
+                free, stuck = self._dependencies.succeeded(task.id), []
+            else:
+                free, stuck = [], self._dependencies.waiting_for(task.id)
+        for successor in free:
+            self._dispatcher.push(successor, successor.not_before)
+        for successor in stuck:
+            self._finish(successor, outcome.cancelled(_in_vain(task)))
+
+    # In the thread of the task.
+
+    def _run(self, task):
+        """The whole life of a task; called by the dispatcher in a new thread."""
+        try:
+            if self._begin(task):
+                self._execute(task)
+        finally:
+            noSecurityManager()
+
+    def _begin(self, task):
+        """Note that the task runs; False if it was cancelled meanwhile."""
+        with self._changed:
+            if task.state not in (states.QUEUED, states.RETRYING):
+                return False
+            self._waiting.discard(task.id)
+            self._running.add(task.id)
+            task.started = task.started or datetime.now(UTC)
+            self._set_state(task, states.RUNNING)
+            return True
+
+    def _execute(self, task):
+        logging.getLogger().addHandler(_log_handler)
+        try:
+            announce(task.record(self.instance))
+            ended = run(Execution(self, task))
+        except BaseException as error:  # SystemExit and the like, of a subscriber
+            ended = outcome.failed(error)
+        self._finish(task, ended)
+
+    def _refused(self, task, error):
+        """There is no thread for the task; called by the dispatcher."""
+        if self._begin(task):
+            failure = TaskFailed(f"no thread could be started for the task: {error}")
+            self._finish(task, outcome.failed(failure))
+
+    # States.
+
+    def _set_state(self, task, state):
+        states.check_transition(task.id, task.state, state)
+        task.state = state
+        group = task.group and self._groups.get(task.group.id)
+        if group:
+            group.note(task)
+        if state == states.RUNNING:
+            task.attempts += 1
+        elif state in states.FINISHED:
+            self._changed.notify_all()
+
+    def wait_before_retry(self, task, delay):
+        """Let a task wait between two attempts; called by its Execution."""
+        with self._changed:
+            self._set_state(task, states.RETRYING)
+            record = task.record(self.instance)
+        announce(record)
+        with self._changed:
+            self._changed.wait_for(lambda: task.cancel_requested, delay)
+            # Not when it is about to stop, or was given up meanwhile.
+            if task.state == states.RETRYING and not task.cancel_requested:
+                self._set_state(task, states.RUNNING)
+
+    def _finish(self, task, ended):
+        """Note how a run has ended, unless the task was given up meanwhile."""
+        with self._changed:
+            self._running.discard(task.id)
+            if task.state in states.FINISHED:
+                self._changed.notify_all()
+                logger.warning(
+                    "task %s %r has ended (%s), but is recorded as %s",
+                    task.id,
+                    task.plain_title,
+                    ended.state,
+                    task.state,
+                )
+                return
+            if (
+                ended.retry_in is not None
+                and not task.cancel_requested
+                and not self._stopping
+            ):
+                record = self._put_off(task, ended)
+                callback = None
+            else:
+                call = task.callbacks and task.callbacks.get(ended.state)
+                callback = self._make_callback(call, task, task) if call else None
+                record = self._end(task, ended)
+        if record.state == states.RETRYING:
+            self._dispatcher.push(task, task.not_before)
+            announce(record)
+        else:
+            self._settle(task, record, callback)
+
+    def _put_off(self, task, ended):
+        """Let a failed task wait for another attempt, in no slot."""
+        task.failures += 1
+        task.error = ended.error
+        task.not_before = monotonic() + ended.retry_in
+        self._waiting.add(task.id)
+        self._set_state(task, states.RETRYING)
+        return task.record(self.instance)
+
+    def _settle(self, task, record, callback=None):
+        """What comes after the end of a task."""
+        announce(record)
+        if not self._stopping:
+            self._follow(task)
+        if callback is not None:
+            self._call_back(callback, record)
+        if task.group is not None:
+            self._settle_group(task)
+
+    def _settle_group(self, task):
+        with self._changed:
+            state = self._groups.get(task.group.id)
+            if state is None or not state.tell():
+                return
+            record = state.record(self.instance)
+            call = task.group.callbacks.get(record.state)
+            callback = call and self._make_callback(call, state, task)
+        if callback:
+            self._call_back(callback, record)
+
+    def _make_callback(self, call, origin, task):
+        """Return the task of ``on_success`` or ``on_failure``.
+
+        ``origin``: has the snapshot and the database to use; ``task``: the one
+        that has ended. Nobody could be refused, so it takes no account of the
+        waiting room.
+        """
+        options = Options(
+            title=f"{task.plain_title}: {call.name}",
+            queue=task.options.queue,
+            priority=task.options.priority,
+        )
+        return Task(call, without_form(origin.snapshot), origin.database, options)
+
+    def _call_back(self, callback, record):
+        callback.call = replace(callback.call, extra=(record,))
+        announce_scheduled(callback.record(self.instance))
+        self._keep(callback)
+        self._committed(callback)
+
+    def _end(self, task, ended):
+        """Note the end of a task, and return its record of this moment."""
+        self._waiting.discard(task.id)
+        self._running.discard(task.id)
+        self._unfinished.pop(task.id, None)
+        self._dependencies.discard(task)
+        if task.unique_key is not None:
+            self._unique.leave(task.unique_key, task)
+        task.result, task.exception = ended.result, ended.exception
+        task.error = ended.error
+        task.finished = datetime.now(UTC)
+        self._set_state(task, ended.state)
+        if ended.state == states.SUCCEEDED:
+            task.release()
+        record = task.record(self.instance)
+        if task.id in self._schedules:
+            self._completed[task.id] = monotonic()
+            self._evict()
+        if task.forget:
+            self._forget(task)
+        return record
+
+    def _forget(self, task):
+        with self._changed:
+            self._schedules.pop(task.id, None)
+            self._completed.pop(task.id, None)
+            self._waiting.discard(task.id)
+            if task.group is not None and task.group.id in self._groups:
+                self._groups[task.group.id].leave(task)
+                if not self._groups[task.group.id].present:
+                    del self._groups[task.group.id]
+            if task.unique_key is not None:
+                self._unique.leave(task.unique_key, task)
+        task.close()
+
+    def _evict(self):
+        """Forget finished tasks that are too old or too many."""
+        oldest = monotonic() - self.settings.keep
+        while self._completed:
+            id, at = next(iter(self._completed.items()))
+            if at > oldest and len(self._completed) <= self.settings.keep_count:
+                return
+            self._forget(self._schedules[id])
+
+    def _lose(self, tasks):
+        reason = TaskLost("the process has ended before the task had")
+        for task in tasks:
+            self._finish(task, outcome.failed(reason, state=states.LOST))
+
+
+def _in_vain(before):
+    """Return the exception of a task that was to start after another one."""
+    return TaskCancelled(
+        f"the task {before.id} {before.plain_title!r}, after which this one was to "
+        f"start, is {before.state}"
+    )
