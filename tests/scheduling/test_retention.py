@@ -4,7 +4,7 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.capture.spool import Spool
 from collective.background.exceptions import BadOption
-from collective.background.scheduling import scheduler as module
+from collective.background.scheduling import lifecycle as module
 from helpers import finished
 from helpers import open_files
 from helpers import TIMEOUT
