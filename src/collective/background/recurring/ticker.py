@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 PACKAGE = "collective.background"
 LONGEST = timedelta(minutes=1)
 ATTEMPTS = 3
-JOIN = 2.0  # seconds in which a transaction should have come to its end
+JOIN = 2.0  # seconds; far more than a transaction takes
 
 
 def start_ticker(event):
@@ -67,12 +67,9 @@ class Ticker:
         self._thread.start()
 
     def stop(self):
-        """Start no more tasks."""
+        """Start no more tasks, and let the transaction at hand come to its end."""
         self._stopping.set()
         self._thread.join(JOIN)
-
-    def is_alive(self):
-        return self._thread.is_alive()
 
     def _run(self):
         while not self._stopping.is_set():

@@ -1,0 +1,196 @@
+"""The thread that waits for ticks: when it begins, how it ends, how long it waits."""
+
+from collective.background.interfaces import ITaskSucceeded
+from collective.background.interfaces import ITransactionalScheduler
+from collective.background.recurring.ticker import seconds_until
+from collective.background.recurring.ticker import start_ticker
+from collective.background.recurring.ticker import Ticker
+from collective.background.scheduling import shutdown
+from collective.background.scheduling.scheduler import TransactionalScheduler
+from collective.background.testing import drain
+from contextlib import contextmanager
+from datetime import datetime
+from datetime import timedelta
+from datetime import UTC
+from helpers import TIMEOUT
+from queue import Queue
+from zope.component import getGlobalSiteManager
+from zope.processlifetime import ProcessStarting
+
+import calls
+import pytest
+import sys
+import threading
+
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def ticker_threads():
+    return [t for t in threading.enumerate() if t.name == "background-recurring"]
+
+
+class FailingOnce:
+    """A database that cannot be opened the first time."""
+
+    def __init__(self, database):
+        self._database = database
+        self._failed = False
+
+    def open(self):
+        if not self._failed:
+            self._failed = True
+            raise OSError("no such storage")
+        return self._database.open()
+
+
+@pytest.fixture
+def stopping_scheduler():
+    """Return a context in which the process drains a scheduler of its own."""
+    site_manager = getGlobalSiteManager()
+
+    @contextmanager
+    def stopping_scheduler():
+        usual = site_manager.getUtility(ITransactionalScheduler)
+        scheduler = TransactionalScheduler(settings=usual.settings)
+        site_manager.registerUtility(scheduler, ITransactionalScheduler)
+        shutdown.drain(0)
+        yield
+        site_manager.registerUtility(usual, ITransactionalScheduler)
+
+    return stopping_scheduler
+
+
+@pytest.fixture
+def succeeded():
+    """A queue with the records of tasks that have succeeded."""
+    records = Queue()
+
+    def note(event):
+        records.put(event.record)
+
+    site_manager = getGlobalSiteManager()
+    site_manager.registerHandler(note, (ITaskSucceeded,))
+    yield records
+    site_manager.unregisterHandler(note, (ITaskSucceeded,))
+
+
+@pytest.fixture
+def make_ticker(database):
+    """Return a function that starts a ticker with the given clock."""
+    made = []
+
+    def make_ticker(clock, database=database):
+        ticker = Ticker(database, clock)
+        made.append(ticker)
+        ticker.start()
+        return ticker
+
+    yield make_ticker
+    for ticker in made:
+        ticker.stop()
+    drain()
+
+
+class TestThread:
+    def test_starts_what_is_due(self, register, tick_at, make_ticker, succeeded):
+        register()
+        tick_at(NOON)
+        make_ticker(lambda: NOON + HOUR)
+        succeeded.get(timeout=TIMEOUT)
+        drain()
+        assert len(calls.made) == 1
+
+    def test_comes_back_for_the_next_tick(
+        self, register, tick_at, make_ticker, succeeded
+    ):
+        """It looks at the clock once more, and there it is already time."""
+        register()
+        tick_at(NOON)
+        hours = iter(range(1, 1000))
+        make_ticker(lambda: NOON + next(hours) * HOUR)
+        for _ in range(2):
+            succeeded.get(timeout=TIMEOUT)
+
+    def test_stops_while_it_waits(self, register, make_ticker):
+        register()
+        ticker = make_ticker(lambda: NOON)
+        assert len(ticker_threads()) == 1
+        ticker.stop()
+        assert ticker_threads() == []
+
+    def test_goes_on_after_an_error(
+        self, register, tick_at, make_ticker, succeeded, database, caplog
+    ):
+        """Here, of a database that cannot be opened the first time."""
+        register()
+        tick_at(NOON)
+        hours = iter(range(1, 1000))
+        make_ticker(lambda: NOON + next(hours) * HOUR, database=FailingOnce(database))
+        succeeded.get(timeout=TIMEOUT)
+        assert "looking for recurring tasks failed" in caplog.messages
+
+    def test_ends_when_the_process_is_about_to_stop(
+        self, register, tick_at, make_ticker, stopping_scheduler
+    ):
+        register()
+        tick_at(NOON)
+        with stopping_scheduler():
+            make_ticker(lambda: NOON + HOUR)
+            for thread in ticker_threads():
+                thread.join(TIMEOUT)
+        assert ticker_threads() == []
+        assert len(tick_at(NOON + HOUR)) == 1
+
+
+class TestStart:
+    """With Zope, and only when there is something to do."""
+
+    @pytest.fixture(autouse=True)
+    def end(self, monkeypatch, database):
+        """Stop it, without draining the scheduler of the layer."""
+        functions = []
+        monkeypatch.setattr(shutdown, "_before_drain", functions)
+        yield
+        for function in functions:
+            function()
+
+    def test_without_a_registration_there_is_no_thread(self):
+        start_ticker(ProcessStarting())
+        assert ticker_threads() == []
+
+    def test_with_one_there_is(self, register, caplog):
+        caplog.set_level("INFO", "collective.background.recurring")
+        register(schedule="0 0 1 1 *")
+        start_ticker(ProcessStarting())
+        assert len(ticker_threads()) == 1
+        assert "recurring task 'tidy': 0 0 1 1 *, as test_user_1_" in caplog.messages
+
+    def test_not_in_scripts(self, register, monkeypatch):
+        """They start Zope as well, but what they schedule would end with them."""
+        monkeypatch.setitem(sys.modules, "Zope2.utilities.zconsole", sys)
+        register()
+        start_ticker(ProcessStarting())
+        assert ticker_threads() == []
+
+    def test_draining_stops_it_first(self, register, stopping_scheduler):
+        register(schedule="0 0 1 1 *")
+        start_ticker(ProcessStarting())
+        with stopping_scheduler():
+            assert ticker_threads() == []
+
+
+@pytest.mark.parametrize(
+    "moment,seconds",
+    [
+        (NOON + timedelta(seconds=5), 5),
+        (NOON, 0),
+        (NOON - HOUR, 0),
+        (NOON + timedelta(minutes=1), 60),
+        (NOON + HOUR, 60),
+    ],
+)
+def test_waits_until_the_next_tick_but_a_minute_at_most(moment, seconds):
+    """Should the clock be set back while it waits, it must not be for ever."""
+    assert seconds_until(moment, NOON) == seconds
