@@ -1,6 +1,9 @@
 """The examples of the documentation do what they say."""
 
 from collective.background import current_task
+from collective.background.interfaces import IRecurringTask
+from collective.background.recurring.registration import RecurringTask
+from collective.background.recurring.schedules import make_schedule
 from collective.background.testing import drain
 from http.server import BaseHTTPRequestHandler
 from http.server import HTTPServer
@@ -8,6 +11,7 @@ from pathlib import Path
 from plone import api
 from plone.app.testing import setRoles
 from plone.app.testing import TEST_USER_ID
+from zope.component import getGlobalSiteManager
 
 import doctest
 import pytest
@@ -34,6 +38,10 @@ def count_slowly(total):
     for _number in current_task().track(range(total)):
         pass
     current_task().message("counted")
+
+
+def tidy():
+    """A recurring task."""
 
 
 def refresh():
@@ -64,8 +72,24 @@ def hook_url():
     server.server_close()
 
 
+@pytest.fixture
+def recurring_task(functional):
+    task = RecurringTask(
+        name="my.addon.tidy",
+        title="Tidy up",
+        function=tidy,
+        schedule=make_schedule("0 3 * * *"),
+        user="admin",
+        add_on="collective.background",
+    )
+    site_manager = getGlobalSiteManager()
+    site_manager.registerUtility(task, IRecurringTask, task.name)
+    yield
+    site_manager.unregisterUtility(provided=IRecurringTask, name=task.name)
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.name)
-def test_chapter(functional, chapter, hook_url):
+def test_chapter(functional, chapter, hook_url, recurring_task):
     portal = functional["portal"]
     setRoles(portal, TEST_USER_ID, ["Manager"])
     folder = api.content.create(portal, "Folder", "folder")

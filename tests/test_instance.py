@@ -205,3 +205,14 @@ def test_log_records_and_metrics_tell_of_tasks(serve):
 
 def test_a_script_can_wait_for_its_tasks(instance):
     run("zconsole", "run", instance / "etc" / "zope.conf", PROBE / "script.py")
+
+
+def test_recurring_tasks_begin_with_the_server_and_end_with_it(serve, monkeypatch):
+    monkeypatch.setenv("PROBE_HEART", "beats")
+    server = serve()
+    for _ in range(2):
+        server.expect("'heart' of admin in queue default: succeeded")
+    server.send(signal.SIGTERM)
+    log = server.has_ended()
+    assert lines_with(log, "recurring task 'instance_probe.beat': every 0:00:01")
+    assert not lines_with(log, "Traceback")

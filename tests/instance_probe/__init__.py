@@ -1,14 +1,17 @@
 """An add-on for the tests of a whole instance: tasks, and views to start them."""
 
 from collective.background import current_task
+from collective.background import recurring
 from collective.background import using
 from collective.background.exceptions import TaskCancelled
+from datetime import timedelta
 from persistent.list import PersistentList
 from Products.Five import BrowserView
 from threading import Event
 
 import json
 import logging
+import os
 import sys
 
 
@@ -50,6 +53,19 @@ def hang(site, mark):
 
 
 TASKS = (write, write_log_id, cooperate, finish, hang)
+
+
+def beat():
+    """A recurring task, where the process is told to have one."""
+
+
+if "PROBE_HEART" in os.environ:
+    recurring(
+        timedelta(seconds=1),
+        user="admin",
+        title="heart",
+        add_on="collective.background",
+    )(beat)
 
 
 class Start(BrowserView):
