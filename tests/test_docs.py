@@ -44,6 +44,10 @@ def tidy():
     """A recurring task."""
 
 
+def tell(record):
+    """A callback."""
+
+
 def refresh():
     """See what other threads have committed."""
     transaction.begin()
@@ -101,6 +105,7 @@ def test_chapter(functional, chapter, hook_url, recurring_task):
         "import_row": import_row,
         "import_rows": import_rows,
         "refresh": refresh,
+        "tell": tell,
         "transaction": transaction,
         "user_id": TEST_USER_ID,
     }
