@@ -1,6 +1,8 @@
 """``@task``: functions that know how they are scheduled."""
 
 from collective.background.api import Scheduling
+from collective.background.capture.call import check_function
+from collective.background.exceptions import BadCall
 from functools import update_wrapper
 
 
@@ -11,6 +13,8 @@ class TaskFunction:
     """
 
     def __init__(self, function, options):
+        _check_importable(function)
+        check_function(function)
         update_wrapper(self, function)
         self._options = options
         self._scheduling = Scheduling(**options)
@@ -42,11 +46,27 @@ class _With:
         return self._scheduling.schedule(self._function, *args, **kwargs)
 
 
-def task(function=None, /, **options):
-    """Make a module-level function know its options: ``@task(queue="mail")``.
+def _check_importable(function):
+    """Raise BadCall unless it is a function that can be found by its name."""
+    name = getattr(function, "__qualname__", None)
+    if name is None or isinstance(function, type):
+        raise BadCall(
+            f"@task is for functions, and {function!r} is none; options are given by "
+            "their names, as in @task(title='Import')"
+        )
+    if name != function.__name__:
+        raise BadCall(
+            f"@task is for the functions of a module, and {name} is inside of "
+            "something; schedule() takes functions inside of others, and methods of "
+            "content"
+        )
 
-    ``options``: those of ``using()``. Raises UnknownOption, BadOption when the
-    function is defined.
+
+def task(function=None, /, **options):
+    """Make a function of a module know its options: ``@task(queue="mail")``.
+
+    ``options``: those of ``using()``. Raises UnknownOption, BadOption, and BadCall
+    for what is no such function, when it is defined.
     """
     if function is not None:
         return TaskFunction(function, options)

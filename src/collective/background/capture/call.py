@@ -111,27 +111,27 @@ def capture_callbacks(options):
     ``options``: Options. Raises as ``capture_call``.
     """
     functions = {
-        states.SUCCEEDED: options.on_success,
-        states.FAILED: options.on_failure,
+        states.SUCCEEDED: ("on_success", options.on_success),
+        states.FAILED: ("on_failure", options.on_failure),
     }
     return {
-        state: capture_callback(function)
-        for state, function in functions.items()
+        state: _capture_callback(option, function)
+        for state, (option, function) in functions.items()
         if function is not None
     }
 
 
-def capture_callback(function):
-    """Return a Call of ``function(record)``, without the record.
-
-    Raises as ``capture_call``.
-    """
-    check_call(function, (None,), {})
-    return Call(
-        kind=CALL,
-        name=dotted_name(function),
-        package=_pack(f"the callable {dotted_name(function)}", (function, (), {})),
-    )
+def _capture_callback(option, function):
+    """Return a Call of ``function(record)``, without the record."""
+    try:
+        check_call(function, (None,), {})
+    except BadCall as error:
+        raise BadCall(
+            f"{option} is called with one argument, a TaskRecord: {error}"
+        ) from error
+    name = dotted_name(function)
+    package = _pack(f"{option}, the callable {name},", (function, (), {}))
+    return Call(kind=CALL, name=name, package=package)
 
 
 def capture_batch(function, items, args, kwargs, size):
@@ -262,16 +262,7 @@ def check_call(function, args, kwargs):
     Raises BadCall for what is not callable, or not with these arguments, or
     would do nothing when called.
     """
-    # A wrapper of Acquisition always looks callable.
-    if not callable(aq_base(function)):
-        raise BadCall(f"{function!r} is not callable")
-    runs = _what_runs(function)
-    if inspect.iscoroutinefunction(runs):
-        raise BadCall(f"{dotted_name(function)} is a coroutine function")
-    if inspect.isgeneratorfunction(runs) or inspect.isasyncgenfunction(runs):
-        raise BadCall(
-            f"{dotted_name(function)} is a generator: calling it runs nothing of it"
-        )
+    check_function(function)
     if isinstance(function, types.MethodType):
         signature, args = _signature(function.__func__), (function.__self__, *args)
     else:
@@ -282,6 +273,20 @@ def check_call(function, args, kwargs):
         return signature.bind(*args, **kwargs).arguments
     except TypeError as error:
         raise BadCall(f"{dotted_name(function)}(): {error}") from error
+
+
+def check_function(function):
+    """Raise BadCall for what is not callable, or would do nothing when called."""
+    # A wrapper of Acquisition always looks callable.
+    if not callable(aq_base(function)):
+        raise BadCall(f"{function!r} is not callable")
+    runs = _what_runs(function)
+    if inspect.iscoroutinefunction(runs):
+        raise BadCall(f"{dotted_name(function)} is a coroutine function")
+    if inspect.isgeneratorfunction(runs) or inspect.isasyncgenfunction(runs):
+        raise BadCall(
+            f"{dotted_name(function)} is a generator: calling it runs nothing of it"
+        )
 
 
 def _what_runs(function):
