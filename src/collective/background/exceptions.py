@@ -5,6 +5,8 @@ by ``schedule()`` reach the caller before anything was recorded; the others end
 up in a task's record.
 """
 
+from math import isfinite
+from numbers import Real
 from transaction.interfaces import TransientError
 
 
@@ -78,12 +80,21 @@ class Retry(BackgroundError):
 
     def __init__(self, reason="", delay=None):
         super().__init__(reason, delay)
-        if delay is not None and not delay >= 0:
+        if not isinstance(reason, str):
+            raise BadOption(
+                f"reason is {reason!r}; it must be a text (a delay has its name, as "
+                "in Retry(delay=60))"
+            )
+        if delay is not None and not _is_duration(delay):
             raise BadOption(f"delay is {delay!r}; it must be seconds, not less than 0")
         self.delay = delay
 
     def __str__(self):
         return self.args[0] or "the task has asked for another attempt"
+
+
+def _is_duration(value):
+    return isinstance(value, Real) and isfinite(value) and value >= 0
 
 
 # Found in the records of tasks.

@@ -9,7 +9,9 @@ which is gone is a failure of its own, too.
 from collective.background.capture.pickling import unpack
 from collective.background.environment.request import make_request
 from collective.background.exceptions import BatchFailed
+from collective.background.exceptions import Retry
 from collective.background.exceptions import TaskCancelled
+from collective.background.exceptions import TaskTimedOut
 from collective.background.messages import _
 from collective.background.records import BatchFailure
 from collective.background.records import BatchResult
@@ -26,6 +28,10 @@ import transaction
 logger = logging.getLogger(__name__)
 
 MAX_TRACEBACKS = 100  # of items that failed; the site's log has all of them
+
+
+# What an item raises to stop or to repeat the task; no failures of its own.
+NOT_FAILURES = (TransientError, TaskCancelled, TaskTimedOut, Retry)
 
 
 class Again(Exception):
@@ -127,7 +133,7 @@ class Chunk:
         savepoint = transaction.savepoint(optimistic=True)
         try:
             function(unpack(package, app), *args, **kwargs)
-        except (TransientError, TaskCancelled):
+        except NOT_FAILURES:
             raise
         except Exception as error:
             logger.exception("item %s failed", index)

@@ -10,6 +10,7 @@ to another one after a random, growing delay; every other exception ends the run
 
 from collective.background.capture.call import BATCH
 from collective.background.environment.application import environment
+from collective.background.exceptions import Retry
 from collective.background.exceptions import TaskCancelled
 from collective.background.records import TaskMessage
 from collective.background.running import outcome
@@ -68,6 +69,9 @@ def _outcome_of(execution, error):
     if isinstance(error, Failed):
         logger.info("task %s: %s", execution.id, error.exception)
         return _failed(execution, error.exception, outcome.pack_result(error.response))
+    if isinstance(error, Retry):
+        logger.info("task %s asks for another attempt: %s", execution.id, error)
+        return _failed(execution, error)
     # SystemExit and the like end the task, and never the process: it is not
     # theirs, and a record must not stay "running" because of them.
     logger.error("task %s failed: %s", execution.id, execution.title, exc_info=error)
