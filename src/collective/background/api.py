@@ -55,7 +55,8 @@ class Scheduling:
         view, or the answer has a status of 400 or more.
         Raises BadOption for what cannot be used, and as ``schedule()``.
         """
-        return self._add(capture_view(context, name, form, method, body, headers))
+        call = capture_view(context, name, form, method, body, headers)
+        return self._add(call, (context, name, form), {})
 
     def schedule_request(self, method, url, **kwargs):
         """Schedule an HTTP request and return the task's id.
@@ -67,7 +68,7 @@ class Scheduling:
         It fails if the answer has a status of 400 or more.
         Raises BadOption for what cannot be used, and as ``schedule()``.
         """
-        return self._add(capture_request(method, url, kwargs))
+        return self._add(capture_request(method, url, kwargs), (method, url), kwargs)
 
     def schedule_batch(
         self, callable, items, /, *args, size=20, inline_below=0, **kwargs
@@ -83,6 +84,7 @@ class Scheduling:
         With fewer than ``inline_below`` items they are called at once, in the
         current transaction; then the task has succeeded already, and an
         exception goes to the caller. ``current_task()`` is that task meanwhile.
+        Not so with ``delay``, ``eta`` or ``after``.
 
         Returns the task's id. Raises BadOption, and as ``schedule()``.
         """
@@ -90,8 +92,8 @@ class Scheduling:
         _check_number("size", size, 1)
         _check_number("inline_below", inline_below, 0)
         call = capture_batch(callable, items, args, kwargs, size)
-        if len(items) >= inline_below:
-            return self._add(call)
+        if len(items) >= inline_below or self._options.is_put_off:
+            return self._add(call, (items, *args), kwargs)
 
         def work():
             for item in current_task().track(items):
@@ -101,8 +103,8 @@ class Scheduling:
         options = self._options.resolve((items, *args), kwargs)
         return get_scheduler().run_now(call, options, work, current_group())
 
-    def _add(self, call, args=(), kwargs=None):
-        options = self._options.resolve(args, kwargs or {})
+    def _add(self, call, args, kwargs):
+        options = self._options.resolve(args, kwargs)
         return get_scheduler().add_task(call, options, current_group())
 
 

@@ -69,17 +69,20 @@ class Options:
         for name in ("on_success", "on_failure"):
             _check(name, getattr(self, name), _is_callable_or_none, "a function")
         for name in ("retry_on", "give_up_on"):
-            self._set(name, _as_tuple(getattr(self, name)))
-            _check(name, getattr(self, name), _are_exceptions, "exception classes")
-        self._set("after", _as_tuple(self.after))
-        _check("after", self.after, _are_texts, "the id of a task, or several")
+            self._set_tuple(name, _is_exception, "exception classes")
+        self._set_tuple("after", _is_text, "the id of a task, or several")
         if self.delay and self.eta is not None:
             raise BadOption(
                 f"delay is {self.delay!r} and eta is {self.eta!r}; give one of them"
             )
 
-    def _set(self, name, value):
-        object.__setattr__(self, name, value)
+    def _set_tuple(self, name, is_good, expected):
+        """Check an option of one value or several, and keep it as a tuple."""
+        given = getattr(self, name)
+        several = isinstance(given, list | tuple | set | frozenset)
+        values = tuple(given) if several else (given,)
+        _check(name, given, lambda given: all(map(is_good, values)), expected)
+        object.__setattr__(self, name, values)
 
     def resolve(self, args, kwargs):
         """Return Options in which nothing depends on the arguments any more.
@@ -94,6 +97,11 @@ class Options:
         for name, value in resolved.items():
             _check(name, value, _is_text, f"a text, which {name}(…) has to return")
         return replace(self, **resolved) if resolved else self
+
+    @property
+    def is_put_off(self):
+        """Whether a task is not to start at once."""
+        return bool(self.delay or self.eta is not None or self.after)
 
     def seconds_to_wait(self, now):
         """Return for how long a task must not start yet. ``now``: aware."""
@@ -121,10 +129,6 @@ def make_options(options):
 def _check(name, value, is_good, expected):
     if not is_good(value):
         raise BadOption(f"{name} is {value!r}; it must be {expected}")
-
-
-def _as_tuple(value):
-    return tuple(value) if isinstance(value, (list, tuple, set)) else (value,)
 
 
 def _is_text(value):
@@ -170,11 +174,5 @@ def _is_aware(value):
     )
 
 
-def _are_texts(values):
-    return all(isinstance(value, str) for value in values)
-
-
-def _are_exceptions(values):
-    return all(
-        isinstance(value, type) and issubclass(value, Exception) for value in values
-    )
+def _is_exception(value):
+    return isinstance(value, type) and issubclass(value, Exception)
