@@ -5,8 +5,9 @@ committing thread has only to wake it up, and goes on with the visitor's answer;
 and as it joins each thread that has ended before it starts the next one, there
 are never more threads than slots.
 
-Comes in: tasks that may start (``push``). Goes out: calls of ``run(task)``, each
-in a thread named ``background-<queue>-<id>``. Used by ``scheduler.py``.
+Comes in: tasks that may start (``push``, then ``wake_up``). Goes out: calls of
+``run(task)``, each in a thread named ``background-<queue>-<id>``. Used by the
+scheduler.
 """
 
 from collective.background.scheduling.queues import Queue
@@ -23,6 +24,7 @@ import threading
 logger = logging.getLogger(__name__)
 
 IDLE = 1.0  # seconds without any task, after which the dispatcher's thread ends
+LONGEST = 3600.0  # seconds; for much more than a lifetime no condition can wait
 
 
 class Dispatcher:
@@ -52,6 +54,7 @@ class Dispatcher:
     def push(self, task, at=0.0):
         """Let a task start as soon as it is its turn, and not before ``at``.
 
+        Not without ``wake_up()``, which must not be called under the lock.
         ``at``: of the monotonic clock (seconds), which nobody sets back.
         """
         with self._wake:
@@ -60,16 +63,17 @@ class Dispatcher:
                 heappush(self._heap, entry)
             else:
                 self.queues[task.options.queue].push(task)
-        self._wake_up()
 
     def discard(self, task):
         """A waiting task is not to start any more; return whether it was waiting."""
         with self._wake:
             if self._timers.pop(task.id, None) is None:
                 return self.queues[task.options.queue].discard(task)
-            if len(self._heap) > 2 * len(self._timers) + 10:
+            if len(self._heap) > 2 * len(self._timers):
                 self._heap = list(self._timers.values())
                 heapify(self._heap)
+            # If it was the last one, there is nothing to stay for.
+            self._wake.notify_all()
             return True
 
     def pause(self, name):
@@ -79,7 +83,7 @@ class Dispatcher:
     def resume(self, name):
         with self._wake:
             self.queues[name].paused = False
-        self._wake_up()
+        self.wake_up()
 
     def stop(self):
         """Start no more threads."""
@@ -99,10 +103,11 @@ class Dispatcher:
         if thread is not None:
             thread.join(deadline - monotonic())
 
-    def _wake_up(self):
+    def wake_up(self):
+        """See to what was pushed."""
         error = None
         with self._wake:
-            if self._thread is None and (self._can_start() or self._timers):
+            if self._thread is None and (self._can_start() or self._has_timers()):
                 self._dismissed = False
                 self._thread = threading.Thread(
                     target=self._dispatch, name="background-dispatcher", daemon=True
@@ -112,6 +117,9 @@ class Dispatcher:
                 except RuntimeError as refusal:
                     self._thread, error = None, refusal
                     refused = [task for _, task in self._next_tasks()]
+                    # Nobody would wake up for these.
+                    refused += [task for _, _, task in self._timers.values()]
+                    self._timers, self._heap = {}, []
             self._wake.notify_all()
         if error is not None:
             for task in refused:
@@ -142,24 +150,26 @@ class Dispatcher:
     def _until_due(self):
         """Return seconds until there may be something to do by itself."""
         if self._heap and self._has_timers():
-            return max(0.0, self._heap[0][0] - monotonic())
+            return min(LONGEST, max(0.0, self._heap[0][0] - monotonic()))
         return IDLE
 
     def _has_work(self):
-        return (
-            bool(self._ended)
-            or self._can_start()
-            or (self._is_idle() and (self._stopped or self._dismissed))
-        )
+        return bool(self._ended) or self._can_start()
+
+    def _has_nothing_left(self):
+        return self._is_idle() and not self._can_start() and not self._has_timers()
+
+    def _is_dismissed(self):
+        return self._has_nothing_left() and (self._stopped or self._dismissed)
 
     def _dispatch(self):
         """The whole life of the dispatcher's thread."""
         while True:
             with self._wake:
-                if not self._has_work():
+                if not self._has_work() and not self._is_dismissed():
                     self._wake.wait(self._until_due())
                 self._queue_due()
-                if self._is_idle() and not self._can_start() and not self._has_timers():
+                if self._has_nothing_left():
                     self._thread = None
                     return
                 ended, self._ended = self._ended, []

@@ -24,6 +24,7 @@ from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
 from time import monotonic
+from zope.i18n import translate
 
 import logging
 
@@ -42,14 +43,16 @@ class Lifecycle:
             note_transition(task.record(self.instance))
             self._hand_over(task)
 
-    def _committed_ended(self, task):
+    def _committed_ended(self, task, callback):
         task.committed = True
-        self._settle(task, task.record(self.instance))
+        self._settle(task, task.record(self.instance), callback)
 
     def _hand_over(self, task):
         """The task may start: when its time has come, those before it have
         succeeded, and a slot of its queue is free."""
         with self._changed:
+            if task.state != states.QUEUED:  # it was cancelled meanwhile
+                return
             self._unfinished[task.id] = task
             stopping = self._stopping
             if not stopping:
@@ -62,35 +65,53 @@ class Lifecycle:
         elif hindrance is not None:
             self._finish(task, outcome.cancelled(hindrance))
         elif not missing:
-            self._dispatcher.push(task, task.not_before)
+            self._start(task)
+
+    def _start(self, task):
+        """Let the dispatcher start a task, unless that has ended meanwhile."""
+        with self._changed:
+            if self._is_waiting(task):
+                self._dispatcher.push(task, task.not_before)
+        self._dispatcher.wake_up()
+
+    def _is_waiting(self, task):
+        """Whether the task has not ended, and is in no thread."""
+        # In its thread it is "retrying", too, between attempts that conflict.
+        is_waiting = task.state in (states.QUEUED, states.RETRYING)
+        return is_waiting and task.id not in self._running
 
     def _look_at_predecessors(self, task):
         """Return the ids to wait for, and the exception if one is in vain."""
         missing = []
         for id in task.options.after:
             before = self._schedules.get(id)
-            if before is None:
+            # What another transaction has not committed may never be.
+            if before is None or not before.committed:
                 return [], TaskCancelled(
                     f"the task {id}, after which this one was to start, is not known "
-                    "any more"
+                    "(any more)"
                 )
             if before.state in states.UNFINISHED:
                 missing.append(id)
             elif before.state != states.SUCCEEDED:
-                return [], _in_vain(before)
+                return [], _in_vain(before.record(self.instance))
         return missing, None
 
-    def _follow(self, task):
-        """A task has ended: see to those that were to start after it."""
+    def _follow(self, record):
+        """A task has ended: see to those that were to start after it.
+
+        Returns those that cannot start any more: their tasks and records.
+        """
+        if record.state == states.SUCCEEDED:
+            with self._changed:
+                free = self._dependencies.succeeded(record.id)
+            for successor in free:
+                self._start(successor)
+            return []
+        ended = outcome.cancelled(_in_vain(record))
         with self._changed:
-            if task.state == states.SUCCEEDED:
-                free, stuck = self._dependencies.succeeded(task.id), []
-            else:
-                free, stuck = [], self._dependencies.waiting_for(task.id)
-        for successor in free:
-            self._dispatcher.push(successor, successor.not_before)
-        for successor in stuck:
-            self._finish(successor, outcome.cancelled(_in_vain(task)))
+            stuck = self._dependencies.waiting_for(record.id)
+            return [(successor, self._end(successor, ended)) for successor in stuck]
 
     # In the thread of the task.
 
@@ -105,7 +126,7 @@ class Lifecycle:
     def _begin(self, task):
         """Note that the task runs; False if it was cancelled meanwhile."""
         with self._changed:
-            if task.state not in (states.QUEUED, states.RETRYING):
+            if not self._is_waiting(task):
                 return False
             self._waiting.discard(task.id)
             self._running.add(task.id)
@@ -175,12 +196,13 @@ class Lifecycle:
                 record = self._put_off(task, ended)
                 callback = None
             else:
-                call = task.callbacks and task.callbacks.get(ended.state)
-                callback = self._make_callback(call, task, task) if call else None
+                callback = self._callback_of(task, ended.state)
                 record = self._end(task, ended)
         if record.state == states.RETRYING:
-            self._dispatcher.push(task, task.not_before)
-            announce(record)
+            try:
+                announce(record)
+            finally:
+                self._start(task)
         else:
             self._settle(task, record, callback)
 
@@ -195,13 +217,17 @@ class Lifecycle:
 
     def _settle(self, task, record, callback=None):
         """What comes after the end of a task."""
-        announce(record)
-        if not self._stopping:
-            self._follow(task)
-        if callback is not None:
-            self._call_back(callback, record)
-        if task.group is not None:
-            self._settle_group(task)
+        ended = [(task, record)]
+        # No recursion: many may wait for each other in a chain.
+        for task, record in ended:
+            announce(record)
+            if not self._stopping:
+                ended += self._follow(record)
+            if callback is not None:
+                self._call_back(callback, record)
+                callback = None
+            if task.group is not None:
+                self._settle_group(task)
 
     def _settle_group(self, task):
         with self._changed:
@@ -213,6 +239,11 @@ class Lifecycle:
             callback = call and self._make_callback(call, state, task)
         if callback:
             self._call_back(callback, record)
+
+    def _callback_of(self, task, state):
+        """Return the task to run when ``task`` has ended with ``state``, or None."""
+        call = task.callbacks.get(state)
+        return call and self._make_callback(call, task, task)
 
     def _make_callback(self, call, origin, task):
         """Return the task of ``on_success`` or ``on_failure``.
@@ -285,8 +316,11 @@ class Lifecycle:
 
 
 def _in_vain(before):
-    """Return the exception of a task that was to start after another one."""
+    """Return the exception of a task that was to start after another one.
+
+    ``before``: the record of that one.
+    """
     return TaskCancelled(
-        f"the task {before.id} {before.plain_title!r}, after which this one was to "
-        f"start, is {before.state}"
+        f"the task {before.id} {translate(before.title)!r}, after which this one was "
+        f"to start, is {before.state}"
     )

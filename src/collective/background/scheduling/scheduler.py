@@ -104,12 +104,10 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
 
     def add_task(self, call, options, group=None):
         task = self._make_task(call, options, group)
-        if task.unique_key is not None:
-            with self._changed:
-                holder = self._unique.find(task.unique_key)
-            if holder is not None:
-                task.close()
-                return holder.id
+        holder = self._find_holder(task)
+        if holder is not None:
+            task.close()
+            return holder.id
         notify(TaskScheduled(task.record(self.instance)))
         try:
             join_transaction(
@@ -125,6 +123,10 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
 
     def run_now(self, call, options, work, group=None):
         task = self._make_task(call, options, group)
+        holder = self._find_holder(task)
+        if holder is not None:
+            task.close()
+            return holder.id
         notify(TaskScheduled(task.record(self.instance)))
         try:
             task.started = task.created
@@ -132,16 +134,17 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
                 self._set_state(task, states.RUNNING)
             with running(Execution(self, task)):
                 ended = outcome.succeeded(outcome.pack_result(work()))
+            callback = self._callback_of(task, ended.state)
             join_transaction(
                 reserve=lambda: None,
-                finish=lambda: self._committed_ended(task),
+                finish=lambda: self._committed_ended(task, callback),
                 forget=lambda: self._forget(task),
             )
         except BaseException:
             task.close()
             raise
-        self._keep(task)
         with self._changed:
+            self._keep(task)
             self._end(task, ended)
         return task.id
 
@@ -157,6 +160,13 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         callbacks = capture_callbacks(options)
         snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
         return Task(call, snapshot, find_database(), options, callbacks, group)
+
+    def _find_holder(self, task):
+        """Return the task that has the unique key of ``task``, or None."""
+        if task.unique_key is None:
+            return None
+        with self._changed:
+            return self._unique.find(task.unique_key)
 
     def _keep(self, task):
         with self._changed:
@@ -210,8 +220,10 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
             return self.record(id)
         task = self._get(id)
         with self._changed:
-            if self._dispatcher.discard(task) or task.state == states.QUEUED:
-                reason = TaskCancelled("the task was cancelled before it had begun")
+            if self._is_waiting(task):
+                self._dispatcher.discard(task)
+                before = "its next attempt" if task.attempts else "it had begun"
+                reason = TaskCancelled(f"the task was cancelled before {before}")
                 record = self._end(task, outcome.cancelled(reason))
             else:
                 if task.state not in states.FINISHED:

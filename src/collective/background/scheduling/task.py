@@ -56,7 +56,7 @@ class Task:
         "state",
     )
 
-    def __init__(self, call, snapshot, database, options, callbacks=(), group=None):
+    def __init__(self, call, snapshot, database, options, callbacks=None, group=None):
         self.id = secrets.token_hex(16)
         self.call = call
         self.snapshot = snapshot
@@ -66,7 +66,7 @@ class Task:
         self.created = datetime.now(UTC)
         self.started = self.finished = None
         self.not_before = monotonic() + options.seconds_to_wait(self.created)
-        self.callbacks = callbacks
+        self.callbacks = callbacks or {}
         self.group = group
         self.attempts = self.failures = 0
         self.committed = self.cancel_requested = self.forget = False
@@ -138,6 +138,7 @@ class Task:
         self.snapshot.close()
         self.call = replace(self.call, package=None, view=None, items=())
         self.snapshot = replace(self.snapshot, request=None)
+        self.callbacks = {}
         self.database = None
 
     def close(self):

@@ -38,8 +38,9 @@ def eager():
     """Run tasks at commit, in the thread that commits, instead of in threads.
 
     Everything else stays as it is: what is scheduled is captured, and runs in an
-    environment, a connection and a transaction of its own. Yields the scheduler
-    that is used meanwhile; ``get_scheduler()`` returns it as well.
+    environment, a connection and a transaction of its own. Nothing waits for its
+    time: ``delay`` and ``backoff`` are as good as 0. Yields the scheduler that is
+    used meanwhile; ``get_scheduler()`` returns it as well.
     """
     site_manager = getGlobalSiteManager()
     usual = site_manager.getUtility(ITransactionalScheduler)
@@ -74,10 +75,9 @@ def scheduled():
 class EagerScheduler(TransactionalScheduler):
     """Runs each task in the thread that commits, at once."""
 
-    def _hand_over(self, task):
-        with self._changed:
-            self._unfinished[task.id] = task
-            self._begin(task)
+    def _start(self, task):
+        if not self._begin(task):
+            return
         # The thread is in the middle of a commit; the task gets a transaction
         # manager of its own for the time being.
         usual = transaction.manager.manager
