@@ -9,6 +9,7 @@ from datetime import time
 from datetime import timedelta
 from datetime import UTC
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 from zoneinfo import ZoneInfo
 
@@ -140,6 +141,7 @@ class TestDaylightSaving:
     def test_times_that_end_at_the_same_moment_are_one_tick(self):
         assert ticks_of_day("0,30 2,3 * * *", SPRING) == ["03:00 CEST", "03:30 CEST"]
 
+    @settings(deadline=None)
     @given(
         change=st.sampled_from(CHANGES),
         minute=st.sampled_from(sorted(MINUTES)),
@@ -198,6 +200,7 @@ class TestCron:
         assert repr(expression) in str(refusal.value)
         assert reason in str(refusal.value)
 
+    @settings(deadline=None)
     @given(st.lists(st.text("0123456789*/-,#LW MON", max_size=6), max_size=6))
     def test_any_text_is_a_schedule_or_a_clear_error(self, fields):
         noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
