@@ -1,14 +1,18 @@
 """Schedulers of a test's own, and tasks that go on when the test says so."""
 
+from collections import Counter
+from collective.background import get_scheduler
 from collective.background.config import Settings
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.scheduling.scheduler import TransactionalScheduler
 from helpers import TIMEOUT
 from threading import Event
+from threading import Thread
 from time import monotonic
 from zope.component import getGlobalSiteManager
 
 import pytest
+import sys
 import transaction
 
 
@@ -88,3 +92,55 @@ def until():
             Event().wait(0.001)
 
     return until
+
+
+@pytest.fixture
+def subscribe():
+    """Return a function that subscribes to an event for the time of the test."""
+    site_manager = getGlobalSiteManager()
+    subscribed = []
+
+    def subscribe(interface, handler):
+        site_manager.registerHandler(handler, (interface,))
+        subscribed.append((handler, (interface,)))
+
+    yield subscribe
+    for handler, required in subscribed:
+        site_manager.unregisterHandler(handler, required)
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """Let threads whose name begins so not start, so many times."""
+    left = Counter()
+    start = Thread.start
+
+    def start_or_not(thread):
+        for prefix in left:
+            if thread.name.startswith(prefix) and left[prefix]:
+                left[prefix] -= 1
+                raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(Thread, "start", start_or_not)
+    return left
+
+
+class Clock:
+    """What the package takes for the monotonic clock. It stands still."""
+
+    now = 1000.0
+
+    def advance(self, seconds):
+        """Let time pass, and the dispatcher look at the clock."""
+        self.now += seconds
+        get_scheduler().resume("default")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("collective.background.") and hasattr(module, "monotonic"):
+            monkeypatch.setattr(module, "monotonic", lambda: clock.now)
+    return clock

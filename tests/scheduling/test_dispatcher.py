@@ -1,6 +1,5 @@
 """Each task gets a new thread, and a queue never has more threads than slots."""
 
-from collections import Counter
 from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
@@ -226,22 +225,6 @@ class TestQueues:
 
 class TestNoThread:
     """The interpreter may refuse to start one more thread."""
-
-    @pytest.fixture
-    def refuse(self, monkeypatch):
-        """Let threads whose name begins so not start, so many times."""
-        left = Counter()
-        start = Thread.start
-
-        def start_or_not(thread):
-            for prefix in left:
-                if thread.name.startswith(prefix) and left[prefix]:
-                    left[prefix] -= 1
-                    raise RuntimeError("can't start new thread")
-            start(thread)
-
-        monkeypatch.setattr(Thread, "start", start_or_not)
-        return left
 
     def test_its_task_fails_and_says_so(self, make_scheduler, refuse):
         scheduler = make_scheduler(concurrency=1)

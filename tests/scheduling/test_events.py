@@ -5,12 +5,12 @@ from collective.background import get_scheduler
 from collective.background import interfaces
 from collective.background import schedule
 from collective.background import using
+from collective.background.running import retrying
 from collective.background.running import runner
 from helpers import finished
 from helpers import TIMEOUT
 from threading import current_thread
 from ZODB.POSException import ConflictError
-from zope.component import getGlobalSiteManager
 
 import pytest
 import transaction
@@ -19,6 +19,8 @@ import transaction
 EVENTS = (
     interfaces.ITaskScheduled,
     interfaces.ITaskStarted,
+    interfaces.ITaskRetrying,
+    interfaces.ITaskRequeued,
     interfaces.ITaskSucceeded,
     interfaces.ITaskFailed,
     interfaces.ITaskCancelled,
@@ -28,21 +30,6 @@ EVENTS = (
 
 def fail():
     raise ValueError("no")
-
-
-@pytest.fixture
-def subscribe():
-    """Return a function that subscribes to an event for the time of the test."""
-    site_manager = getGlobalSiteManager()
-    subscribed = []
-
-    def subscribe(interface, handler):
-        site_manager.registerHandler(handler, (interface,))
-        subscribed.append((handler, (interface,)))
-
-    yield subscribe
-    for handler, required in subscribed:
-        site_manager.unregisterHandler(handler, required)
 
 
 @pytest.fixture
@@ -109,10 +96,10 @@ class TestWhatIsTold:
         del events[:]
         scheduler.retry(task_id)
         scheduler.wait_all(TIMEOUT)
-        assert names(events) == ["ITaskStarted", "ITaskFailed"]
+        assert names(events) == ["ITaskRequeued", "ITaskStarted", "ITaskFailed"]
 
-    def test_conflicts_are_not_told(self, scheduler, events, monkeypatch):
-        """They are attempts of the same run."""
+    def test_of_one_that_conflicts(self, scheduler, events, monkeypatch):
+        """Its attempts are of the same run, which is started once."""
         monkeypatch.setattr(runner, "uniform", lambda low, high: 0)
         conflicts = [ConflictError(), ConflictError()]
 
@@ -123,7 +110,39 @@ class TestWhatIsTold:
         record = finished(schedule(work))
         scheduler.wait_all(TIMEOUT)
         assert record.attempts == 3
-        assert names(events) == ["ITaskScheduled", "ITaskStarted", "ITaskSucceeded"]
+        assert names(events) == [
+            "ITaskScheduled",
+            "ITaskStarted",
+            "ITaskRetrying",
+            "ITaskRetrying",
+            "ITaskSucceeded",
+        ]
+
+    def test_of_one_that_is_tried_again_after_an_error(
+        self, scheduler, events, monkeypatch
+    ):
+        monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
+        failures = [1]
+
+        def work():
+            if failures:
+                failures.pop()
+                raise ValueError("not yet")
+
+        finished(using(retries=1).schedule(work))
+        scheduler.wait_all(TIMEOUT)
+        assert names(events) == [
+            "ITaskScheduled",
+            "ITaskStarted",
+            "ITaskRetrying",
+            "ITaskStarted",
+            "ITaskSucceeded",
+        ]
+        record = events[2][1]
+        assert record.state == "retrying"
+        assert record.attempts == 1
+        assert record.error.message == "not yet"
+        assert record.finished is None
 
     def test_an_aborted_one_was_only_scheduled(self, scheduler, events):
         schedule(int)

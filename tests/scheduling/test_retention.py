@@ -4,7 +4,6 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.capture.spool import Spool
 from collective.background.exceptions import BadOption
-from collective.background.scheduling import lifecycle as module
 from helpers import finished
 from helpers import open_files
 from helpers import TIMEOUT
@@ -12,17 +11,6 @@ from threading import Thread
 
 import pytest
 import transaction
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """The time that the scheduler sees; a test may set it."""
-
-    class Clock:
-        now = 1000.0
-
-    monkeypatch.setattr(module, "monotonic", lambda: Clock.now)
-    return Clock
 
 
 class TestRetention:
