@@ -262,11 +262,14 @@ def check_call(function, args, kwargs):
     Raises BadCall for what is not callable, or not with these arguments, or
     would do nothing when called.
     """
-    check_function(function)
+    plain = function
     if isinstance(function, types.MethodType):
-        signature, args = _signature(function.__func__), (function.__self__, *args)
-    else:
-        signature = _signature(function)
+        plain, args = function.__func__, (function.__self__, *args)
+    try:
+        signature = _signatures[plain]  # of what was checked before
+    except (KeyError, TypeError):  # TypeError: it cannot be a key
+        check_function(function)
+        signature = _signature(plain)
     if signature is None:
         return {}
     try:
@@ -299,11 +302,7 @@ def _what_runs(function):
 
 
 def _signature(function):
-    """Return the signature, or None of many functions written in C."""
-    try:
-        return _signatures[function]
-    except (KeyError, TypeError):  # not seen yet, or cannot be a key
-        pass
+    """Return and remember a signature; None of many functions written in C."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):

@@ -37,10 +37,11 @@ _log_handler = TaskLogHandler()
 class Lifecycle:
     """What happens to a task once its transaction is committed."""
 
-    def _committed(self, task):
+    def _committed(self, task, record):
+        """Hand a task over, of which ``record`` is that of the scheduling."""
         task.committed = True
         if task.state == states.QUEUED:
-            note_transition(task.record(self.instance))
+            note_transition(record)
             self._hand_over(task)
 
     def _committed_ended(self, task, callback):
@@ -261,9 +262,10 @@ class Lifecycle:
 
     def _call_back(self, callback, record):
         callback.call = replace(callback.call, extra=(record,))
-        announce_scheduled(callback.record(self.instance))
+        scheduled = callback.record(self.instance)
+        announce_scheduled(scheduled)
         self._keep(callback)
-        self._committed(callback)
+        self._committed(callback, scheduled)
 
     def _end(self, task, ended):
         """Note the end of a task, and return its record of this moment."""

@@ -108,11 +108,12 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         if holder is not None:
             task.close()
             return holder.id
-        notify(TaskScheduled(task.record(self.instance)))
+        record = task.record(self.instance)
+        notify(TaskScheduled(record))
         try:
             join_transaction(
                 reserve=lambda: self._reserve(task),
-                finish=lambda: self._committed(task),
+                finish=lambda: self._committed(task, record),
                 forget=lambda: self._forget(task),
             )
         except BaseException:
