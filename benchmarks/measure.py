@@ -48,14 +48,15 @@ def alternate(rounds, *candidates):
     """Return the medians of what each candidate returns, called by turns.
 
     Each candidate is a function that returns a number; a few rounds come before
-    that do not count. The garbage collector does not interrupt anybody.
+    that do not count. Before each call the youngest garbage is collected, so that
+    nobody pays for that of another.
     """
     for _ in range(max(3, rounds // 10)):
         for candidate in candidates:
             candidate()
     results = [[] for _ in candidates]
     for _ in range(rounds):
-        gc.collect(0)
         for result, candidate in zip(results, candidates, strict=True):
+            gc.collect(0)
             result.append(candidate())
     return [median(result) for result in results]

@@ -146,16 +146,18 @@ def find_database():
 
 
 def _capture_request(request, site, with_form):
-    binding = request.get("LANGUAGE_TOOL")
+    # Not by request.get(), which looks in half a dozen places.
+    known = request.other
+    binding = known.get("LANGUAGE_TOOL")
     current_skin = getattr(site, "getCurrentSkinName", None)
     return RequestSnapshot(
-        method=request.get("REQUEST_METHOD", "GET"),
+        method=request.environ.get("REQUEST_METHOD", "GET"),
         form=_pack_form(request.form if with_form else {}),
-        server_url=request.get("SERVER_URL", ""),
+        server_url=known.get("SERVER_URL", ""),
         script=tuple(request._script),
-        virtual_root=request.other.get("VirtualRootPhysicalPath"),
-        url=request.get("URL", ""),
-        actual_url=request.get("ACTUAL_URL", ""),
+        virtual_root=known.get("VirtualRootPhysicalPath"),
+        url=known.get("URL", ""),
+        actual_url=known.get("ACTUAL_URL", ""),
         language=getattr(binding, "LANGUAGE", None),
         skin=None if current_skin is None else current_skin(),
         headers=_pick(request.environ, HEADERS),
