@@ -12,6 +12,7 @@ def main():
     print("Creating a site ...", flush=True)
     with instance() as application, server(application) as port:
         from benchmarks import growth
+        from benchmarks import politeness
         from benchmarks import scheduling
         from benchmarks import views
         from benchmarks.site import as_editor
@@ -22,6 +23,7 @@ def main():
         with as_editor() as site:
             show(scheduling.measure(site))
             show(views.measure(site, port))
+            show(politeness.measure(port))
             show(growth.measure(site))
             tracemalloc.start()
             show(growth.measure_memory(site))

@@ -18,6 +18,8 @@ NUMBERS = (
     "keep_count",
     "drain_timeout",
     "conflict_attempts",
+    "polite_wait",
+    "switch_interval",
 )
 AT_LEAST_ONE = ("concurrency", "max_waiting", "conflict_attempts")
 
@@ -62,6 +64,8 @@ class TestSources:
             "keep_count 7",
             "drain_timeout 0",
             "conflict_attempts 5",
+            "polite_wait 0",
+            "switch_interval 0.001",
         )
         assert load_settings({}) == Settings(
             concurrency=3,
@@ -71,6 +75,8 @@ class TestSources:
             keep_count=7,
             drain_timeout=0,
             conflict_attempts=5,
+            polite_wait=0,
+            switch_interval=0.001,
         )
 
     def test_environment_variables_win(self, zope_conf):
@@ -121,7 +127,13 @@ class TestRefusals:
         with pytest.raises(BadOption, match=f"^{name} is 0; it must be .* at least 1"):
             Settings(**{name: 0})
 
-    @pytest.mark.parametrize("name", ["keep", "drain_timeout"])
+    def test_of_an_interval_that_is_none(self):
+        with pytest.raises(BadOption, match=r"^switch_interval is 0; it must be"):
+            Settings(switch_interval=0)
+
+    @pytest.mark.parametrize(
+        "name", ["keep", "drain_timeout", "polite_wait", "switch_interval"]
+    )
     @pytest.mark.parametrize("text", ["nan", "inf"])
     def test_of_numbers_that_are_no_time(self, zope_conf, name, text):
         zope_conf()

@@ -21,6 +21,7 @@ import re
 SECTION = "collective.background"
 PREFIX = "BACKGROUND_"
 DEFAULT_QUEUE = "default"
+MICROSECOND = 0.000001  # what Python counts the switch interval in
 
 # Queue names become part of thread names and of addresses.
 QUEUE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,63}\Z")
@@ -37,6 +38,10 @@ class Settings:
     - ``keep_count``: how many finished tasks are kept
     - ``drain_timeout``: how long a stopping process waits for tasks (seconds)
     - ``conflict_attempts``: how often a task is tried when it conflicts
+    - ``polite_wait``: how long a task waits for visitors at a cancellation point,
+      at the most (seconds); 0 switches it off
+    - ``switch_interval``: for ``sys.setswitchinterval()`` (seconds); None leaves
+      Python's
 
     Raises BadOption, with the name and the value, for what is out of range.
     """
@@ -48,12 +53,16 @@ class Settings:
     keep_count: int = 10_000
     drain_timeout: float = 5.0
     conflict_attempts: int = 3
+    polite_wait: float = 0.05
+    switch_interval: float | None = None
 
     def __post_init__(self):
         for name in ("concurrency", "max_waiting", "conflict_attempts"):
             _check(name, getattr(self, name), 1)
-        for name in ("keep", "keep_count", "drain_timeout"):
+        for name in ("keep", "keep_count", "drain_timeout", "polite_wait"):
             _check(name, getattr(self, name), 0)
+        if self.switch_interval is not None:
+            _check("switch_interval", self.switch_interval, MICROSECOND)
         for queue, slots in self.queues.items():
             if not QUEUE_NAME.match(queue):
                 raise BadOption(
@@ -84,6 +93,7 @@ def parse_queues(text):
 PARSERS = {
     int: ("a whole number", int),
     float: ("a number of seconds", float),
+    float | None: ("a number of seconds", float),
     dict: ("a list like 'imports=1 mail=4'", parse_queues),
 }
 

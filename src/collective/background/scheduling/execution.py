@@ -6,6 +6,7 @@ Made by the scheduler for every run; used by ``running/``.
 from collections import deque
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
+from collective.background.running.politeness import Manners
 from collective.background.scheduling.task import LOG_LINES
 from time import monotonic
 
@@ -30,6 +31,7 @@ class Execution:
         self.options = task.options
         self.failures = task.failures
         self.conflict_attempts = scheduler.settings.conflict_attempts
+        self._manners = Manners(scheduler.settings.polite_wait)
         self._deadline = monotonic() + task.options.timeout
 
     @property
@@ -61,11 +63,13 @@ class Execution:
         return self._task.cancel_requested
 
     def check_cancelled(self):
-        """A cancellation point.
+        """A cancellation point: the task gives way to visitors.
 
         Raises TaskCancelled if somebody has asked the task to stop, TaskTimedOut
         if it has run for longer than it may.
         """
+        if not self.cancel_requested:
+            self._manners.give_way()
         if self.cancel_requested:
             raise TaskCancelled("the task was cancelled while it was running")
         if monotonic() > self._deadline:
