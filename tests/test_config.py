@@ -66,6 +66,7 @@ class TestSources:
             "conflict_attempts 5",
             "polite_wait 0",
             "switch_interval 0.001",
+            "handle_signals off",
         )
         assert load_settings({}) == Settings(
             concurrency=3,
@@ -77,6 +78,7 @@ class TestSources:
             conflict_attempts=5,
             polite_wait=0,
             switch_interval=0.001,
+            handle_signals=False,
         )
 
     def test_environment_variables_win(self, zope_conf):

@@ -186,6 +186,13 @@ def test_a_second_signal_ends_the_waiting(serve, second):
     assert lines_with(log, "'hanging one' of admin in queue default: lost")
 
 
+def test_signals_can_be_left_to_others(serve):
+    server = serve(handle_signals="off", drain_timeout=NEVER)
+    server.begin("hang", "hanging one")
+    server.send(signal.SIGTERM)
+    assert not lines_with(server.has_ended(), "waiting for running tasks")
+
+
 def test_a_wrong_setting_is_told_at_the_start(serve):
     """And not when somebody schedules the first task."""
     server = serve(until="concurrency is 'many'; expected a ", concurrency="many")

@@ -1,5 +1,6 @@
 """The files around the package agree with each other, and the wheel with them."""
 
+from collective.background.config import PARSERS
 from collective.background.config import Settings
 from configparser import RawConfigParser
 from dataclasses import fields
@@ -96,4 +97,5 @@ def test_the_settings_in_the_skeleton_are_the_defaults():
         for field in fields(Settings)
         if isinstance(field.default, int | float)
     }
-    assert {name: float(value) for name, value in shown.items()} == defaults
+    read = {name: PARSERS[type(defaults[name])][1] for name in shown}
+    assert {name: read[name](value) for name, value in shown.items()} == defaults

@@ -13,6 +13,7 @@ from dataclasses import field
 from dataclasses import fields
 from math import inf
 from types import MappingProxyType
+from ZConfig.datatypes import asBoolean
 
 import os
 import re
@@ -40,6 +41,8 @@ class Settings:
     - ``conflict_attempts``: how often a task is tried when it conflicts
     - ``polite_wait``: how long a task waits for visitors at a cancellation point,
       at the most (seconds); 0 switches it off
+    - ``handle_signals``: whether SIGTERM and SIGINT wait for tasks before the
+      process stops
     - ``switch_interval``: for ``sys.setswitchinterval()`` (seconds); None leaves
       Python's
 
@@ -55,6 +58,7 @@ class Settings:
     conflict_attempts: int = 3
     polite_wait: float = 0.05
     switch_interval: float | None = None
+    handle_signals: bool = True
 
     def __post_init__(self):
         for name in ("concurrency", "max_waiting", "conflict_attempts"):
@@ -94,6 +98,7 @@ PARSERS = {
     int: ("a whole number", int),
     float: ("a number of seconds", float),
     float | None: ("a number of seconds", float),
+    bool: ("'on' or 'off'", asBoolean),
     dict: ("a list like 'imports=1 mail=4'", parse_queues),
 }
 

@@ -57,10 +57,12 @@ class SignalHandler:
 
 def install(event):
     """Called when Zope starts. Scripts have no signal: they drain at their end."""
-    load_settings()  # a mistake in them shows now, and not with the first task
+    settings = load_settings()  # a mistake in them shows now, not with the first task
     atexit.register(drain)
-    if threading.current_thread() is not threading.main_thread():
-        return  # only the main thread may set handlers
+    # Only the main thread may set handlers.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not settings.handle_signals or not in_main_thread:
+        return
     handler = SignalHandler()
     for signum in (signal.SIGTERM, signal.SIGINT):
         handler.install(signum)
