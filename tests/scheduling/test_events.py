@@ -99,7 +99,7 @@ class TestWhatIsTold:
         assert names(events) == ["ITaskRequeued", "ITaskStarted", "ITaskFailed"]
 
     def test_of_one_that_conflicts(self, scheduler, events, monkeypatch):
-        """Its attempts are of the same run, which is started once."""
+        """Each of its attempts is told of."""
         monkeypatch.setattr(runner, "uniform", lambda low, high: 0)
         conflicts = [ConflictError(), ConflictError()]
 
@@ -114,7 +114,9 @@ class TestWhatIsTold:
             "ITaskScheduled",
             "ITaskStarted",
             "ITaskRetrying",
+            "ITaskStarted",
             "ITaskRetrying",
+            "ITaskStarted",
             "ITaskSucceeded",
         ]
 

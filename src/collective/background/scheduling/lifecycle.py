@@ -131,6 +131,7 @@ class Lifecycle:
                 return False
             self._waiting.discard(task.id)
             self._running.add(task.id)
+            self._busy += 1
             task.started = task.started or datetime.now(UTC)
             self._set_state(task, states.RUNNING)
             return True
@@ -142,13 +143,22 @@ class Lifecycle:
             ended = run(Execution(self, task))
         except BaseException as error:  # SystemExit and the like, of a subscriber
             ended = outcome.failed(error)
-        self._finish(task, ended)
+        self._leave(task, ended)
+
+    def _leave(self, task, ended):
+        """Finish, and let those go on who wait until that has been told, too."""
+        try:
+            self._finish(task, ended)
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
 
     def _refused(self, task, error):
         """There is no thread for the task; called by the dispatcher."""
         if self._begin(task):
             failure = TaskFailed(f"no thread could be started for the task: {error}")
-            self._finish(task, outcome.failed(failure))
+            self._leave(task, outcome.failed(failure))
 
     # States.
 
@@ -172,15 +182,17 @@ class Lifecycle:
         with self._changed:
             self._changed.wait_for(lambda: task.cancel_requested, delay)
             # Not when it is about to stop, or was given up meanwhile.
-            if task.state == states.RETRYING and not task.cancel_requested:
-                self._set_state(task, states.RUNNING)
+            if task.state != states.RETRYING or task.cancel_requested:
+                return
+            self._set_state(task, states.RUNNING)
+            record = task.record(self.instance)
+        announce(record)
 
     def _finish(self, task, ended):
         """Note how a run has ended, unless the task was given up meanwhile."""
         with self._changed:
             self._running.discard(task.id)
             if task.state in states.FINISHED:
-                self._changed.notify_all()
                 logger.warning(
                     "task %s %r has ended (%s), but is recorded as %s",
                     task.id,
