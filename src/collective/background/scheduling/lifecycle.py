@@ -131,7 +131,6 @@ class Lifecycle:
                 return False
             self._waiting.discard(task.id)
             self._running.add(task.id)
-            self._busy += 1
             task.started = task.started or datetime.now(UTC)
             self._set_state(task, states.RUNNING)
             return True
@@ -147,11 +146,13 @@ class Lifecycle:
 
     def _leave(self, task, ended):
         """Finish, and let those go on who wait until that has been told, too."""
+        with self._changed:
+            self._telling += 1
         try:
             self._finish(task, ended)
         finally:
             with self._changed:
-                self._busy -= 1
+                self._telling -= 1
                 self._changed.notify_all()
 
     def _refused(self, task, error):

@@ -74,7 +74,7 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         # Notified when a task has ended, and when a running one is to stop.
         self._changed = threading.Condition(self._lock)
         self._running = set()  # ids of those that run in a thread
-        self._busy = 0  # how many threads run a task, or tell of its end
+        self._telling = 0  # how many threads are about to tell of an end
         self._waiting = set()  # ids of those that take room in the waiting room
         self._dependencies = Dependencies()
         self._groups = {}
@@ -312,6 +312,8 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
                 task.cancel_requested = True
             self._dispatcher.stop()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._busy, timeout)
+            self._changed.wait_for(
+                lambda: not self._running and not self._telling, timeout
+            )
             left = list(self._unfinished.values())
         self._lose(left)
