@@ -314,6 +314,23 @@ class TestCurrentTask:
         task_id = schedule(lambda: current_task().id)
         assert result_of(task_id) == task_id
 
+    def test_inside_it_knows_its_title_and_may_have_a_better_one(self, functional):
+        def work():
+            before = current_task().title
+            current_task().title = "Import of 7 rows"
+            return before
+
+        task_id = using(title="Import").schedule(work)
+        assert finished(task_id).title == "Import of 7 rows"
+        assert result_of(task_id) == "Import"
+
+    @pytest.mark.parametrize("title", ["", None, 7])
+    def test_a_title_is_a_text(self, functional, title):
+        def work():
+            current_task().title = title
+
+        assert finished(schedule(work)).error.type.endswith("BadOption")
+
     def test_progress_is_seen_while_it_runs(self, functional, gate):
         def work():
             current_task().progress(3, 10, "the third")

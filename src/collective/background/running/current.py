@@ -32,6 +32,17 @@ class TaskHandle:
     def id(self):
         return self._execution.id
 
+    @property
+    def title(self):
+        """The title for people; may be set, when the task knows a better one."""
+        return self._execution.title
+
+    @title.setter
+    def title(self, value):
+        if not isinstance(value, str) or not value:
+            raise BadOption(f"title is {value!r}; it must be a text")
+        self._execution.title = value
+
     def progress(self, done, total=None, message=None):
         """Tell how far the task is, and stop here if it was cancelled.
 

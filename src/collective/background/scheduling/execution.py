@@ -8,6 +8,7 @@ from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.running.politeness import Manners
 from collective.background.scheduling.task import LOG_LINES
+from dataclasses import replace
 from time import monotonic
 
 
@@ -24,7 +25,6 @@ class Execution:
         self._scheduler = scheduler
         self._task = task
         self.id = task.id
-        self.title = task.plain_title
         self.call = task.call
         self.snapshot = task.snapshot
         self.database = task.database
@@ -33,6 +33,14 @@ class Execution:
         self.conflict_attempts = scheduler.settings.conflict_attempts
         self._manners = Manners(scheduler.settings.polite_wait)
         self._deadline = monotonic() + task.options.timeout
+
+    @property
+    def title(self):
+        return self._task.plain_title
+
+    @title.setter
+    def title(self, value):
+        self._task.options = replace(self._task.options, title=value)
 
     @property
     def progress(self):
