@@ -10,6 +10,7 @@ from collective.background import schedule
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler
 from dm.zodb.asynchronous.zope2 import PersistentContext
 from time import perf_counter
+from time import sleep
 
 import threading
 import transaction
@@ -18,6 +19,9 @@ import Zope2
 
 ROUNDS = 300
 TIMEOUT = 60  # seconds
+# The end of one task is not the cost of scheduling the next one: its thread, which
+# needs the interpreter as well, has ended by then.
+REST = 0.003  # seconds
 
 began = []
 
@@ -44,13 +48,12 @@ def _request_side(folder):
 
     def ours():
         def call():
-            schedule(note_begin, folder)
+            call.id = schedule(note_begin, folder)
             transaction.commit()
 
         result = timed(call)
-        # The end of one task is not the cost of scheduling the next one.
-        while any(queue.running for queue in get_scheduler().queues()):
-            pass
+        get_scheduler().wait(call.id, TIMEOUT)
+        sleep(REST)
         return result
 
     def other():
@@ -60,8 +63,9 @@ def _request_side(folder):
 
         result = timed(call)
         while peer.get_result(call.id) is False:
-            pass
+            sleep(REST)
         transaction.commit()
+        sleep(REST)
         return result
 
     ours, other = alternate(ROUNDS, ours, other)
