@@ -7,7 +7,7 @@ from collections import Counter
 from collective.background import states
 from collective.background.capture.snapshot import without_form
 from collective.background.records import Progress
-from collective.background.records import TaskRecord
+from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
 
@@ -79,29 +79,21 @@ class GroupState:
         """Return the TaskRecord of the whole."""
         first = self._first.record(instance)
         ended = sum(self._counts[state] for state in states.FINISHED)
-        total = len(self._states)
-        errors = (task.error for task in self.present.values() if task.error)
-        return TaskRecord(
+        present = self.present.values()
+        return replace(
+            first,
             id=self.group.id,
+            group_id=None,
             title=self.group.title or first.title,
             state=self.state,
             kind=KIND,
-            callable=first.callable,
-            queue=first.queue,
-            priority=first.priority,
-            user_id=first.user_id,
-            user_path=first.user_path,
-            site_path=first.site_path,
-            context_path=first.context_path,
-            context_uid=first.context_uid,
-            created=first.created,
             started=self.started,
             finished=self.finished,
             attempts=1 if self.started else 0,
-            cancel_requested=any(
-                task.cancel_requested for task in self.present.values()
-            ),
-            progress=Progress(done=ended, total=total),
-            error=next(errors, None),
-            instance=instance,
+            cancel_requested=any(task.cancel_requested for task in present),
+            progress=Progress(done=ended, total=len(self._states)),
+            error=next((task.error for task in present if task.error), None),
+            messages=(),
+            has_result=False,
+            log=(),
         )
