@@ -19,7 +19,7 @@ class TaskFunction:
         self._options = options
         self._scheduling = Scheduling(**options)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, /, *args, **kwargs):
         return self.__wrapped__(*args, **kwargs)
 
     def __reduce__(self):
