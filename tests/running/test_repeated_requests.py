@@ -2,6 +2,7 @@
 
 from collective.background import get_scheduler
 from collective.background import schedule
+from collective.background import using
 from helpers import TIMEOUT
 from plone.base.interfaces import IPloneSiteRoot
 from Products.Five import BrowserView
@@ -22,6 +23,12 @@ VIEW = f"""
       name="conflict-and-schedule"
       for="{IPloneSiteRoot.__identifier__}"
       class="{__name__}.ConflictAndSchedule"
+      permission="zope.Public"
+      />
+  <browser:page
+      name="schedule-unique"
+      for="{IPloneSiteRoot.__identifier__}"
+      class="{__name__}.ScheduleUnique"
       permission="zope.Public"
       />
 </configure>
@@ -57,15 +64,43 @@ class ConflictAndSchedule(BrowserView):
         return "scheduled"
 
 
+class ScheduleUnique(BrowserView):
+    """Schedules a unique task, as another visitor does at the same time."""
+
+    def __call__(self):
+        passes.append(len(passes) + 1)
+        unique = using(unique="reindex")
+        task_id = unique.schedule(work, self.context)
+        if len(passes) == 1:
+            in_another_transaction(lambda: unique.schedule(work, self.context))
+        return task_id
+
+
+def in_another_transaction(function):
+    """Call the function, and commit, on this site and in another transaction."""
+    usual = transaction.manager.manager
+    transaction.manager.manager = TransactionManager()
+    try:
+        function()
+        transaction.commit()
+    finally:
+        transaction.manager.manager = usual
+
+
 @pytest.fixture
-def visit(functional, server, portal_url, monkeypatch):
-    """Return a function that visits the view, where requests are repeated."""
+def repeating(functional, monkeypatch):
+    """The views, in a process in which requests are repeated."""
     # As Zope's own setting "max-conflict-retries" does; test layers have 0.
     monkeypatch.setattr(HTTPRequest, "retry_max_count", 3)
     with in_site(None):
         xmlconfig.string(VIEW, context=functional["configurationContext"])
     passes.clear()
     runs.clear()
+
+
+@pytest.fixture
+def visit(repeating, portal_url):
+    """Return a function that visits the view that conflicts."""
 
     def visit(conflicts):
         answer = requests.get(
@@ -100,3 +135,17 @@ def test_no_task_runs_when_every_pass_conflicts(functional, visit):
     assert runs == []
     assert get_scheduler().records() == []
     assert functional["portal"].rights == "changed by another"
+
+
+def test_a_unique_task_of_two_requests_at_once_runs_once(
+    functional, repeating, portal_url
+):
+    """The one that commits later is repeated, and answers with the other's task."""
+    get_scheduler().pause("default")
+    answer = requests.get(f"{portal_url}/schedule-unique", timeout=TIMEOUT)
+    (record,) = get_scheduler().records()
+    get_scheduler().resume("default")
+    get_scheduler().wait_all(TIMEOUT)
+    assert passes == [1, 2]
+    assert answer.text == record.id
+    assert len(runs) == 1

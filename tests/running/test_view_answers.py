@@ -3,7 +3,9 @@
 from AccessControl import Unauthorized
 from collective.background import get_scheduler
 from collective.background import schedule_view
+from collective.background import using
 from collective.background.capture.spool import MEMORY_LIMIT
+from collective.background.running import retrying
 from helpers import body_of
 from helpers import failure_of
 from helpers import finished
@@ -244,6 +246,25 @@ class TestErrors:
         assert response.status == status
         assert response.body == b"why"
         assert folder.title == "A folder"
+
+    def test_one_that_is_busy_is_asked_again(self, folder, monkeypatch):
+        """With ``retries``; only the answer that is good counts."""
+        monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
+        answers = [(503, "later"), (200, "now")]
+
+        def answer(view):
+            status, text = answers.pop(0)
+            view.context.setTitle(f"{view.context.title}, {text}")
+            view.request.response.setStatus(status)
+            return text
+
+        form = {"function": answer}
+        task_id = using(retries=1).schedule_view(folder, "@@act", form)
+        record = finished(task_id)
+        assert record.state == "succeeded"
+        assert record.attempts == 2
+        assert body_of(task_id) == "now"
+        assert folder.title == "A folder, now"
 
     @pytest.mark.parametrize("status", [200, 201, 202, 304, 399])
     def test_a_status_below(self, folder, status):

@@ -4,6 +4,7 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
 from collective.background.interfaces import ITaskFailed
+from collective.background.running import retrying
 from helpers import finished
 from helpers import TIMEOUT
 from threading import Barrier
@@ -254,6 +255,31 @@ class TestNoThread:
         assert record.state == "failed"
         assert "no thread could be started" in record.error.message
         assert finished(schedule(lambda: None)).state == "succeeded"
+
+    def test_one_that_is_put_off_fails_at_once_when_the_dispatcher_has_none(
+        self, scheduler, refuse
+    ):
+        """Nobody would start it when its time has come."""
+        refuse["background-dispatcher"] = 1
+        record = finished(using(delay=3600).schedule(lambda: None))
+        assert record.state == "failed"
+        assert "no thread could be started" in record.error.message
+        later = using(delay=0.01).schedule(lambda: None)
+        assert finished(later).state == "succeeded"
+
+    def test_one_that_is_to_be_tried_again_fails_when_it_has_none(
+        self, scheduler, refuse, monkeypatch
+    ):
+        monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
+
+        def work():
+            refuse["background-default-"] = 1
+            raise ValueError("not yet")
+
+        record = finished(using(retries=3).schedule(work))
+        assert record.state == "failed"
+        assert record.attempts == 2
+        assert "no thread could be started" in record.error.message
 
     def test_a_failed_one_can_be_retried(self, scheduler, refuse):
         refuse["background-default-"] = 1

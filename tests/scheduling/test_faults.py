@@ -6,6 +6,7 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.interfaces import ITaskFailed
 from collective.background.scheduling import task as task_module
+from collective.background.states import UNFINISHED
 from collective.background.testing import drain
 from datetime import datetime
 from datetime import timedelta
@@ -72,6 +73,46 @@ class TestTasksThatScheduleTasks:
         drain()
         assert get_scheduler().count(states={"queued", "running"}) == 0
         assert len(set(generations)) == len(generations) >= 20
+
+    def test_the_end_of_the_process_ends_one_that_schedules_itself(
+        self, functional, make_scheduler
+    ):
+        scheduler = make_scheduler()
+        begun = threading.Event()
+
+        def again():
+            schedule(again)
+            if get_scheduler().count() > 20:
+                begun.set()
+
+        schedule(again)
+        transaction.commit()
+        assert begun.wait(TIMEOUT)
+        scheduler.drain(TIMEOUT)
+        assert scheduler.count(states=UNFINISHED) == 0
+        assert scheduler.count(states={"failed", "cancelled", "lost"}) == 1
+
+    def test_one_that_schedules_itself_can_be_cancelled(
+        self, functional, make_scheduler, until
+    ):
+        """In a paused queue, where the next of them waits."""
+        scheduler = make_scheduler()
+
+        def again():
+            schedule(again)
+
+        def cancelled():
+            for record in scheduler.records(states={"queued"}):
+                scheduler.cancel(record.id)
+            return not scheduler.count(states=UNFINISHED)
+
+        schedule(again)
+        transaction.commit()
+        scheduler.pause("default")
+        until(cancelled)
+        scheduler.resume("default")
+        scheduler.wait_all(TIMEOUT)
+        assert scheduler.count(states={"cancelled"}) == 1
 
     def test_one_that_schedules_more_and_more_is_bounded(
         self, functional, make_scheduler

@@ -157,6 +157,35 @@ def test_higher_priorities_first_and_in_order_within_each(priorities):
     assert started == sorted(tasks, key=lambda task: -task.options.priority)
 
 
+@given(st.lists(PRIORITIES, max_size=30), st.integers(min_value=-100, max_value=100))
+def test_nobody_starves_while_higher_ones_keep_coming(before, priority):
+    """Of those that came later, some pass it, but not without an end."""
+    queue = Queue("default", 1)
+    for other in before:
+        queue.push(Task(Options(priority=other)))
+    task = Task(Options(priority=priority))
+    queue.push(task)
+    starts = 0
+    started = None
+    while started is not task:
+        queue.push(Task(Options(priority=priority + 1)))
+        started = queue.pop()
+        starts += 1
+    assert starts <= AGEING * (len(before) + 1)
+
+
+@given(st.lists(PRIORITIES, max_size=10 * AGEING))
+def test_the_order_is_kept_within_each_priority(priorities):
+    queue = Queue("default", len(priorities) + 1)
+    tasks = [Task(Options(priority=priority)) for priority in priorities]
+    for task in tasks:
+        queue.push(task)
+    started = [queue.pop() for _ in tasks]
+    for priority in set(priorities):
+        of_priority = [t for t in tasks if t.options.priority == priority]
+        assert [t for t in started if t.options.priority == priority] == of_priority
+
+
 @given(st.lists(st.sampled_from(states.STATES)))
 def test_only_what_has_not_succeeded_is_left_after_it_has_ended(wanted):
     """In any walk through the states, and only to be queued again."""
