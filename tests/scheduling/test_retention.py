@@ -1,5 +1,6 @@
 """Records: which there are, for how long, and what they hold on to."""
 
+from collections import OrderedDict
 from collective.background import schedule
 from collective.background import using
 from collective.background.capture.spool import Spool
@@ -81,15 +82,17 @@ class TestRetention:
         transaction.commit()
         scheduler.wait_all(TIMEOUT)
 
-        class Counting(type(scheduler._completed)):
+        class Counting(OrderedDict):
             seen = 0
 
-            def items(self):
-                for item in super().items():
+            def values(self):
+                for value in super().values():
                     Counting.seen += 1
-                    yield item
+                    yield value
 
-        scheduler._completed = Counting(scheduler._completed)
+        ended = scheduler._ended
+        for keep in ended:
+            ended[keep] = Counting(ended[keep])
         finished(schedule(lambda: None))
         assert scheduler.count() == 51
         # One when it has ended, one for each call that reads.

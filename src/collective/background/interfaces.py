@@ -42,6 +42,13 @@ class ITransactionalScheduler(Interface):
         is forgotten when the transaction that reads the result commits.
         """
 
+    def peek_result(id):
+        """Return the result of a task, and leave it where it is.
+
+        None when there is none: it is not known, has not ended, or has failed
+        without one.
+        """
+
     def remove(id):
         """Forget the task, if it is known.
 
@@ -74,36 +81,24 @@ class ITransactionalScheduler(Interface):
     def record(id):
         """Return the TaskRecord, or None. Consumes nothing."""
 
-    def records(
-        *,
-        states=None,
-        user_id=None,
-        user_path=None,
-        site_path=None,
-        context_path=None,
-        queue=None,
-        group_id=None,
-        start=0,
-        limit=50,
-    ):
+    def records(*, start=0, limit=50, **filters):
         """Return a list of TaskRecords, newest first.
 
-        ``states``: an iterable of states; the other filters are compared for
-        equality; None means any. ``start`` records are left out, at most
-        ``limit`` returned (None: all).
+        ``filters``: those of ``selection.Selection``, which can sort them, too.
+        ``start`` records are left out, at most ``limit`` returned (None: all).
+        What it costs does not grow with the number of tasks if they come newest
+        first, and only states, user, site and queue are filters.
         """
 
-    def count(
-        *,
-        states=None,
-        user_id=None,
-        user_path=None,
-        site_path=None,
-        context_path=None,
-        queue=None,
-        group_id=None,
-    ):
+    def count(**filters):
         """Return how many tasks there are, with the filters of ``records``."""
+
+    def arguments(id):
+        """Return (name, text) of each argument of the call, as a tuple.
+
+        Without secrets, see ``capture/describing.py``. None if the task is not
+        known.
+        """
 
     # Control. It takes effect at once, whatever becomes of the transaction.
 
@@ -120,6 +115,13 @@ class ITransactionalScheduler(Interface):
 
         A batch goes on after its last committed chunk. Raises
         IllegalTransition in every other state, QueueFull, ShuttingDown.
+        """
+
+    def dismiss(id):
+        """Its user does not want to see a task any more; return its record.
+
+        It is there for managers as before. Raises IllegalTransition when it has not
+        ended.
         """
 
     def pause(queue):

@@ -46,6 +46,8 @@ class TaskRecord:
     - ``cancel_requested``: it will stop at its next cancellation point
     - ``log``: the last lines that it logged
     - ``instance``: the process in which it is, ``host:pid:token``
+    - ``eta``: when a waiting one may start at the earliest; None: at once
+    - ``dismissed``: its user has seen how it ended, and does not want it shown
     """
 
     id: str
@@ -72,6 +74,8 @@ class TaskRecord:
     log: tuple = ()
     instance: str = ""
     group_id: str | None = None
+    eta: datetime | None = None
+    dismissed: bool = False
 
     @property
     def wait_time(self):

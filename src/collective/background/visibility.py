@@ -1,4 +1,4 @@
-"""Who may see, and act on, which task.
+"""Who may see, and act on, which task; and what is done then.
 
 A user has his own tasks; who has the permission "Manage background tasks" has
 all of the site. Another's task is not there at all. Used by everything that
@@ -7,10 +7,16 @@ scheduler itself is for trusted code.
 """
 
 from AccessControl import getSecurityManager
+from AccessControl import Unauthorized
+from collective.background import states
 from collective.background.api import get_scheduler
+from collective.background.capture.describing import HIDDEN
+from collective.background.capture.describing import is_secret
 from collective.background.capture.snapshot import current_user
 from collective.background.capture.snapshot import USER
+from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
+from collective.background.settings import background_settings
 from dataclasses import replace
 from zope.component.hooks import getSite
 
@@ -58,6 +64,73 @@ def shown(record):
         return record
     error = record.error and replace(record.error, traceback="")
     return replace(record, error=error, log=())
+
+
+def may_cancel():
+    """Whether the current user may cancel and retry the tasks that he sees."""
+    return background_settings().owners_may_cancel or may_manage()
+
+
+# What may be done to a task. All of it raises TaskNotFound, as visible_record()
+# does, and returns the record.
+
+
+def cancel_task(id):
+    """Cancel a task. Raises Unauthorized."""
+    return shown(get_scheduler().cancel(_changeable(id)))
+
+
+def retry_task(id):
+    """Queue a task again. Raises Unauthorized, and as the scheduler's ``retry``."""
+    return shown(get_scheduler().retry(_changeable(id)))
+
+
+def dismiss_task(id):
+    """Do not show a task to its user any more. Raises IllegalTransition."""
+    return shown(get_scheduler().dismiss(visible_record(id).id))
+
+
+def forget_task(id):
+    """Remove a task that has ended; IllegalTransition, if it has not."""
+    record = visible_record(id)
+    if record.state not in states.FINISHED:
+        raise IllegalTransition(
+            f"task {id} is {record.state}; only one that has ended can be forgotten"
+        )
+    get_scheduler().remove(id)
+    return record
+
+
+def task_arguments(id):
+    """Return (name, text) of each argument, for managers. Raises Unauthorized.
+
+    What the site wants to be secret, is.
+    """
+    visible_record(id)
+    if not may_manage():
+        raise Unauthorized("only managers of background tasks see their arguments")
+    further = background_settings().redacted_names
+    return tuple(
+        (name, HIDDEN if is_secret(name, further) else text)
+        for name, text in get_scheduler().arguments(id)
+    )
+
+
+def task_result(id):
+    """Return what a task has returned, or None while there is nothing.
+
+    Unlike ``get_result()`` of the scheduler it can be had again.
+    """
+    visible_record(id)
+    return get_scheduler().peek_result(id)
+
+
+def _changeable(id):
+    """Return the id of a task that the user sees, if he may change it."""
+    visible_record(id)
+    if not may_cancel():
+        raise Unauthorized("only managers of background tasks may do this here")
+    return id
 
 
 def _owner(everybody):

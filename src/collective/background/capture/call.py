@@ -58,6 +58,7 @@ class Call:
     - ``name``: dotted name of the callable, or path of the view, or URL
     - ``package``: what the kind needs, see ``running/kinds.py``; None when it
       is not needed any more
+    - ``names``: of the function's arguments, as far as they are known
     - ``view``: of a view, a ViewRequest
     - ``items``: of a batch, a Package of each item
     - ``size``: of a batch, how many items are one transaction
@@ -68,6 +69,7 @@ class Call:
     kind: str
     name: str
     package: Package | None
+    names: tuple = ()
     view: ViewRequest | None = None
     items: tuple = ()
     size: int = 0
@@ -101,6 +103,7 @@ def capture_call(function, args, kwargs):
         kind=CALL,
         name=dotted_name(function),
         package=package,
+        names=_names_after(function, bound),
         **_context_of(function, args, package),
     )
 
@@ -151,6 +154,7 @@ def capture_batch(function, items, args, kwargs, size):
         kind=BATCH,
         name=dotted_name(function),
         package=package,
+        names=_names_after(function, bound)[1:],
         items=tuple(
             _pack(f"item {index} of {dotted_name(function)}", item)
             for index, item in enumerate(items)
@@ -276,6 +280,12 @@ def check_call(function, args, kwargs):
         return signature.bind(*args, **kwargs).arguments
     except TypeError as error:
         raise BadCall(f"{dotted_name(function)}(): {error}") from error
+
+
+def _names_after(function, bound):
+    """Return the names of the arguments, without that of a method's object."""
+    names = tuple(bound)
+    return names[1:] if isinstance(function, types.MethodType) else names
 
 
 def check_function(function):

@@ -120,7 +120,7 @@ def unpack(package, app):
     where there is no database. Raises ReferenceGone, and whatever the loading
     of a class or of its state raises.
     """
-    return _Unpickler(package, app, {}).load()
+    return Unpickler(package, app, {}).load()
 
 
 class _Pickler(pickle.Pickler):
@@ -228,8 +228,11 @@ class _ClassPickler(_ClosurePickler):
         return self._live_id(cls)
 
 
-class _Unpickler(pickle.Unpickler):
-    """``functions``: the captured functions that were restored already."""
+class Unpickler(pickle.Unpickler):
+    """Makes the object of a Package again.
+
+    ``functions``: the captured functions that were restored already.
+    """
 
     def __init__(self, package, app, functions):
         super().__init__(io.BytesIO(package.data))
@@ -266,6 +269,9 @@ class _CapturedFunction:
         # Until it is known: two functions that know each other are restored.
         self.refers = True
 
+    def __str__(self):
+        return f"function {self._function.__qualname__}"
+
     def capture(self, functions, pickler_class):
         """Look into the variables. ``functions``: see _Pickler."""
         function = self._function
@@ -284,7 +290,7 @@ class _CapturedFunction:
         self.refers = bool(self._variables)
 
     def restore(self, app, functions):
-        """Return the function to call. ``functions``: see _Unpickler."""
+        """Return the function to call. ``functions``: see Unpickler."""
         function = self._function
         if not self.refers:
             return function
@@ -297,7 +303,7 @@ class _CapturedFunction:
         )
         values = dict(_variables(function))
         for name, package in self._variables.items():
-            values[name] = _Unpickler(package, app, functions).load()
+            values[name] = Unpickler(package, app, functions).load()
         for name, cell in zip(code.co_freevars, cells, strict=True):
             if name in values:
                 value = values[name]

@@ -6,6 +6,7 @@ calls of the contract and the attributes that are used here.
 """
 
 from AccessControl.SecurityManagement import noSecurityManager
+from collections import OrderedDict
 from collective.background import states
 from collective.background.capture.snapshot import without_form
 from collective.background.events import announce
@@ -39,14 +40,20 @@ class Lifecycle:
 
     def _committed(self, task, record):
         """Hand a task over, of which ``record`` is that of the scheduling."""
-        task.committed = True
+        self._make_known(task)
         if task.state == states.QUEUED:
             note_transition(record)
             self._hand_over(task)
 
     def _committed_ended(self, task, callback):
-        task.committed = True
+        self._make_known(task)
         self._settle(task, task.record(self.instance), callback)
+
+    def _make_known(self, task):
+        with self._changed:
+            task.committed = True
+            if task.id in self._schedules:
+                self._index.add(task)
 
     def _hand_over(self, task):
         """The task may start: when its time has come, those before it have
@@ -140,6 +147,7 @@ class Lifecycle:
         try:
             announce(task.record(self.instance))
             ended = run(Execution(self, task))
+            task.keep_arguments()
         except BaseException as error:  # SystemExit and the like, of a subscriber
             ended = outcome.failed(error)
         self._leave(task, ended)
@@ -165,7 +173,10 @@ class Lifecycle:
 
     def _set_state(self, task, state):
         states.check_transition(task.id, task.state, state)
+        is_known = self._index.discard(task)
         task.state = state
+        if is_known:
+            self._index.add(task)
         group = task.group and self._groups.get(task.group.id)
         if group:
             group.note(task)
@@ -271,7 +282,9 @@ class Lifecycle:
             queue=task.options.queue,
             priority=task.options.priority,
         )
-        return Task(call, without_form(origin.snapshot), origin.database, options)
+        return Task(
+            call, without_form(origin.snapshot), origin.database, options, task.keep
+        )
 
     def _call_back(self, callback, record):
         callback.call = replace(callback.call, extra=(record,))
@@ -296,7 +309,9 @@ class Lifecycle:
             task.release()
         record = task.record(self.instance)
         if task.id in self._schedules:
-            self._completed[task.id] = monotonic()
+            now = monotonic()
+            self._completed[task.id] = now
+            self._ended.setdefault(task.keep, OrderedDict())[task.id] = now
             self._evict()
         if task.forget:
             self._forget(task)
@@ -305,7 +320,8 @@ class Lifecycle:
     def _forget(self, task):
         with self._changed:
             self._schedules.pop(task.id, None)
-            self._completed.pop(task.id, None)
+            self._no_longer_ended(task)
+            self._index.discard(task)
             self._waiting.discard(task.id)
             if task.group is not None and task.group.id in self._groups:
                 self._groups[task.group.id].leave(task)
@@ -315,14 +331,19 @@ class Lifecycle:
                 self._unique.leave(task.unique_key, task)
         task.close()
 
+    def _no_longer_ended(self, task):
+        self._completed.pop(task.id, None)
+        self._ended.get(task.keep, {}).pop(task.id, None)
+
     def _evict(self):
         """Forget finished tasks that are too old or too many."""
-        oldest = monotonic() - self.settings.keep
-        while self._completed:
-            id, at = next(iter(self._completed.items()))
-            if at > oldest and len(self._completed) <= self.settings.keep_count:
-                return
-            self._forget(self._schedules[id])
+        now = monotonic()
+        # Of those that are kept equally long, the first ones have ended first.
+        for keep, ended in self._ended.items():
+            while ended and next(iter(ended.values())) <= now - keep:
+                self._forget(self._schedules[next(iter(ended))])
+        while len(self._completed) > self.settings.keep_count:
+            self._forget(self._schedules[next(iter(self._completed))])
 
     def _lose(self, tasks):
         reason = TaskLost("the process has ended before the task had")

@@ -7,10 +7,10 @@ attributes that are used here.
 from collective.background import states
 from collective.background.capture.pickling import unpack
 from collective.background.capture.snapshot import find_application
-from collective.background.exceptions import BadOption
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
 from collective.background.scheduling.joining import join_transaction
+from collective.background.selection import Selection
 from itertools import islice
 from time import monotonic
 
@@ -47,9 +47,8 @@ class Reading:
             return None
         if task.state not in states.FINISHED:
             return False
-        app = find_application()
-        result = task.result and unpack(task.result, app)
-        exception = task.exception and unpack(task.exception, app)
+        result = _unpack(task.result)
+        exception = _unpack(task.exception)
         join_transaction(
             reserve=lambda: None,
             finish=lambda: self.remove(id),
@@ -57,42 +56,27 @@ class Reading:
         )
         return result, exception
 
+    def peek_result(self, id):
+        task = self._find(id)
+        return None if task is None else _unpack(task.result)
+
     def records(self, *, start=0, limit=50, **filters):
         stop = None if limit is None else start + limit
+        selection = Selection(**filters)
         with self._changed:
-            found = islice(self._select(**filters), start, stop)
+            self._evict()
+            found = islice(self._index.select(selection), start, stop)
             return [task.record(self.instance) for task in found]
 
     def count(self, **filters):
+        selection = Selection(**filters)
         with self._changed:
-            return sum(1 for _ in self._select(**filters))
+            self._evict()
+            return self._index.count(selection)
 
-    def _select(
-        self,
-        states=None,
-        user_id=None,
-        user_path=None,
-        site_path=None,
-        context_path=None,
-        queue=None,
-        group_id=None,
-    ):
-        """Yield the committed tasks that pass the filters, newest first."""
-        self._evict()
-        wanted = _check_states(states)
-        for task in reversed(self._schedules.values()):
-            user = task.snapshot.user
-            if (
-                task.committed
-                and task.state in wanted
-                and user_id in (None, user.id)
-                and user_path in (None, user.folder)
-                and site_path in (None, task.snapshot.site_path)
-                and context_path in (None, task.call.context_path)
-                and queue in (None, task.options.queue)
-                and group_id in (None, task.group and task.group.id)
-            ):
-                yield task
+    def arguments(self, id):
+        task = self._find(id)
+        return None if task is None else task.arguments
 
     def queues(self):
         with self._changed:
@@ -125,15 +109,5 @@ class Reading:
         self._dispatcher.join(deadline - monotonic())
 
 
-def _check_states(wanted):
-    """Return a set of states; all of them for None."""
-    if wanted is None:
-        return states.TRANSITIONS
-    wanted = {wanted} if isinstance(wanted, str) else set(wanted)
-    unknown = sorted(wanted.difference(states.STATES))
-    if unknown:
-        raise BadOption(
-            f"there is no state {', '.join(map(repr, unknown))}; there are: "
-            + ", ".join(states.STATES)
-        )
-    return wanted
+def _unpack(package):
+    return None if package is None else unpack(package, find_application())

@@ -30,11 +30,13 @@ from collective.background.scheduling.dependencies import Dependencies
 from collective.background.scheduling.dispatcher import Dispatcher
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.groups import GroupState
+from collective.background.scheduling.index import Index
 from collective.background.scheduling.joining import join_transaction
 from collective.background.scheduling.lifecycle import Lifecycle
 from collective.background.scheduling.reading import Reading
 from collective.background.scheduling.task import Task
 from collective.background.scheduling.uniqueness import UniqueKeys
+from collective.background.settings import seconds_to_keep
 from dataclasses import replace
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as BaseScheduler
 from functools import cached_property
@@ -57,8 +59,9 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
     ``timeout``: how long finished tasks are kept (seconds), instead of the
     setting ``keep``. ``settings``: Settings, instead of those of the process.
 
-    As in the base class, ``_schedules`` has all tasks by their id, the oldest
-    first, and ``_completed`` when they have ended, those that ended first first.
+    As in the base class, ``_schedules`` has all tasks by their id, and
+    ``_completed`` when they have ended, those that ended first first. ``_ended``
+    has the latter by how long they are kept.
     """
 
     MAPPING_FACTORY = OrderedDict
@@ -76,6 +79,8 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         self._running = set()  # ids of those that run in a thread
         self._telling = 0  # how many threads are about to tell of an end
         self._waiting = set()  # ids of those that take room in the waiting room
+        self._index = Index()  # of those that are committed
+        self._ended = {}
         self._dependencies = Dependencies()
         self._groups = {}
         self._unique = UniqueKeys()
@@ -136,6 +141,7 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
                 self._set_state(task, states.RUNNING)
             with running(Execution(self, task)):
                 ended = outcome.succeeded(outcome.pack_result(work()))
+            task.keep_arguments()
             callback = self._callback_of(task, ended.state)
             join_transaction(
                 reserve=lambda: None,
@@ -161,7 +167,10 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
                 )
         callbacks = capture_callbacks(options)
         snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
-        return Task(call, snapshot, find_database(), options, callbacks, group)
+        keep = seconds_to_keep()
+        if keep is None:
+            keep = self.settings.keep
+        return Task(call, snapshot, find_database(), options, keep, callbacks, group)
 
     def _find_holder(self, task):
         """Return the task that has the unique key of ``task``, or None."""
@@ -259,7 +268,7 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
                 self._check_unique(task)
             self._set_state(task, states.QUEUED)
             task.reset()
-            del self._completed[id]
+            self._no_longer_ended(task)
             record = task.record(self.instance)
         announce(record)
         if task.committed:
@@ -294,6 +303,20 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
                 f"same unique key {task.options.unique!r} is unfinished"
             )
         self._unique.take(task.unique_key, task)
+
+    def dismiss(self, id):
+        for member in self._members(id):
+            self.dismiss(member)
+        if id not in self._groups:
+            task = self._get(id)
+            with self._changed:
+                if task.state not in states.FINISHED:
+                    raise IllegalTransition(
+                        f"task {id} is {task.state}; one that has ended can be "
+                        "dismissed"
+                    )
+                task.dismissed = True
+        return self.record(id)
 
     def pause(self, queue):
         self._check_queue(queue)

@@ -1,11 +1,14 @@
 """A task as the scheduler keeps it: what changes, and what it will run."""
 
 from collective.background import states
+from collective.background.capture.describing import describe_arguments
 from collective.background.records import Progress
 from collective.background.records import TaskRecord
 from dataclasses import replace
 from datetime import datetime
+from datetime import timedelta
 from datetime import UTC
+from itertools import count
 from time import monotonic
 from zope.i18n import translate
 
@@ -14,10 +17,15 @@ import secrets
 
 LOG_LINES = 200
 
+_numbers = count()
+
 
 class Task:
     """Changed by the scheduler only, which holds its lock meanwhile.
 
+    What a TaskRecord has as well has the same name. Besides that:
+
+    - ``number``: of the tasks of the process, in the order of their making
     - ``call``, ``snapshot``, ``database`` and ``options``: what to run, see
       ``capture/``; ``callbacks``: Calls by the state for which they are meant
     - ``not_before``: of the monotonic clock (seconds)
@@ -26,9 +34,11 @@ class Task:
     - ``cursor`` and ``batch_failures``: how far a batch is
     - ``committed``: whether the transaction that scheduled it is
     - ``forget``: remove the task as soon as it has ended
+    - ``keep``: for how long it is kept then (seconds)
     """
 
     __slots__ = (
+        "_arguments",
         "attempts",
         "batch_failures",
         "call",
@@ -38,6 +48,7 @@ class Task:
         "created",
         "cursor",
         "database",
+        "dismissed",
         "error",
         "exception",
         "failures",
@@ -45,9 +56,11 @@ class Task:
         "forget",
         "group",
         "id",
+        "keep",
         "log",
         "messages",
         "not_before",
+        "number",
         "options",
         "progress",
         "result",
@@ -56,8 +69,11 @@ class Task:
         "state",
     )
 
-    def __init__(self, call, snapshot, database, options, callbacks=None, group=None):
+    def __init__(
+        self, call, snapshot, database, options, keep, callbacks=None, group=None
+    ):
         self.id = secrets.token_hex(16)
+        self.number = next(_numbers)
         self.call = call
         self.snapshot = snapshot
         self.database = database
@@ -70,6 +86,9 @@ class Task:
         self.group = group
         self.attempts = self.failures = 0
         self.committed = self.cancel_requested = self.forget = False
+        self.dismissed = False
+        self.keep = keep
+        self._arguments = None
         self.progress = Progress()
         self.messages = self.log = ()
         self.result = self.exception = self.error = None
@@ -83,6 +102,59 @@ class Task:
         return None if unique is None else (self.snapshot.site_path, unique)
 
     @property
+    def site_path(self):
+        return self.snapshot.site_path
+
+    @property
+    def user_id(self):
+        return self.snapshot.user.id
+
+    @property
+    def user_path(self):
+        return self.snapshot.user.folder
+
+    @property
+    def context_path(self):
+        return self.call.context_path
+
+    @property
+    def callable(self):
+        return self.call.name
+
+    @property
+    def queue(self):
+        return self.options.queue
+
+    @property
+    def priority(self):
+        return self.options.priority
+
+    @property
+    def group_id(self):
+        return None if self.group is None else self.group.id
+
+    @property
+    def eta(self):
+        """When it may start, if that is not now."""
+        seconds = self.not_before - monotonic()
+        if seconds <= 0 or self.state not in (states.QUEUED, states.RETRYING):
+            return None
+        try:
+            return datetime.now(UTC) + timedelta(seconds=seconds)
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC)
+
+    @property
+    def arguments(self):
+        """What the call is called with, as (name, text) of each argument."""
+        call = self.call  # before: release() takes away what is to be described
+        return self._arguments or describe_arguments(call)
+
+    def keep_arguments(self):
+        """Remember them, for after ``release()``."""
+        self._arguments = self.arguments
+
+    @property
     def title(self):
         return self.options.title or self.call.name
 
@@ -93,19 +165,18 @@ class Task:
 
     def record(self, instance):
         """Return the TaskRecord of this moment. ``instance``: the process."""
-        user = self.snapshot.user
         return TaskRecord(
             id=self.id,
             title=self.title,
             state=self.state,
             kind=self.call.kind,
-            callable=self.call.name,
-            queue=self.options.queue,
-            priority=self.options.priority,
-            user_id=user.id,
-            user_path=user.folder,
-            site_path=self.snapshot.site_path,
-            context_path=self.call.context_path,
+            callable=self.callable,
+            queue=self.queue,
+            priority=self.priority,
+            user_id=self.user_id,
+            user_path=self.user_path,
+            site_path=self.site_path,
+            context_path=self.context_path,
             context_uid=self.call.context_uid,
             created=self.created,
             started=self.started,
@@ -118,7 +189,9 @@ class Task:
             has_result=self.result is not None,
             log=tuple(self.log),
             instance=instance,
-            group_id=None if self.group is None else self.group.id,
+            group_id=self.group_id,
+            eta=self.eta,
+            dismissed=self.dismissed,
         )
 
     def reset(self):
@@ -130,7 +203,7 @@ class Task:
         self.messages = ()
         self.failures = 0
         self.not_before = 0.0
-        self.cancel_requested = False
+        self.cancel_requested = self.dismissed = False
 
     def release(self):
         """Give back what only another run would need."""

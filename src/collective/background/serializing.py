@@ -1,0 +1,29 @@
+"""Records as JSON, for REST and for the script of the viewlet.
+
+Comes in: a TaskRecord that ``visibility.py`` has let through. Goes out: what
+``json.dumps`` takes, under the names of the record's attributes.
+"""
+
+from dataclasses import asdict
+from datetime import datetime
+from plone.restapi.serializer.converters import json_compatible
+from zope.i18n import translate
+
+
+def serialize(record, request):
+    """Return a dictionary of a TaskRecord.
+
+    Times are in ISO 8601; what is for people is in the language of the request.
+    ``wait_time`` and ``run_time`` are seconds.
+    """
+    values = asdict(record) | {
+        "title": translate(record.title, context=request),
+        "wait_time": record.wait_time,
+        "run_time": record.run_time,
+    }
+    return {name: _value(value) for name, value in values.items()}
+
+
+def _value(value):
+    # Not by json_compatible: that leaves out fractions of a second.
+    return value.isoformat() if isinstance(value, datetime) else json_compatible(value)
