@@ -1,0 +1,171 @@
+"""What managers see of the arguments of a task."""
+
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background import schedule_batch
+from collective.background import schedule_request
+from collective.background import schedule_view
+from collective.background.capture.describing import HIDDEN
+from collective.background.capture.describing import MAX_ARGUMENTS
+from collective.background.capture.describing import MAX_LENGTH
+from helpers import finished
+from io import BytesIO
+from types import SimpleNamespace
+from ZPublisher.HTTPRequest import FileUpload
+
+import pytest
+import transaction
+
+
+def import_rows(context, rows=(), *args, api_token=None, options=None):
+    """Something to schedule."""
+
+
+class Unshowable:
+    def __repr__(self):
+        raise RuntimeError("no text")
+
+
+class Unloadable:
+    def __reduce__(self):
+        return _explode, ()
+
+
+def _explode():
+    raise RuntimeError("not here")
+
+
+@pytest.fixture
+def arguments(functional):
+    """Return a function that returns a waiting task's arguments as a dictionary."""
+    scheduler = get_scheduler()
+    scheduler.pause("default")
+
+    def describe(task_id):
+        return dict(scheduler.arguments(task_id))
+
+    yield describe
+    transaction.abort()
+    scheduler.resume("default")
+
+
+class TestCalls:
+    def test_by_their_names(self, arguments, folder):
+        found = arguments(schedule(import_rows, folder, [1, 2], options=None))
+        assert found == {
+            "context": "<'A folder' at /plone/folder>",
+            "rows": "[1, 2]",
+            "options": "None",
+        }
+
+    def test_a_method_has_no_self(self, arguments, folder):
+        assert arguments(schedule(folder.setTitle, "New")) == {"title": "New"}
+
+    def test_of_a_function_without_a_signature_they_have_numbers(self, arguments):
+        assert arguments(schedule(max, 1, 2)) == {"1": "1", "2": "2"}
+
+    def test_a_function_as_an_argument(self, arguments):
+        found = arguments(schedule(import_rows, None, lambda: None))
+        assert found["rows"].startswith("<function TestCalls.")
+
+    def test_entries_of_a_mapping(self, arguments):
+        found = arguments(schedule(import_rows, None, {"a": 1, "b": {"c": 2}}))
+        assert found["rows.a"] == "1"
+        assert found["rows.b"] == "{'c': 2}"
+
+    def test_they_stay_when_the_task_has_ended(self, functional):
+        task_id = schedule(import_rows, None, [1, 2])
+        finished(task_id)
+        assert dict(get_scheduler().arguments(task_id))["rows"] == "[1, 2]"
+
+    def test_they_stay_of_what_ran_at_once(self, functional):
+        task_id = schedule_batch(len, ["a", "b"], inline_below=3)
+        transaction.commit()
+        found = dict(get_scheduler().arguments(task_id))
+        assert found == {"items": "['a', 'b']", "number of items": "2"}
+
+    def test_of_an_unknown_task(self, functional):
+        assert get_scheduler().arguments("0" * 32) is None
+
+
+class TestOtherKinds:
+    def test_batch(self, arguments, folder):
+        items = ["a", "b", "c", "d"]
+        found = arguments(schedule_batch(import_rows, items, [5]))
+        assert found["items"] == "['a', 'b', 'c']"
+        assert found["number of items"] == "4"
+        assert found["rows"] == "[5]"
+
+    def test_view(self, arguments, folder):
+        found = arguments(
+            schedule_view(
+                folder,
+                "edit",
+                {"title": "New", "password": "geheim"},
+                method="POST",
+                body=b"12345",
+            )
+        )
+        assert found == {"title": "New", "password": HIDDEN, "body": "5 bytes"}
+
+    def test_request(self, arguments):
+        found = arguments(
+            schedule_request(
+                "POST",
+                "https://example.com/?token=geheim",
+                auth=("ann", "geheim"),
+                headers={"Authorization": "geheim", "Accept": "text/plain"},
+                json={"a": 1},
+            )
+        )
+        assert found == {
+            "auth": HIDDEN,
+            "headers.Authorization": HIDDEN,
+            "headers.Accept": "text/plain",
+            "json.a": "1",
+        }
+
+
+class TestSecrets:
+    def test_by_the_name_of_the_argument(self, arguments):
+        found = arguments(schedule(import_rows, None, [], api_token="geheim"))
+        assert found["api_token"] == HIDDEN
+
+    def test_a_mapping_with_a_secret_name_is_hidden_as_a_whole(self, arguments):
+        found = arguments(schedule(import_rows, None, [], api_token={"a": "geheim"}))
+        assert found["api_token"] == HIDDEN
+
+    @pytest.mark.parametrize("name", ["Password", "X-API-Key", "clientSecret"])
+    def test_inside_of_other_values(self, arguments, name):
+        found = arguments(schedule(import_rows, None, [({name: "geheim", "a": 1},)]))
+        assert "geheim" not in found["rows"]
+        assert "'a': 1" in found["rows"]
+
+
+class TestBounds:
+    def test_long_texts(self, arguments):
+        found = arguments(schedule(import_rows, "x" * 1000, ["y" * 1000] * 1000))
+        assert found["context"] == "x" * MAX_LENGTH + "…"
+        assert len(found["rows"]) <= MAX_LENGTH + 1
+
+    def test_many_entries(self, arguments):
+        found = arguments(schedule(import_rows, dict.fromkeys(range(1000))))
+        assert len(found) == MAX_ARGUMENTS + 1
+        assert found["…"] == f"and {1000 - MAX_ARGUMENTS} more"
+
+
+class TestFaults:
+    def test_a_repr_that_fails(self, arguments):
+        found = arguments(schedule(import_rows, Unshowable()))
+        assert "Unshowable" in found["context"]
+
+    def test_what_cannot_be_loaded(self, arguments):
+        found = arguments(schedule(import_rows, Unloadable()))
+        assert found == {"": "cannot be shown: RuntimeError: not here"}
+
+    def test_an_upload(self, arguments):
+        field = SimpleNamespace(
+            file=BytesIO(b"content"), headers={}, filename="rows.csv", name="file"
+        )
+        found = arguments(schedule(import_rows, FileUpload(field)))
+        assert found["context"] == "<file 'rows.csv', 7 bytes>"
