@@ -1,10 +1,12 @@
-"""The layers of the package as pytest fixtures: ``integration`` and ``functional``.
+"""The layers of the package as pytest fixtures: ``integration`` and ``functional``,
+and ``demo``, that of the example add-on, which is served over HTTP.
 
 pytest-plone builds ``portal``, ``app`` and its other fixtures on these.
 """
 
 from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
 from collective.background.testing import BACKGROUND_INTEGRATION_TESTING
+from countries_demo.testing import COUNTRIES_DEMO_HTTP_TESTING
 from plone import api
 from plone.app.testing import setRoles
 from plone.app.testing import TEST_USER_ID
@@ -21,6 +23,11 @@ globals().update(
             (BACKGROUND_INTEGRATION_TESTING, "integration"),
         )
     )
+)
+# Not for the whole session: the layer would stay on top of the other ones. Tests that
+# use it are best in one class: it is set up once for a class.
+globals().update(
+    fixtures_factory([(COUNTRIES_DEMO_HTTP_TESTING, "demo")], keep_session=False)
 )
 
 

@@ -10,7 +10,6 @@ from countries_demo.database import Session
 from countries_demo.database import Subdivision
 from countries_demo.importing import import_country
 from countries_demo.interfaces import ICountry
-from countries_demo.testing import COUNTRIES_DEMO_HTTP_TESTING
 from countries_demo.testing import EDITORS
 from helpers import finished
 from helpers import TIMEOUT
@@ -19,7 +18,6 @@ from http.server import HTTPServer
 from plone import api
 from plone.app.testing import SITE_OWNER_NAME
 from plone.app.testing import SITE_OWNER_PASSWORD
-from pytest_plone import fixtures_factory
 from sqlalchemy import func
 from sqlalchemy import select
 from zope.component import getGlobalSiteManager
@@ -34,11 +32,6 @@ import requests
 import threading
 import transaction
 
-
-# Not for the whole session: the layer would stay on top of the other ones.
-globals().update(
-    fixtures_factory([(COUNTRIES_DEMO_HTTP_TESTING, "demo")], keep_session=False)
-)
 
 IMPORT = "countries/@@import-countries"
 RUN_VIEW = "countries/@@run-view"
