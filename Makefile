@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+AXE := node_modules/axe-core/axe.min.js
 SITE := $(INSTANCE)/var/site-created
 
 # uv writes no bytecode unless asked to: the first start would be twice as long.
@@ -64,13 +65,22 @@ start: $(INSTALLED) $(SITE) ## serve the site on http://localhost:8080 (or PORT=
 	@echo "   administrator: admin / admin"
 	@exec $(BIN)/runwsgi $(INSTANCE)/etc/zope.ini http_port=$(PORT)
 
+# The browser itself is the system's, "chromium" of Debian or Ubuntu.
+$(AXE): package.json package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo "== Installing axe-core into node_modules/"; \
+		npm ci --loglevel=error --ignore-scripts --no-audit --no-fund && touch $@; \
+	else \
+		echo "== Without npm: the tests of accessibility will be skipped"; \
+	fi
+
 .PHONY: test
-test: $(INSTALLED) ## run the whole test suite
+test: $(INSTALLED) $(AXE) ## run the whole test suite
 	@echo "== Running the tests"
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 .PHONY: test-fast
-test-fast: $(INSTALLED) ## run the tests that start no processes
+test-fast: $(INSTALLED) ## run the tests that start no processes and no browser
 	@echo "== Running the fast tests"
 	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
 
@@ -105,5 +115,5 @@ buildout: $(BIN)/uv ## install with buildout, as bin/instance (takes minutes whe
 
 .PHONY: clean
 clean: ## remove what was installed and built; instance/ with its data stays
-	@rm -rf venv venv312 .tox .venv build dist src/*.egg-info demo/src/*.egg-info
+	@rm -rf venv venv312 .tox .venv node_modules build dist src/*.egg-info demo/src/*.egg-info
 	@rm -rf bin develop-eggs eggs parts .installed.cfg versions.cfg

@@ -55,6 +55,7 @@ setup(
         "observability": ["plone.observability"],
         "test": [
             "hypothesis",
+            "playwright",
             "plone.app.multilingual",
             "plone.app.testing",
             "plone.classicui",

@@ -1,0 +1,143 @@
+"""A real browser on a real server: Chromium, driven by Playwright.
+
+The server is that of the example add-on's layer, in this process. So a test can hold
+a task where it wants it to be, with ``gate``, and nothing depends on time.
+
+Without Chromium these tests are skipped, and without axe-core (see package.json)
+those of accessibility; unless ``TEST_BROWSER=required`` is in the environment, as in
+``.ci/run``: then they fail.
+"""
+
+from collective.background import get_scheduler
+from countries_demo.interfaces import ICountry
+from countries_demo.testing import EDITORS
+from pathlib import Path
+from people import Person
+from plone.app.testing import SITE_OWNER_NAME
+from plone.app.testing import SITE_OWNER_PASSWORD
+from playwright.sync_api import expect
+from playwright.sync_api import sync_playwright
+from zope.component import getGlobalSiteManager
+from zope.lifecycleevent.interfaces import IObjectAddedEvent
+
+import os
+import pytest
+import shutil
+import threading
+
+
+TIMEOUT = 30  # seconds; far more than anything takes on a busy machine
+PASSWORDS = {**EDITORS, SITE_OWNER_NAME: SITE_OWNER_PASSWORD}
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+# No sandbox, since tests often run as root; nothing that asks the internet.
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+expect.set_options(timeout=TIMEOUT * 1000)
+
+
+def needed(found, what):
+    """Skip the test if something is missing; or fail, where it must be there."""
+    if found:
+        return found
+    if os.environ.get("TEST_BROWSER") == "required":
+        pytest.fail(f"{what} was not found, and TEST_BROWSER is 'required'")
+    pytest.skip(f"needs {what}")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The browser. Each visitor has a profile of his own in it."""
+    path = needed(shutil.which("chromium"), "Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=CHROMIUM_ARGUMENTS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The source of axe-core."""
+    return needed(AXE.is_file() and AXE, "axe-core (npm ci)").read_text()
+
+
+@pytest.fixture
+def visit(demo, chromium):
+    """Return a function that logs a user in, in a browser profile of his own.
+
+    It returns a Person. ``options`` are those of Playwright's ``new_context``. The
+    test fails if a script of a page did.
+    """
+    url = f"http://{demo['host']}:{demo['port']}/{demo['portal'].getId()}"
+    people = []
+
+    def visit(user, **options):
+        context = chromium.new_context(base_url=f"{url}/", **options)
+        context.set_default_timeout(TIMEOUT * 1000)
+        person = Person(context, url)
+        people.append(person)
+        person.log_in(user, PASSWORDS[user])
+        return person
+
+    yield visit
+    for person in people:
+        person.context.close()
+    assert [error for person in people for error in person.errors] == []
+
+
+@pytest.fixture
+def editor(visit):
+    return visit("editor1")
+
+
+@pytest.fixture
+def colleague(visit):
+    return visit("editor2")
+
+
+@pytest.fixture
+def manager(visit):
+    return visit(SITE_OWNER_NAME)
+
+
+class Gate:
+    """Imports wait here before each country, until they are let through."""
+
+    def __init__(self):
+        self._free = threading.Semaphore(0)
+        self._is_open = False
+
+    def let(self, number):
+        """Let so many countries through."""
+        self._free.release(number)
+
+    def open(self):
+        """Let everybody through from now on."""
+        self._is_open = True
+        self._free.release()
+
+    def __call__(self, content, event):
+        if not self._free.acquire(timeout=TIMEOUT):
+            raise TimeoutError("the test did not open the gate")
+        if self._is_open:
+            self._free.release()
+
+
+@pytest.fixture
+def gate(demo):
+    gate = Gate()
+    components = getGlobalSiteManager()
+    components.registerHandler(gate, (ICountry, IObjectAddedEvent))
+    yield gate
+    gate.open()
+    get_scheduler().wait_all(TIMEOUT)
+    components.unregisterHandler(gate, (ICountry, IObjectAddedEvent))
