@@ -13,10 +13,10 @@ from countries_demo.interfaces import ICountry
 from countries_demo.testing import EDITORS
 from pathlib import Path
 from people import Person
-from plone.app.testing import SITE_OWNER_NAME
-from plone.app.testing import SITE_OWNER_PASSWORD
 from playwright.sync_api import expect
 from playwright.sync_api import sync_playwright
+from plone.app.testing import SITE_OWNER_NAME
+from plone.app.testing import SITE_OWNER_PASSWORD
 from zope.component import getGlobalSiteManager
 from zope.lifecycleevent.interfaces import IObjectAddedEvent
 
