@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+LOCALES := collective/background/locales
 AXE := node_modules/axe-core/axe.min.js
 SITE := $(INSTANCE)/var/site-created
 
@@ -97,6 +98,13 @@ format: $(INSTALLED) ## format the Python files
 lint: $(INSTALLED) ## check the Python files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+.PHONY: i18n
+i18n: $(INSTALLED) ## collect the texts to translate, for all languages
+	@cd src && ../$(BIN)/i18ndude rebuild-pot --wrap --no-line-numbers \
+		--pot $(LOCALES)/collective.background.pot collective/background
+	@cd src && ../$(BIN)/i18ndude sync --wrap \
+		--pot $(LOCALES)/collective.background.pot $(LOCALES)/*/LC_MESSAGES/*.po
 
 .PHONY: freeze
 freeze: $(BIN)/uv ## resolve the frozen versions anew

@@ -3,12 +3,28 @@
 from pathlib import Path
 from setuptools import find_namespace_packages
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 
 here = Path(__file__).parent
 long_description = "\n\n".join(
     (here / name).read_text(encoding="utf-8") for name in ("README.rst", "CHANGES.rst")
 )
+
+
+class BuildWithTranslations(build_py):
+    """Also makes, of the translations, the files that Zope reads (*.mo)."""
+
+    def run(self):
+        # Not at the top: a reader of the metadata needs no build requirements.
+        from pythongettext.msgfmt import Msgfmt
+
+        for catalogue in (here / "src").glob("**/LC_MESSAGES/*.po"):
+            with catalogue.open("rb") as texts:
+                compiled = Msgfmt(texts).getAsFile().read()
+            catalogue.with_suffix(".mo").write_bytes(compiled)
+        super().run()
+
 
 setup(
     name="collective.background",
@@ -38,6 +54,7 @@ setup(
     packages=find_namespace_packages("src"),
     package_dir={"": "src"},
     include_package_data=True,
+    cmdclass={"build_py": BuildWithTranslations},
     zip_safe=False,
     python_requires=">=3.11",
     install_requires=[
@@ -55,6 +72,7 @@ setup(
         "observability": ["plone.observability"],
         "test": [
             "hypothesis",
+            "i18ndude",
             "playwright",
             "plone.app.multilingual",
             "plone.app.testing",

@@ -4,16 +4,26 @@ and ``demo``, that of the example add-on, which is served over HTTP.
 pytest-plone builds ``portal``, ``app`` and its other fixtures on these.
 """
 
+from collective.background import messages
 from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
 from collective.background.testing import BACKGROUND_INTEGRATION_TESTING
 from countries_demo.testing import COUNTRIES_DEMO_HTTP_TESTING
+from pathlib import Path
 from plone import api
 from plone.app.testing import setRoles
 from plone.app.testing import TEST_USER_ID
 from pytest_plone import fixtures_factory
+from zope.i18n.compile import compile_mo_file
 
 import pytest
 import transaction
+
+
+def pytest_configure(config):
+    """Make the files of translations that a build of the package makes."""
+    locales = Path(messages.__file__).parent / "locales"
+    for catalogue in locales.glob("*/LC_MESSAGES/*.po"):
+        compile_mo_file(catalogue.stem, catalogue.parent)
 
 
 globals().update(

@@ -31,7 +31,7 @@ def wheel_names(tmp_path_factory):
         shutil.copytree(
             ROOT / folder,
             copy / folder,
-            ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"),
+            ignore=shutil.ignore_patterns("*.egg-info", "__pycache__", "*.mo"),
         )
     build = "from setuptools import build_meta; build_meta.build_wheel('.')"
     subprocess.run([sys.executable, "-c", build], cwd=copy, check=True)
@@ -50,12 +50,18 @@ class TestWheel:
         ]
         assert strangers == []
 
+    def test_holds_translations_that_zope_can_read(self, wheel_names):
+        texts = {name for name in wheel_names if name.endswith(".po")}
+        compiled = {name for name in wheel_names if name.endswith(".mo")}
+        assert texts
+        assert compiled == {name.removesuffix(".po") + ".mo" for name in texts}
+
     def test_holds_every_file_of_the_package(self, wheel_names):
         package = ROOT / "src"
         files = {
             path.relative_to(package).as_posix()
             for path in package.glob("collective/**/*")
-            if path.is_file() and path.suffix not in (".pyc", ".pyo")
+            if path.is_file() and path.suffix not in (".pyc", ".pyo", ".mo")
         }
         assert files - set(wheel_names) == set()
 
