@@ -1,6 +1,7 @@
 """The events that tell what happens to tasks, and how they are sent."""
 
 from collective.background import states
+from collective.background.history import note_in_history
 from collective.background.interfaces import ITaskCancelled
 from collective.background.interfaces import ITaskFailed
 from collective.background.interfaces import ITaskLost
@@ -99,6 +100,7 @@ def note_transition(record):
     # being called.
     log_transition(record)
     count_transition(record)
+    note_in_history(record)
 
 
 def _send(event):

@@ -222,6 +222,27 @@ class IMetrics(Interface):
         """
 
 
+class IHistory(Interface):
+    """Counts the tasks of this process by the time of day; a global utility.
+
+    Thread-safe, and of the same size however many tasks there were.
+    """
+
+    def add(record):
+        """Count that a task has reached the state of its TaskRecord.
+
+        Called for every transition, by ``collective.background.events``.
+        """
+
+    def periods(site_path, length, now):
+        """Return a list of ``history.Period`` of a site, the oldest first.
+
+        ``length``: ``history.MINUTE``, for those of the last hour, or
+        ``history.HOUR``, for those of the last day. The one of the moment ``now``,
+        an aware datetime, is the last.
+        """
+
+
 class IRecurringTask(Interface):
     """A task that an add-on has registered to run again and again.
 
