@@ -1,5 +1,7 @@
 """What managers see of the arguments of a task."""
 
+from collections import OrderedDict
+from collections.abc import Mapping
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
@@ -24,6 +26,19 @@ def import_rows(context, rows=(), *args, api_token=None, options=None):
 class Unshowable:
     def __repr__(self):
         raise RuntimeError("no text")
+
+
+class Moody(Mapping):
+    """A mapping that has no entries for those who only look."""
+
+    def __getitem__(self, key):
+        raise KeyError(key)
+
+    def __iter__(self):
+        raise RuntimeError("not now")
+
+    def __len__(self):
+        return 1
 
 
 class Unloadable:
@@ -135,9 +150,11 @@ class TestSecrets:
         found = arguments(schedule(import_rows, None, [], api_token={"a": "geheim"}))
         assert found["api_token"] == HIDDEN
 
+    @pytest.mark.parametrize("mapping", [dict, OrderedDict])
     @pytest.mark.parametrize("name", ["Password", "X-API-Key", "clientSecret"])
-    def test_inside_of_other_values(self, arguments, name):
-        found = arguments(schedule(import_rows, None, [({name: "geheim", "a": 1},)]))
+    def test_inside_of_other_values(self, arguments, name, mapping):
+        value = mapping({name: "geheim", "a": 1})
+        found = arguments(schedule(import_rows, None, [(value,)]))
         assert "geheim" not in found["rows"]
         assert "'a': 1" in found["rows"]
 
@@ -161,7 +178,15 @@ class TestFaults:
 
     def test_what_cannot_be_loaded(self, arguments):
         found = arguments(schedule(import_rows, Unloadable()))
-        assert found == {"": "cannot be shown: RuntimeError: not here"}
+        assert found == {"": "cannot be shown: RuntimeError"}
+
+    def test_change_nothing_of_how_a_task_has_ended(self, functional):
+        """They are described when its work is committed already."""
+        task_id = schedule(import_rows, Moody())
+        assert finished(task_id).state == "succeeded"
+        assert get_scheduler().arguments(task_id) == (
+            ("", "cannot be shown: RuntimeError"),
+        )
 
     def test_an_upload(self, arguments):
         field = SimpleNamespace(

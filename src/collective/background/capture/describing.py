@@ -42,11 +42,16 @@ def describe_arguments(call):
     ``argument.entry``. What is too much, or too long, is cut off.
     """
     try:
-        pairs = _arguments(call)
+        return _describe(call)
     except Exception as error:  # of the classes of the arguments: anything
         logger.debug("arguments of %s cannot be shown", call.name, exc_info=True)
-        return (("", f"cannot be shown: {type(error).__name__}: {error}"),)
-    flat = [entry for name, value in pairs for entry in _flatten(name, value)]
+        return (("", f"cannot be shown: {type(error).__name__}"),)
+
+
+def _describe(call):
+    flat = [
+        entry for name, value in _arguments(call) for entry in _flatten(name, value)
+    ]
     described = tuple(
         (name, HIDDEN if is_secret(name) else _show(value))
         for name, value in flat[:MAX_ARGUMENTS]
@@ -130,6 +135,12 @@ class _Repr(Repr):
         super().__init__()
         self.maxstring = self.maxother = self.maxlong = MAX_LENGTH // 2
         self.maxdict = self.maxlist = self.maxtuple = self.maxset = 10
+
+    def repr1(self, x, level):
+        # Of whatever class: it goes by the name of the class otherwise.
+        if isinstance(x, Mapping):
+            return self.repr_dict(x, level)
+        return super().repr1(x, level)
 
     def repr_dict(self, x, level):
         hidden = {key: HIDDEN if is_secret(key) else x[key] for key in x}
