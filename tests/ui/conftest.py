@@ -4,8 +4,8 @@ The server is that of the example add-on's layer, in this process. So a test can
 a task where it wants it to be, with ``gate``, and nothing depends on time.
 
 Without Chromium these tests are skipped, and without axe-core (see package.json)
-those of accessibility; with ``CI=true`` in the environment, as in ``.ci/run``, they
-fail then.
+those of accessibility. With ``CI=true`` in the environment, as in ``.ci/run``, they
+fail instead.
 """
 
 from collective.background import get_scheduler
