@@ -39,6 +39,22 @@ def test_a_title_may_be_a_message():
     assert make_options({"title": title}).title is title
 
 
+class Content:
+    def __str__(self):
+        return "A folder"
+
+
+def test_the_values_of_a_message_are_texts():
+    """No objects of the caller's thread travel in a title."""
+    inner = _("Part of ${what}", mapping={"what": Content()})
+    values = {"what": Content(), "n": 7, "none": None, "inner": inner}
+    title = make_options({"title": _("Copy", default="D", mapping=values)}).title
+    assert (title, title.domain, title.default) == ("Copy", _("").domain, "D")
+    assert title.mapping == {"what": "A folder", "n": 7, "none": None, "inner": inner}
+    assert type(title.mapping["what"]) is str
+    assert title.mapping["inner"].mapping == {"what": "A folder"}
+
+
 @pytest.mark.parametrize(
     ("wrong", "right"),
     [

@@ -378,6 +378,17 @@ class TestCurrentTask:
         found = [(message.text, message.type) for message in record.messages]
         assert found == [("three rows were skipped", "warning"), ("done", "info")]
 
+    def test_messages_can_be_translated_for_whoever_reads_them(self, functional):
+        text = MessageFactory("an.add-on")("${n} rows", mapping={"n": 7})
+
+        def work():
+            current_task().progress(1, message=text)
+            current_task().message(text)
+
+        record = finished(schedule(work))
+        for found in (record.messages[0].text, record.progress.message):
+            assert (found, found.domain, found.mapping) == (text, "an.add-on", {"n": 7})
+
     def test_so_are_those_that_a_visitor_would_have_seen(self, functional):
         def work():
             api.portal.show_message("saved", getRequest(), "info")
@@ -393,6 +404,21 @@ class TestCurrentTask:
         texts = [message.text for message in finished(schedule(work)).messages]
         assert 0 < len(texts) < 1000
         assert texts == [str(number) for number in range(1000)][-len(texts) :]
+
+    @pytest.mark.parametrize(
+        ("given", "name"),
+        [
+            (("3",), "done"),
+            ((None,), "done"),
+            ((float("nan"),), "done"),
+            ((1, float("inf")), "total"),
+            ((1, "all"), "total"),
+        ],
+    )
+    def test_progress_takes_numbers(self, functional, given, name):
+        record, _ = failure_of(schedule(lambda: current_task().progress(*given)))
+        assert record.error.type == f"{BadOption.__module__}.BadOption"
+        assert record.error.message.startswith(f"{name} is {given[-1]!r}; it must be")
 
     def test_an_unknown_type_of_message(self, functional):
         record, _ = failure_of(schedule(lambda: current_task().message("x", "loud")))

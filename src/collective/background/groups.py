@@ -32,14 +32,14 @@ def group(title=None, on_success=None, on_failure=None):
 
     ``title``: for people. ``on_success``: a function that is called with the
     group's record when all its tasks have succeeded, ``on_failure``: when the last
-    one has ended and some have failed or were lost; as tasks of their own.
+    one has ended and some have failed; as tasks of their own.
 
     Yields the Group. Its ``id`` is good for ``record``, ``wait``, ``cancel``,
     ``retry`` and ``remove`` of the scheduler, and for the filter ``group_id`` of
     ``records``. Raises BadOption, and NotPortable for the functions.
     """
     options = Options(title=title, on_success=on_success, on_failure=on_failure)
-    made = Group(title=title, callbacks=capture_callbacks(options))
+    made = Group(title=options.title, callbacks=capture_callbacks(options))
     token = _current.set(made)
     try:
         yield made

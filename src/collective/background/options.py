@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collective.background.config import DEFAULT_QUEUE
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import UnknownOption
+from collective.background.messages import portable_text
 from dataclasses import dataclass
 from dataclasses import fields
 from dataclasses import replace
@@ -57,6 +58,7 @@ class Options:
 
     def __post_init__(self):
         _check("title", self.title, _is_text_or_callable, "a text")
+        object.__setattr__(self, "title", portable_text(self.title))
         _check("queue", self.queue, _is_text, "the name of a queue")
         _check("priority", self.priority, _is_whole, "a whole number")
         _check("user", self.user, _is_text_or_none, "the id of a user")

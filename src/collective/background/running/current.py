@@ -5,9 +5,12 @@ that keeps the log of a task, ask for it.
 """
 
 from collective.background.exceptions import BadOption
+from collective.background.messages import portable_text
 from collective.background.records import Progress
 from collective.background.records import TaskMessage
 from contextlib import contextmanager
+from math import isfinite
+from numbers import Real
 
 import logging
 import threading
@@ -46,15 +49,16 @@ class TaskHandle:
     def progress(self, done, total=None, message=None):
         """Tell how far the task is, and stop here if it was cancelled.
 
-        ``done``, ``total``: numbers, of any unit; ``total`` and ``message`` stay
-        as they were when they are not given. Raises TaskCancelled.
+        ``done``, ``total``: numbers, of any unit; ``total`` and ``message`` (a text,
+        may be a Message) stay as they were when they are not given.
+        Raises TaskCancelled, BadOption for what is no number.
         """
         self.check_cancelled()
         before = self._execution.progress
         self._execution.progress = Progress(
-            done=done,
-            total=before.total if total is None else total,
-            message=before.message if message is None else message,
+            done=_number("done", done),
+            total=before.total if total is None else _number("total", total),
+            message=before.message if message is None else _text(message),
         )
 
     def track(self, iterable, total=None):
@@ -75,12 +79,27 @@ class TaskHandle:
         self._execution.check_cancelled()
 
     def message(self, text, type="info"):
-        """Leave a message to the user; ``type``: "info", "warning" or "error"."""
+        """Leave a message to the user.
+
+        ``text``: may be a Message; what is no text becomes one. ``type``: "info",
+        "warning" or "error". Raises BadOption for another type.
+        """
         if type not in MESSAGE_TYPES:
             raise BadOption(
                 f"type is {type!r}; it must be one of {', '.join(MESSAGE_TYPES)}"
             )
-        self._execution.add_messages([TaskMessage(text=str(text), type=type)])
+        self._execution.add_messages([TaskMessage(text=_text(text), type=type)])
+
+
+def _number(name, value):
+    # Of an int it is known, and there may be millions of them.
+    if type(value) is int or (isinstance(value, Real) and isfinite(value)):
+        return value
+    raise BadOption(f"{name} is {value!r}; it must be a number")
+
+
+def _text(value):
+    return portable_text(value) if isinstance(value, str) else str(value)
 
 
 def current_task():
