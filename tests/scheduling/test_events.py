@@ -11,6 +11,7 @@ from helpers import finished
 from helpers import TIMEOUT
 from threading import current_thread
 from ZODB.POSException import ConflictError
+from zope.component import getGlobalSiteManager
 
 import pytest
 import transaction
@@ -161,6 +162,29 @@ class TestWhatIsTold:
         scheduler.wait_all(TIMEOUT)
         of_task = f"background-default-{task_id}"
         assert threads == [current_thread().name, of_task, of_task]
+
+
+class TestMetricsThatRaise:
+    @pytest.fixture
+    def metrics(self, functional):
+        """Those of an add-on, which do not work."""
+
+        class Metrics:
+            def add(self, record):
+                raise RuntimeError("broken metrics")
+
+        site_manager = getGlobalSiteManager()
+        usual = site_manager.getUtility(interfaces.IMetrics)
+        site_manager.registerUtility(Metrics(), interfaces.IMetrics)
+        yield
+        site_manager.registerUtility(usual, interfaces.IMetrics)
+
+    def test_change_nothing(self, scheduler, metrics, caplog, events):
+        """The task starts, its events are sent, and the log has the error."""
+        assert finished(schedule(int)).state == "succeeded"
+        scheduler.wait_all(TIMEOUT)
+        assert "broken metrics" in caplog.text
+        assert names(events) == ["ITaskScheduled", "ITaskStarted", "ITaskSucceeded"]
 
 
 class TestSubscribersThatRaise:

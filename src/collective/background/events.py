@@ -95,12 +95,17 @@ def announce_scheduled(record):
 
 
 def note_transition(record):
-    """Log and count that a task has reached the state of its record."""
+    """Log and count that a task has reached the state of its record.
+
+    Who fails here (the metrics may be another's) is logged.
+    """
     # Not by subscribers: a broken one of an add-on would keep others from
     # being called.
-    log_transition(record)
-    count_transition(record)
-    note_in_history(record)
+    for note in (log_transition, count_transition, note_in_history):
+        try:
+            note(record)
+        except Exception:
+            logger.exception("%s() failed for task %s", note.__name__, record.id)
 
 
 def _send(event):
