@@ -1,0 +1,106 @@
+"""What happens now, and what has happened: pictures, queues, slots, instances.
+
+The pictures and the queues are those of the process that answers; the tasks that run
+are those of the site.
+"""
+
+from collections import Counter
+from collective.background import states
+from collective.background.api import get_scheduler
+from collective.background.controlpanel.charts import chart_of_ends
+from collective.background.controlpanel.charts import chart_of_waits
+from collective.background.controlpanel.pages import ControlPanelPage
+from collective.background.exceptions import BadOption
+from collective.background.history import HOUR
+from collective.background.history import MINUTE
+from collective.background.interfaces import IHistory
+from collective.background.messages import _
+from collective.background.presentation import STATE_LABELS
+from collective.background.visibility import visible_records
+from datetime import datetime
+from datetime import UTC
+from functools import cached_property
+from plone import api
+from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
+from zExceptions import BadRequest
+from zope.component import getUtility
+
+
+TITLES = {MINUTE: _("Last hour, by minute"), HOUR: _("Last day, by hour")}
+
+
+class ActivityPage(ControlPanelPage):
+    name = "@@background-tasks-activity"
+    part = ViewPageTemplateFile("templates/activity.pt")
+    charts = ViewPageTemplateFile("templates/charts.pt")
+
+    def act(self):
+        form = self.request.form
+        scheduler = get_scheduler()
+        try:
+            if "pause" in form:
+                scheduler.pause(form["pause"])
+                self.tell(_("The queue ${name} pauses."), name=form["pause"])
+            elif "resume" in form:
+                scheduler.resume(form["resume"])
+                self.tell(_("The queue ${name} goes on."), name=form["resume"])
+            else:
+                raise BadRequest("neither pause nor resume is in the form")
+        except BadOption as error:
+            raise BadRequest(str(error)) from error
+
+    # Now.
+
+    @cached_property
+    def running(self):
+        """The site's tasks that are in a slot; there are no more than slots."""
+        return visible_records(everybody=True, states=states.RUNNING, limit=None)
+
+    def run_time(self, record):
+        return self.duration((datetime.now(UTC) - record.started).total_seconds())
+
+    @cached_property
+    def queues(self):
+        return get_scheduler().queues()
+
+    def running_elsewhere(self):
+        """How many slots are used by tasks of other sites."""
+        here = Counter(record.queue for record in self.running)
+        return sum(max(0, q.running - here[q.name]) for q in self.queues)
+
+    @cached_property
+    def instances(self):
+        """(instance, number of running tasks) of each process that runs any."""
+        return sorted(Counter(record.instance for record in self.running).items())
+
+    # Over time.
+
+    def periods(self):
+        """The last hour and the last day, each with its pictures and its numbers."""
+        now = datetime.now(UTC)
+        path = "/".join(api.portal.get().getPhysicalPath())
+        for length, title in TITLES.items():
+            periods = getUtility(IHistory).periods(path, length, now)
+            yield {
+                "id": "hour" if length == MINUTE else "day",
+                "title": title,
+                "ends": chart_of_ends(periods, self.time),
+                "waits": chart_of_waits(periods, self.time),
+                "ended": sum(sum(period.ended.values()) for period in periods),
+                "longest_wait": max(period.longest_wait for period in periods),
+                # A table of zeros helps nobody.
+                "rows": [p for p in periods if p.started or any(p.ended.values())],
+            }
+
+    def time(self, moment):
+        """Return the time of day."""
+        return self.local(moment).strftime("%H:%M")
+
+    def ended_states(self):
+        """(state, label) of all that a task can end with."""
+        return [(s, STATE_LABELS[s]) for s in states.STATES if s in states.FINISHED]
+
+    def tooltip(self, bar):
+        if bar.kind in STATE_LABELS:
+            return f"{bar.value} {self.text(STATE_LABELS[bar.kind])}"
+        return self.duration(bar.value)

@@ -1,0 +1,128 @@
+"""What the pages of the control panel have in common.
+
+Comes in: a GET, which shows the page; or the POST of one of its forms, which does
+something and sends the browser back to where it was. The base of the other modules.
+"""
+
+from collective.background.messages import _
+from collective.background.presentation import duration
+from collective.background.presentation import STATE_CLASSES
+from collective.background.presentation import state_label
+from collective.background.settings import background_settings
+from plone import api
+from plone.app.event.base import default_timezone
+from plone.protect import CheckAuthenticator
+from Products.CMFPlone.resources import add_bundle_on_request
+from Products.Five.browser import BrowserView
+from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
+from zope.i18n import translate
+from zope.i18nmessageid import Message
+
+
+BUNDLE = "collective.background.controlpanel"
+
+# The tabs: names of views, and what they are called.
+TASKS = "@@background-tasks-controlpanel"
+TABS = {
+    TASKS: _("Tasks"),
+    "@@background-tasks-activity": _("Activity"),
+    "@@background-tasks-recurring": _("Recurring tasks"),
+    "@@background-tasks-settings": _("Settings"),
+}
+
+
+class ControlPanelPage(BrowserView):
+    """A page: heading, tabs, and a part that is its own.
+
+    ``part()`` renders that; ``name`` is the view of its tab. While ``is_live`` the
+    browser fetches the part again and again, with ``ajax_load`` in the address, which
+    is Plone's word for a page without its surroundings.
+    """
+
+    index = ViewPageTemplateFile("templates/page.pt")
+    body = ViewPageTemplateFile("templates/body.pt")
+    label = _("Background tasks")
+    name = TASKS
+    is_live = True
+
+    def __call__(self):
+        if self.request.method == "POST":
+            CheckAuthenticator(self.request)
+            return self.request.response.redirect(self.act() or self.address)
+        if "ajax_load" in self.request.form:
+            return self.body()
+        add_bundle_on_request(self.request, BUNDLE)
+        return self.index()
+
+    def act(self):
+        """Do what the form says, and tell so.
+
+        Returns the address to go to, if it is another one.
+        """
+        raise NotImplementedError
+
+    def tell(self, text, type="info", **mapping):
+        """Show a message on the page to which the browser is sent back.
+
+        ``type``: "info", "warning" or "error"; ``mapping``: what stands for the names
+        in a Message.
+        """
+        if mapping:
+            text = Message(text, mapping=mapping)
+        api.portal.show_message(text, self.request, type)
+
+    @property
+    def address(self):
+        """The page's own address, to which its forms are sent."""
+        query = self.request.get("QUERY_STRING")
+        return self.request.ACTUAL_URL + (f"?{query}" if query else "")
+
+    @property
+    def poll_interval(self):
+        """After how many seconds the part is fetched again."""
+        return background_settings().poll_interval
+
+    def tabs(self):
+        return [
+            {"url": self.url(name), "title": title, "is_active": name == self.name}
+            for name, title in TABS.items()
+        ]
+
+    # For the templates.
+
+    def url(self, path):
+        """Return the address of what is below the site."""
+        return f"{api.portal.get().absolute_url()}/{path}"
+
+    def task_url(self, id):
+        return self.url(f"@@background-task/{id}")
+
+    def text(self, message):
+        """Return a text in the language of the request."""
+        return translate(message, context=self.request)
+
+    def state_label(self, record):
+        return self.text(state_label(record))
+
+    def state_class(self, record):
+        return STATE_CLASSES[record.state]
+
+    def percentage(self, record):
+        """How far a task is, from 0 to 100; None if that is not known."""
+        progress = record.progress
+        if not progress.total:
+            return None
+        return min(100, max(0, round(100 * progress.done / progress.total)))
+
+    def duration(self, seconds):
+        return "—" if seconds is None else duration(seconds)
+
+    def local(self, moment):
+        """Return a moment in the time zone of the user, or of the site."""
+        return moment.astimezone(default_timezone(as_tzinfo=True))
+
+    def when(self, moment):
+        """Return date and time in the language of the request."""
+        if moment is None:
+            return "—"
+        return api.portal.get_localized_time(self.local(moment), long_format=True)

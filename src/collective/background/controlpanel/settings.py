@@ -1,0 +1,51 @@
+"""The settings of the site: a form, and a panel of the REST API's @controlpanels."""
+
+from collective.background.controlpanel.pages import ControlPanelPage
+from collective.background.interfaces import ICollectiveBackgroundLayer
+from collective.background.messages import _
+from collective.background.settings import IBackgroundSettings
+from collective.background.settings import PREFIX
+from collective.background.visibility import may_manage
+from plone.app.registry.browser.controlpanel import ControlPanelFormWrapper
+from plone.app.registry.browser.controlpanel import RegistryEditForm
+from plone.restapi.controlpanels import RegistryConfigletPanel
+from plone.restapi.controlpanels.interfaces import IControlpanel
+from plone.z3cform import layout
+from zope.component import adapter
+from zope.interface import implementer
+from zope.interface import Interface
+
+
+class SettingsForm(RegistryEditForm):
+    schema = IBackgroundSettings
+    schema_prefix = PREFIX
+    label = _("Settings")
+
+
+class SettingsWrapper(ControlPanelPage, ControlPanelFormWrapper):
+    """Shows the form as a page of the control panel; plone.protect guards its POST."""
+
+    name = "@@background-tasks-settings"
+    is_live = False
+
+    __call__ = ControlPanelFormWrapper.__call__
+
+    def part(self):
+        return self.contents
+
+
+SettingsPage = layout.wrap_form(SettingsForm, __wrapper_class=SettingsWrapper)
+
+
+class SettingsPanel(RegistryConfigletPanel):
+    schema = IBackgroundSettings
+    schema_prefix = PREFIX
+    configlet_id = PREFIX
+    configlet_category_id = "Products"
+
+
+@adapter(Interface, ICollectiveBackgroundLayer)
+@implementer(IControlpanel)
+def settings_panel(context, request):
+    """Called by plone.restapi, which itself lets everybody in who sees Site Setup."""
+    return SettingsPanel(context, request) if may_manage() else None

@@ -1,0 +1,135 @@
+/* Keeps a page of the control panel up to date while somebody can see it.
+
+   The page is fetched again, without its surroundings, and what has changed is put
+   into the old one. Nodes that have not changed stay the same, so what is selected,
+   typed in, opened or in focus remains so. Without this script the pages work as
+   well. */
+
+(() => {
+  "use strict";
+
+  const part = document.getElementById("background-tasks-part");
+  if (!part) {
+    return;
+  }
+
+  /* Rows of tasks come and go: those with an id stay with their task. */
+  function syncChildren(old, fresh) {
+    const wanted = new Set(Array.from(fresh.children, (child) => child.id));
+    let place = old.firstChild;
+    for (const child of Array.from(fresh.childNodes)) {
+      while (place && place.id && !wanted.has(place.id)) {
+        const gone = place;
+        place = place.nextSibling;
+        gone.remove();
+      }
+      const match = child.id
+        ? Array.from(old.children).find((known) => known.id === child.id)
+        : place && !place.id && place.nodeName === child.nodeName && place;
+      if (!match) {
+        old.insertBefore(child, place);
+      } else {
+        if (match !== place) {
+          old.insertBefore(match, place);
+        }
+        sync(match, child);
+        place = match.nextSibling;
+      }
+    }
+    while (place) {
+      const gone = place;
+      place = place.nextSibling;
+      gone.remove();
+    }
+  }
+
+  function sync(old, fresh) {
+    if (old.isEqualNode(fresh)) {
+      return;
+    }
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      old.nodeValue = fresh.nodeValue;
+      return;
+    }
+    for (const { name } of Array.from(old.attributes)) {
+      // These are changed by the reader and by this script.
+      if (!fresh.hasAttribute(name) && name !== "open" && name !== "hidden") {
+        old.removeAttribute(name);
+      }
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (old.getAttribute(name) !== value && name !== "open" && name !== "hidden") {
+        old.setAttribute(name, value);
+      }
+    }
+    syncChildren(old, fresh);
+    showSelectAll();
+  }
+
+  /* One box selects all tasks of the page. */
+  function showSelectAll() {
+    const all = document.getElementById("background-tasks-all");
+    if (all) {
+      all.hidden = false;
+    }
+  }
+
+  part.addEventListener("change", (event) => {
+    if (event.target.id === "background-tasks-all") {
+      for (const box of part.querySelectorAll("input[name='ids:list']")) {
+        box.checked = event.target.checked;
+      }
+    }
+  });
+
+  showSelectAll();
+
+  /* Fetching. */
+  const interval = Number(part.dataset.pollInterval) * 1000;
+  if (!interval) {
+    return;
+  }
+  const address = new URL(window.location.href);
+  address.searchParams.set("ajax_load", "1");
+  address.hash = "";
+  const live = document.getElementById("background-tasks-live");
+  const liveSwitch = document.getElementById("background-tasks-live-switch");
+  let timer = null;
+  let isOver = false;
+
+  async function refresh() {
+    try {
+      const response = await fetch(address, { cache: "no-store" });
+      if (response.redirected || (response.status >= 400 && response.status < 500)) {
+        isOver = true; // logged out, or the task was deleted
+      } else if (response.ok) {
+        const text = await response.text();
+        const page = new DOMParser().parseFromString(text, "text/html");
+        const fresh = page.getElementById(part.id);
+        if (fresh) {
+          sync(part, fresh);
+          isOver = !fresh.dataset.pollInterval; // the task has ended
+        }
+      }
+    } catch (error) {
+      // The server may be about to start again.
+      console.debug("background tasks could not be fetched", error);
+    }
+    if (isOver) {
+      live.hidden = true;
+    }
+    wait();
+  }
+
+  function wait() {
+    clearTimeout(timer);
+    if (!isOver && !document.hidden && liveSwitch.checked) {
+      timer = setTimeout(refresh, interval);
+    }
+  }
+
+  live.hidden = false;
+  liveSwitch.addEventListener("change", wait);
+  document.addEventListener("visibilitychange", wait);
+  wait();
+})();

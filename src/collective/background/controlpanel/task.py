@@ -1,0 +1,98 @@
+"""The page of one task: ``@@background-task/<id>``, with all that is known of it."""
+
+from collective.background import states
+from collective.background.controlpanel.actions import perform
+from collective.background.controlpanel.pages import ControlPanelPage
+from collective.background.controlpanel.pages import TASKS
+from collective.background.exceptions import TaskNotFound
+from collective.background.messages import _
+from collective.background.visibility import task_arguments
+from collective.background.visibility import visible_record
+from functools import cached_property
+from plone import api
+from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
+from urllib.parse import urlencode
+from zExceptions import NotFound
+from zope.interface import implementer
+from zope.publisher.interfaces import IPublishTraverse
+
+
+KINDS = {
+    "call": _("call of a function"),
+    "view": _("publication of a view"),
+    "request": _("HTTP request"),
+    "batch": _("batch"),
+    "group": _("group of tasks"),
+}
+
+# Bootstrap's alerts for the types of messages.
+ALERTS = {"info": "alert-info", "warning": "alert-warning", "error": "alert-danger"}
+
+
+@implementer(IPublishTraverse)
+class TaskPage(ControlPanelPage):
+    part = ViewPageTemplateFile("templates/task.pt")
+    task_id = None
+
+    def publishTraverse(self, request, name):
+        if self.task_id is not None:
+            raise NotFound(name)
+        self.task_id = name
+        return self
+
+    @cached_property
+    def record(self):
+        try:
+            return visible_record(self.task_id)
+        except TaskNotFound as error:
+            raise NotFound(str(error)) from error
+
+    def act(self):
+        report = perform(self.request.form.get("action"), [self.record.id])
+        self.tell(report.text(self.request), report.type)
+        return self.url(TASKS) if report.has_deleted else None
+
+    @property
+    def label(self):
+        return self.text(self.record.title)
+
+    @property
+    def is_live(self):
+        return self.record.state in states.UNFINISHED
+
+    @property
+    def is_over(self):
+        return not self.is_live
+
+    @property
+    def can_be_retried(self):
+        return states.QUEUED in states.TRANSITIONS[self.record.state]
+
+    def kind(self):
+        return self.text(KINDS[self.record.kind])
+
+    def arguments(self):
+        return task_arguments(self.record.id)
+
+    def alert(self, message):
+        return ALERTS[message.type]
+
+    def context_url(self):
+        """Where the content is: also when it was moved since then."""
+        if self.record.context_uid:
+            return self.url(f"resolveuid/{self.record.context_uid}")
+        if self.record.context_path:
+            return self.request.physicalPathToURL(self.record.context_path)
+        return None
+
+    def user_url(self):
+        """The address of the user's page, for a user of this site."""
+        users = "/".join(api.portal.get().acl_users.getPhysicalPath())
+        if self.record.user_id is None or self.record.user_path != users:
+            return None
+        query = urlencode({"userid": self.record.user_id})
+        return self.url(f"@@user-information?{query}")
+
+    def group_members_url(self):
+        query = urlencode({"group": self.record.id})
+        return self.url(f"{TASKS}?{query}")

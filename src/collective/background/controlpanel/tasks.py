@@ -1,0 +1,130 @@
+"""The list of tasks: by state, filtered, sorted, a page at a time, with actions.
+
+However many tasks there are, those of a page are read and the others only counted,
+unless one filters by text or age, or sorts by something else than when they were
+scheduled.
+"""
+
+from collective.background.api import get_scheduler
+from collective.background.controlpanel.actions import perform
+from collective.background.controlpanel.pages import ControlPanelPage
+from collective.background.controlpanel.query import AGE_LABELS
+from collective.background.controlpanel.query import ASCENDING
+from collective.background.controlpanel.query import parse_query
+from collective.background.messages import _
+from collective.background.presentation import STATE_LABELS
+from collective.background.states import STATES
+from collective.background.visibility import count_visible
+from collective.background.visibility import visible_records
+from datetime import datetime
+from datetime import UTC
+from functools import cached_property
+from plone.batching import Batch
+from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
+
+
+PAGE_SIZE = 30
+
+# What the list can be sorted by, in the order of the columns.
+COLUMNS = {
+    "title": _("Task"),
+    "state": _("State"),
+    "queue": _("Queue"),
+    "user_id": _("User"),
+    "created": _("Scheduled"),
+    "finished": _("Ended"),
+}
+
+
+class _Page(list):
+    """The tasks of a page, as ``plone.batching`` takes them.
+
+    ``actual_result_count``: how many there are on all pages.
+    """
+
+    def __init__(self, records, actual_result_count):
+        super().__init__(records)
+        self.actual_result_count = actual_result_count
+
+
+class TasksPage(ControlPanelPage):
+    part = ViewPageTemplateFile("templates/tasks.pt")
+
+    def act(self):
+        ids = self.request.form.get("ids", [])
+        ids = [ids] if isinstance(ids, str) else ids
+        report = perform(self.request.form.get("action"), ids)
+        self.tell(report.text(self.request), report.type)
+
+    @cached_property
+    def query(self):
+        return parse_query(self.request.form)
+
+    @cached_property
+    def _filters(self):
+        return {"everybody": True, **self.query.filters(datetime.now(UTC))}
+
+    @cached_property
+    def counts(self):
+        """How many tasks there are of each state; of ""; all of them."""
+        counts = {s: count_visible(states=s, **self._filters) for s in STATES}
+        return {"": sum(counts.values()), **counts}
+
+    @cached_property
+    def batch(self):
+        """The tasks of the page."""
+        total = self.counts[self.query.state]
+        # Tasks come and go: what was the last page may be none any more.
+        last = max(0, total - 1) // PAGE_SIZE * PAGE_SIZE
+        start = min(self.query.start, last)
+        records = visible_records(
+            states=self.query.state or None,
+            start=start,
+            limit=PAGE_SIZE,
+            **self._filters,
+            **self.query.ordering(),
+        )
+        return Batch(_Page(records, total), PAGE_SIZE, start)
+
+    def states(self):
+        """The tabs by state: those that every list has, and those with tasks."""
+        return [
+            {
+                "label": STATE_LABELS.get(state, _("all")),
+                "count": count,
+                "url": self._address(self.query.with_state(state)),
+                "is_active": state == self.query.state,
+            }
+            for state, count in self.counts.items()
+        ]
+
+    def columns(self):
+        for name, title in COLUMNS.items():
+            is_sorted = name == self.query.sort
+            yield {
+                "title": title,
+                "url": self._address(self.query.sorted_by(name)),
+                "aria_sort": self.query.order if is_sorted else None,
+                "arrow": ("▲" if self.query.order == ASCENDING else "▼") * is_sorted,
+            }
+
+    def queues(self):
+        """The names of the queues to filter by."""
+        names = [status.name for status in get_scheduler().queues()]
+        # An address may have one that the settings do not have any more.
+        wanted = self.query.queue
+        return names if wanted in ("", *names) else [*names, wanted]
+
+    def ages(self):
+        return list(AGE_LABELS.items())
+
+    def reset_url(self):
+        return self._address(self.query.without_filters())
+
+    @property
+    def is_empty(self):
+        """Whether the site has no tasks at all."""
+        return not self.counts[""] and not self.query.is_filtered
+
+    def _address(self, query):
+        return query.address(self.request.ACTUAL_URL)
