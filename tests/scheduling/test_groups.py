@@ -126,6 +126,23 @@ class TestRecord:
         record = run(rows.id, scheduler)
         assert (record.state, record.progress.total) == ("succeeded", 2)
 
+    def test_a_batch_that_fails_at_once_does_not(self, scheduler):
+        """It reaches the caller, and there is no task."""
+        with group() as rows:
+            schedule(len, "abc")
+            with pytest.raises(ValueError):
+                schedule_batch(fail, ["a"], inline_below=10)
+        record = run(rows.id, scheduler)
+        assert (record.state, record.progress.total) == ("succeeded", 1)
+
+    def test_a_batch_that_fails_at_once_leaves_none_behind(self, scheduler):
+        with group() as rows:
+            schedule(len, "abc")
+            with pytest.raises(ValueError):
+                schedule_batch(fail, ["a"], inline_below=10)
+        transaction.abort()
+        assert scheduler.record(rows.id) is None
+
     def test_is_forgotten_with_its_tasks(self, scheduler):
         with group() as rows:
             schedule(len, "a")

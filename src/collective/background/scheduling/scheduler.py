@@ -149,7 +149,7 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
                 forget=lambda: self._forget(task),
             )
         except BaseException:
-            task.close()
+            self._forget(task)  # its group knows it already
             raise
         with self._changed:
             self._keep(task)
@@ -229,7 +229,9 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
             for member in self._members(id):
                 self.cancel(member)
             return self.record(id)
-        task = self._get(id)
+        return self._cancel(self._get(id))
+
+    def _cancel(self, task):
         with self._changed:
             if self._is_waiting(task):
                 self._dispatcher.discard(task)
@@ -251,7 +253,7 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         if task is None:
             return
         task.forget = True
-        self.cancel(id)
+        self._cancel(task)
         with self._changed:
             if task.state in states.FINISHED:
                 self._forget(task)
