@@ -10,6 +10,7 @@ from collective.background.running import runner
 from collective.background.testing import scheduled
 from helpers import finished
 from helpers import TIMEOUT
+from helpers import Voter
 from helpers import waiting
 from threading import Event
 from threading import Thread
@@ -31,6 +32,10 @@ def work(runs):
         runs.append(1)
 
     return work
+
+
+class Refused(Exception):
+    """Another data manager refuses the transaction."""
 
 
 def fail():
@@ -245,6 +250,27 @@ class TestConcurrentTransactions:
         scheduler.wait_all(TIMEOUT)
         assert runs == [1]
         assert scheduler.record(mine) is None
+
+    def test_nobody_relies_on_one_whose_commit_may_still_fail(self, scheduler, work):
+        """Meanwhile its key cannot be had by others, which then try again."""
+        mine = using(unique="reindex").schedule(work)
+
+        def schedule_and_commit():
+            other = using(unique="reindex").schedule(work)
+            with pytest.raises(UniqueConflict, match=mine):
+                transaction.commit()
+            transaction.abort()
+            return other
+
+        def vote():
+            assert in_another_transaction(schedule_and_commit) != mine
+            raise Refused
+
+        transaction.get().join(Voter(vote))
+        with pytest.raises(Refused):
+            transaction.commit()
+        transaction.abort()
+        assert finished(using(unique="reindex").schedule(work)).state == "succeeded"
 
     def test_one_that_aborts_is_in_nobodys_way(self, scheduler, work, runs):
         mine = using(unique="reindex").schedule(work)

@@ -18,7 +18,11 @@ class UniqueKeys:
 
     def find(self, key):
         """Return the task that has the key, or the one of this transaction."""
-        return self._holders.get(key) or self._own().get(key)
+        holder = self._holders.get(key)
+        # Its transaction is about to commit, and may still fail.
+        if holder is not None and not holder.committed:
+            holder = None
+        return holder or self._own().get(key)
 
     def join(self, key, task):
         """``task`` of the current transaction is to have the key."""
