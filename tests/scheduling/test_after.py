@@ -316,6 +316,24 @@ class TestTheOthersDoNot:
         assert scheduler.wait(task_id, TIMEOUT).state == "cancelled"
         assert done == []
 
+    def test_retrying_one_that_had_begun_asks_for_no_other(self, scheduler, note, done):
+        """It had succeeded then, and may be forgotten by now."""
+
+        def work():
+            if not done:
+                done.append("in vain")
+                raise ValueError("not yet")
+            done.append("after")
+
+        before = schedule(int)
+        task_id = using(after=before).schedule(work)
+        transaction.commit()
+        scheduler.wait_all(TIMEOUT)
+        scheduler.remove(before)
+        scheduler.retry(task_id)
+        assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
+        assert done == ["in vain", "after"]
+
 
 class TestUnknownOnes:
     @pytest.mark.parametrize("ids", ["0" * 32, ["0" * 32], "nonsense"])

@@ -250,3 +250,16 @@ class TestSubscribersThatRaise:
         assert finished(schedule(int)).state == state
         scheduler.wait_all(TIMEOUT)
         assert scheduler.queues()[0].running == 0
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_hinder_nothing_that_follows_even_with_system_exit(
+        self, scheduler, break_at
+    ):
+        """A task that waits for this one starts, and so does its callback."""
+        break_at(interfaces.ITaskSucceeded, SystemExit("a very broken subscriber"))
+        told = []
+        before = using(on_success=lambda record: told.append(record)).schedule(int)
+        after = using(after=before).schedule(int)
+        assert finished(after).state == "succeeded"
+        scheduler.wait_all(TIMEOUT)
+        assert [record.id for record in told] == [before]

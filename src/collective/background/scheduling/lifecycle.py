@@ -90,6 +90,8 @@ class Lifecycle:
 
     def _look_at_predecessors(self, task):
         """Return the ids to wait for, and the exception if one is in vain."""
+        if task.attempts:  # they had succeeded, and may be forgotten by now
+            return [], None
         missing = []
         for id in task.options.after:
             before = self._schedules.get(id)
@@ -188,6 +190,8 @@ class Lifecycle:
     def wait_before_retry(self, task, delay):
         """Let a task wait between two attempts; called by its Execution."""
         with self._changed:
+            if task.state != states.RUNNING:  # it was given up meanwhile
+                return
             self._set_state(task, states.RETRYING)
             record = task.record(self.instance)
         announce(record)
@@ -245,14 +249,16 @@ class Lifecycle:
         ended = [(task, record)]
         # No recursion: many may wait for each other in a chain.
         for task, record in ended:
-            announce(record)
-            if not self._stopping:
-                ended += self._follow(record)
-            if callback is not None:
-                self._call_back(callback, record)
-                callback = None
-            if task.group is not None:
-                self._settle_group(task)
+            try:
+                announce(record)
+            finally:  # whatever a subscriber raises, even SystemExit
+                if not self._stopping:
+                    ended += self._follow(record)
+                if callback is not None:
+                    self._call_back(callback, record)
+                    callback = None
+                if task.group is not None:
+                    self._settle_group(task)
 
     def _settle_group(self, task):
         with self._changed:
