@@ -8,9 +8,11 @@ from collective.background import using
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
+from collective.background.records import Progress
 from collective.background.running import runner
 from helpers import finished
 from helpers import TIMEOUT
+from helpers import waiting
 from threading import Event
 from ZODB.POSException import ConflictError
 
@@ -213,6 +215,17 @@ class TestRetry:
             record = scheduler.wait(task_id, TIMEOUT)
             assert record.state == "failed"
             assert record.attempts == attempts
+
+    def test_its_progress_begins_anew(self, scheduler):
+        def fail_half_way():
+            current_task().progress(50, 100, "half of it")
+            raise ValueError
+
+        record = finished(schedule(fail_half_way))
+        assert record.progress.done == 50
+        with waiting():
+            assert scheduler.retry(record.id).progress == Progress()
+            scheduler.cancel(record.id)
 
     def test_an_uncommitted_cancelled_one_still_waits_for_the_commit(self, scheduler):
         runs = []

@@ -1,6 +1,7 @@
 """A task as the scheduler keeps it: what changes, and what it will run."""
 
 from collective.background import states
+from collective.background.capture.call import BATCH
 from collective.background.capture.describing import describe_arguments
 from collective.background.records import Progress
 from collective.background.records import TaskRecord
@@ -204,6 +205,8 @@ class Task:
         self.failures = 0
         self.not_before = 0.0
         self.cancel_requested = self.dismissed = False
+        if self.call.kind != BATCH:
+            self.progress = Progress()
 
     def release(self):
         """Give back what only another run would need."""
