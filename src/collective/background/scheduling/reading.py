@@ -34,8 +34,9 @@ class Reading:
         if group is not None:
             with self._changed:
                 return group.record(self.instance)
-        task = self._find(id)
-        return None if task is None else task.record(self.instance)
+        with self._changed:  # or it would be of two moments
+            task = self._find(id)
+            return None if task is None else task.record(self.instance)
 
     def completed(self, id):
         record = self.record(id)
