@@ -1,5 +1,6 @@
 """A user has his own tasks, a manager those of the site; the rest is not there."""
 
+from AccessControl.users import UnrestrictedUser
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
@@ -120,6 +121,13 @@ class TestOwnTasks:
         assert get_scheduler().record(task_id).user_id is None
         assert_hidden(task_id)
         assert visible() == visible(everybody=True) == []
+
+    def test_a_temporary_user_has_none(self, portal, task_of):
+        """One that code has made on the spot, and no user folder knows."""
+        task_of("editor1")
+        user = UnrestrictedUser("nobody's", "", ["Authenticated"], [])
+        with api.env.adopt_user(user=user.__of__(portal.acl_users)):
+            assert visible() == []
 
 
 class TestManagers:

@@ -2,7 +2,9 @@
 
 from AccessControl import Unauthorized
 from collective.background import get_scheduler
+from collective.background import group
 from collective.background import schedule
+from collective.background import schedule_batch
 from collective.background import visibility
 from collective.background.capture.describing import HIDDEN
 from collective.background.exceptions import IllegalTransition
@@ -97,6 +99,15 @@ class TestOwner:
     def test_sees_no_tracebacks_in_what_comes_back(self, failed):
         assert visibility.dismiss_task(failed).error.traceback == ""
 
+    def test_sees_no_tracebacks_of_the_items_of_a_batch(self, portal):
+        task_id = finished(schedule_batch(int, ["1", "one"])).id
+        (failure,) = visibility.task_result(task_id).failures
+        assert (failure.index, failure.error.traceback) == (1, "")
+        assert failure.error.type == "builtins.ValueError"
+        login(portal, "boss")
+        (failure,) = visibility.task_result(task_id).failures
+        assert "Traceback" in failure.error.traceback
+
     def test_sees_no_arguments(self, failed):
         with pytest.raises(Unauthorized):
             visibility.task_arguments(failed)
@@ -129,6 +140,13 @@ class TestManagers:
         set_record("redacted_names", ["ACC"])
         login(portal, "boss")
         assert dict(visibility.task_arguments(failed))["account"] == HIDDEN
+
+    def test_see_that_a_group_has_none(self, portal):
+        login(portal, "boss")
+        with group() as several:
+            schedule(len, "abc")
+        finished(several.id)
+        assert visibility.task_arguments(several.id) == ()
 
     def test_still_see_what_was_dismissed(self, portal, failed):
         visibility.dismiss_task(failed)

@@ -14,8 +14,11 @@ from collective.background.capture.describing import HIDDEN
 from collective.background.capture.describing import is_secret
 from collective.background.capture.snapshot import current_user
 from collective.background.capture.snapshot import USER
+from collective.background.exceptions import BadOption
 from collective.background.exceptions import IllegalTransition
+from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskNotFound
+from collective.background.records import BatchResult
 from collective.background.settings import background_settings
 from dataclasses import replace
 from zope.component.hooks import getSite
@@ -112,17 +115,25 @@ def task_arguments(id):
     further = background_settings().redacted_names
     return tuple(
         (name, HIDDEN if is_secret(name, further) else text)
-        for name, text in get_scheduler().arguments(id)
+        for name, text in get_scheduler().arguments(id) or ()  # a group has none
     )
 
 
 def task_result(id):
     """Return what a task has returned, or None while there is nothing.
 
-    Unlike ``get_result()`` of the scheduler it can be had again.
+    Unlike ``get_result()`` of the scheduler it can be had again. Tracebacks of the
+    items of a batch are for managers only.
     """
     visible_record(id)
-    return get_scheduler().peek_result(id)
+    result = get_scheduler().peek_result(id)
+    if isinstance(result, BatchResult) and not may_manage():
+        failures = (
+            replace(failure, error=replace(failure.error, traceback=""))
+            for failure in result.failures
+        )
+        return replace(result, failures=tuple(failures))
+    return result
 
 
 def _changeable(id):
@@ -138,7 +149,10 @@ def _owner(everybody):
     site_path = "/".join(getSite().getPhysicalPath())
     if everybody and may_manage():
         return {"site_path": site_path}
-    user = current_user()
+    try:
+        user = current_user()
+    except (BadOption, NotPortable):  # a temporary one, whom no user folder knows
+        return None
     if user.kind != USER or not getSecurityManager().checkPermission(
         VIEW_OWN, getSite()
     ):
