@@ -8,6 +8,8 @@ from collective.background import messages
 from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
 from collective.background.testing import BACKGROUND_INTEGRATION_TESTING
 from countries_demo.testing import COUNTRIES_DEMO_HTTP_TESTING
+from instances import make_instance
+from instances import make_site
 from pathlib import Path
 from plone import api
 from plone.app.testing import setRoles
@@ -39,6 +41,15 @@ globals().update(
 globals().update(
     fixtures_factory([(COUNTRIES_DEMO_HTTP_TESTING, "demo")], keep_session=False)
 )
+
+
+@pytest.fixture(scope="session")
+def site_data(tmp_path_factory):
+    """The folder ``var`` of an instance with a site; tests make copies of it."""
+    folder = tmp_path_factory.mktemp("site_data")
+    make_instance(folder)
+    make_site(folder)
+    return folder / "var"
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
 """Creates a site with the add-on; run by ``zconsole run``, which passes ``app``."""
 
+from BTrees.OOBTree import OOBTree
 from Products.CMFPlone.factory import addPloneSite
 
 import transaction
 
 
-addPloneSite(
+site = addPloneSite(
     app,  # noqa: F821 (zconsole has set it)
     "Plone",
     setup_content=False,
     extension_ids=("plone.restapi:default", "collective.background:default"),
 )
+site.marks = OOBTree()  # what the tasks of the tests leave behind
 transaction.commit()

@@ -2,7 +2,7 @@
 
 from collective.background import get_scheduler
 from collective.background import schedule
-from instance_probe import write
+from instance_probe.tasks import write
 from zope.component.hooks import setSite
 
 import transaction

@@ -1,0 +1,72 @@
+"""What the tests let run in the background of a real instance."""
+
+from collective.background import current_task
+from collective.background import recurring
+from collective.background.exceptions import TaskCancelled
+from datetime import timedelta
+from instance_probe.faults import reach
+from instance_probe.faults import watch_commit
+from plone import api
+from threading import Event
+
+import logging
+import os
+
+
+logger = logging.getLogger(__name__)
+
+
+def write(site, mark):
+    """Leave a mark in the database, and count how often it was left."""
+    site.marks[mark] = site.marks.get(mark, 0) + 1
+
+
+def create(site, mark):
+    """Leave a mark, and create content with this title."""
+    watch_commit("task")
+    write(site, mark)
+    api.content.create(site, "Document", title=mark)
+    reach("running")
+
+
+def write_log_id(site, mark):
+    """Leave a mark with the task that a log record names."""
+    write(site, f"{mark} {logging.makeLogRecord({}).background_task}")
+
+
+def cooperate(site, mark):
+    """Work until the task is cancelled."""
+    logger.info("%s has begun", mark)
+    while True:
+        current_task().check_cancelled()
+        Event().wait(0.01)
+
+
+def finish(site, mark):
+    """Work until the task is cancelled, and then bring it to a good end."""
+    try:
+        cooperate(site, mark)
+    except TaskCancelled:
+        write(site, mark)
+
+
+def hang(site, mark):
+    """Do not look whether the task is cancelled."""
+    logger.info("%s has begun", mark)
+    Event().wait()
+
+
+TASKS = (write, create, write_log_id, cooperate, finish, hang)
+
+
+def beat():
+    """A recurring task, where the process is told to have one."""
+
+
+if "PROBE_HEART" in os.environ:
+    recurring(
+        timedelta(seconds=1),
+        user="admin",
+        title="heart",
+        add_on="collective.background",
+    )(beat)

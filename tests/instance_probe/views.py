@@ -1,0 +1,63 @@
+"""What the tests ask an instance over HTTP, and let it do; for Managers only."""
+
+from collective.background import get_scheduler
+from collective.background import using
+from dataclasses import fields
+from dataclasses import is_dataclass
+from instance_probe import faults
+from instance_probe.tasks import TASKS
+from plone.protect.interfaces import IDisableCSRFProtection
+from Products.Five import BrowserView
+from zope.interface import alsoProvides
+
+import json
+import sys
+
+
+class Start(BrowserView):
+    """Schedules a task; ``mark`` is its title as well, ``options`` are JSON."""
+
+    def __call__(self, task, mark, options="{}"):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        function = {f.__name__: f for f in TASKS}[task]
+        faults.watch_commit("request")
+        calls = using(title=mark, **json.loads(options))
+        return calls.schedule(function, self.context, mark)
+
+
+class Scheduler(BrowserView):
+    """Calls a method of the scheduler; the call and the answer are JSON."""
+
+    def __call__(self, call):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        call = json.loads(call)
+        method = getattr(get_scheduler(), call["method"])
+        result = method(*call["arguments"], **call["options"])
+        return json.dumps(result, default=_as_json)
+
+
+def _as_json(value):
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)
+
+
+class Marks(BrowserView):
+    """How often tasks have left which mark in the database, as JSON."""
+
+    def __call__(self):
+        return json.dumps(dict(self.context.marks))
+
+
+class Fault(BrowserView):
+    """The process is to be killed at a point."""
+
+    def __call__(self, point):
+        faults.ask(point)
+
+
+class Modules(BrowserView):
+    """The names of the modules that the process has imported, as JSON."""
+
+    def __call__(self):
+        return json.dumps(sorted(sys.modules))

@@ -1,0 +1,127 @@
+"""Zope instances with a Plone site, as processes of their own.
+
+``make_instance()`` makes the folder of one, ``make_site()`` a site in it,
+and ``Instance`` is the process that serves it. Called by tests and benchmarks.
+"""
+
+from processes import END
+from processes import environ
+from processes import free_port
+from processes import Process
+from processes import run
+from processes import SCRIPTS
+from processes import TESTS
+
+import json
+import re
+import requests
+import shutil
+
+
+SKELETON = TESTS.parent / "demo" / "skeleton"
+PROBE = TESTS / "instance_probe"
+START = 180  # seconds in which an instance must answer
+NAME, PASSWORD = ADMIN = ("admin", "admin")
+
+# The part of the skeleton's zope.conf that names the database.
+DATABASE = re.compile(r"^<zodb_db main>.*?^</zodb_db>", re.DOTALL | re.MULTILINE)
+
+
+def make_instance(folder, storage=None):
+    """Make the folder of an instance that has the tests' own add-on.
+
+    ``storage``: the text that describes it in ``zope.conf``; None: a FileStorage
+    inside the folder.
+    """
+    make = ("-d", folder, "-s", SKELETON, "-u", f"{NAME}:{PASSWORD}")
+    run(SCRIPTS / "mkwsgiinstance", *make)
+    shutil.copy(PROBE / "site.zcml", folder / "etc")
+    if storage is not None:
+        database = f"<zodb_db main>\nmount-point /\n{storage}\n</zodb_db>"
+        configuration = folder / "etc" / "zope.conf"
+        text = configuration.read_text()
+        configuration.write_text(DATABASE.sub(lambda _: database, text))
+
+
+def make_site(folder):
+    """Create a Plone site with the add-on in an instance."""
+    run_script(folder, PROBE / "create_site.py")
+
+
+def run_script(folder, script):
+    """Run a Python script in an instance."""
+    run(SCRIPTS / "zconsole", "run", folder / "etc" / "zope.conf", script)
+
+
+class Instance(Process):
+    """Zope, serving the folder of an instance on a free port of this machine.
+
+    It does so as soon as ``serves()``. ``settings``: those of the package.
+    """
+
+    def __init__(self, folder, **settings):
+        port = free_port()
+        self.url = f"http://localhost:{port}/Plone"
+        self.settings = settings
+        configuration = folder / "etc" / "zope.ini"
+        super().__init__(
+            folder.name,
+            *(SCRIPTS / "runwsgi", configuration, f"http_port={port}"),
+            env=environ(**settings),
+        )
+
+    def serves(self):
+        """Wait until it answers requests; return it."""
+        self.expect("Serving on", timeout=START)
+        return self
+
+    def request(self, method, path, **options):
+        """Return the answer to a request of the administrator.
+
+        ``path``: below the site; ``options``: those of ``requests.request``.
+        Raises requests.RequestException if there is none, or a bad one.
+        """
+        answer = requests.request(
+            method, f"{self.url}/{path}", auth=ADMIN, timeout=END, **options
+        )
+        answer.raise_for_status()
+        return answer
+
+    def get(self, view, **form):
+        """Return what a view answers to the administrator."""
+        return self.request("GET", view, params=form)
+
+    def rest(self, method, path, **body):
+        """Return what plone.restapi answers to the administrator, as JSON has it."""
+        headers = {"Accept": "application/json"}
+        return self.request(method, path, json=body, headers=headers).json()
+
+    # The views of the tests' own add-on.
+
+    def schedule(self, task, mark, **options):
+        """Schedule a task of the probe; return its id.
+
+        ``mark``: its title, and what it leaves behind; ``options``: those of
+        ``using()``.
+        """
+        options = json.dumps(options)
+        return self.get("probe-start", task=task, mark=mark, options=options).text
+
+    def begin(self, task, mark, **options):
+        """Schedule a task, and wait until it has begun here; return its id."""
+        id = self.schedule(task, mark, **options)
+        self.expect(f"{mark} has begun")
+        return id
+
+    def scheduler(self, method, *arguments, **options):
+        """Call a method of the scheduler; return its result, as JSON has it."""
+        call = {"method": method, "arguments": arguments, "options": options}
+        return self.get("probe-scheduler", call=json.dumps(call)).json()
+
+    def marks(self):
+        """Return what tasks have left behind: how often by mark."""
+        return self.get("probe-marks").json()
+
+    def die_at(self, point):
+        """Let the process be killed as soon as it reaches a point of ``faults.py``."""
+        self.get("probe-fault", point=point)

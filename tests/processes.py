@@ -1,0 +1,134 @@
+"""Real processes for tests: they are watched by their logs, and killed at the end.
+
+Used by ``instances.py`` and ``storages.py``, and so by tests and benchmarks.
+"""
+
+from contextlib import closing
+from pathlib import Path
+from threading import Condition
+from threading import Thread
+from time import monotonic
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+
+TESTS = Path(__file__).parent
+SCRIPTS = Path(sys.executable).parent
+
+END = 120  # seconds in which a process must have ended, or have logged something
+
+
+def environ(**settings):
+    """Return the environment of a process with these settings of the package."""
+    variables = {f"BACKGROUND_{name.upper()}": str(settings[name]) for name in settings}
+    return {**os.environ, "PYTHONPATH": str(TESTS), **variables}
+
+
+def run(command, *arguments, **options):
+    """Run a program to its end; raises RuntimeError, with what it says, if it fails.
+
+    ``options``: those of ``subprocess.run``.
+    """
+    done = subprocess.run(
+        [command, *arguments],
+        env=environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command} has failed:\n{done.stdout}")
+
+
+def free_port():
+    """Return a port of this machine that nobody uses now."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        return free.getsockname()[1]
+
+
+class Process:
+    """A running program.
+
+    ``name``: for people; ``command``: the program and its arguments; ``options``:
+    those of ``subprocess.Popen``. ``log``: the lines that it has written to standard
+    error so far.
+    """
+
+    def __init__(self, name, *command, **options):
+        self.name = name
+        self.log = []
+        self._changed = Condition()
+        self._is_read = False
+        self._seen = 0  # lines of the log that expect() has looked at
+        self._process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, **options
+        )
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stderr:
+            with self._changed:
+                self.log.append(line.rstrip())
+                self._changed.notify_all()
+        with self._changed:
+            self._is_read = True
+            self._changed.notify_all()
+
+    def expect(self, *texts, timeout=END):
+        """Read on in the log, to a line with all of these texts, and return it.
+
+        ``timeout``: seconds. Raises AssertionError after that, or if the process
+        ends without such a line.
+        """
+        end = monotonic() + timeout
+        with self._changed:
+            while True:
+                while self._seen < len(self.log):
+                    line = self.log[self._seen]
+                    self._seen += 1
+                    if all(text in line for text in texts):
+                        return line
+                if self._is_read:
+                    raise AssertionError(self._without("has ended", texts))
+                if not self._changed.wait(end - monotonic()):
+                    raise AssertionError(self._without("goes on", texts))
+
+    def _without(self, what, texts):
+        return "\n".join([f"{self.name} {what} without {texts}:", *self.log])
+
+    @property
+    def is_running(self):
+        return self._process.poll() is None
+
+    def send(self, signum):
+        self._process.send_signal(signum)
+
+    def freeze(self):
+        """Let it go no further, as if the machine had too much else to do."""
+        self.send(signal.SIGSTOP)
+
+    def thaw(self):
+        """Let it go on."""
+        self.send(signal.SIGCONT)
+
+    def has_ended(self):
+        """Wait for the end of the process; return the lines that it has logged."""
+        self._process.wait(END)
+        self._reader.join(END)
+        return self.log
+
+    def stop(self, signum=signal.SIGTERM):
+        """End it in order, or by another signal."""
+        self.send(signum)
+        self.has_ended()
+        self._process.stderr.close()
+
+    def kill(self):
+        """End it as a power cut does, if it has not ended yet."""
+        self.stop(signal.SIGKILL)
