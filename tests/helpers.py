@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from plone import api
 
 import os
+import pytest
 import transaction
 
 
@@ -40,6 +41,13 @@ def failure_of(task_id):
 def body_of(task_id):
     """Commit, wait, and return the text with which a view or a server answered."""
     return result_of(task_id).body.decode()
+
+
+def needed(found, what):
+    """Return what was found. Without it skip the test; or fail, with ``CI=true``."""
+    if found:
+        return found
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs {what}")
 
 
 def open_files():
