@@ -9,6 +9,7 @@ from collective.background.interfaces import ITaskEvent
 from collective.background.scheduling.scheduler import TransactionalScheduler
 from collective.background.testing import drain
 from collective.background.testing import eager
+from contextlib import contextmanager
 from helpers import finished
 from helpers import waiting
 from plone.app.testing import logout
@@ -232,6 +233,36 @@ class TestIdOfTheTask:
         (record,) = [r for r in caplog.records if r.message == "counted"]
         formatter = logging.Formatter("[%(background_task)s] %(message)s")
         assert formatter.format(record) == f"[{task_id}] counted"
+
+
+class TestWithoutConfiguration:
+    """As in a script: Python shows warnings on its own account, and goes on to."""
+
+    @pytest.fixture
+    def no_handlers(self, monkeypatch):
+        """Return a context in which logging is as it is without configuration."""
+
+        @contextmanager
+        def no_handlers():
+            with monkeypatch.context() as patch:
+                patch.setattr(logging.getLogger(), "handlers", [])
+                yield
+
+        return no_handlers
+
+    def test_warnings_are_shown_in_and_after_a_task(self, no_handlers, capsys):
+        with no_handlers():
+            finished(schedule(lambda: logger.warning("in a task")))
+            logger.warning("after it")
+            logger.info("this is no warning")
+        assert capsys.readouterr().err.splitlines() == ["in a task", "after it"]
+
+    def test_but_once_if_there_is_a_handler(self, no_handlers, capsys):
+        with no_handlers():
+            finished(schedule(int))
+            logging.getLogger().addHandler(logging.StreamHandler())
+            logger.warning("after it")
+        assert capsys.readouterr().err.splitlines() == ["after it"]
 
 
 def test_a_factory_of_somebody_else_is_asked_first(caplog):

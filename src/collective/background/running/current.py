@@ -131,6 +131,12 @@ class TaskLogHandler(logging.Handler):
     """
 
     def emit(self, record):
+        # Where logging is not configured, as in scripts, Python shows warnings
+        # itself; but not once the root logger has a handler, which is this one.
+        last = logging.lastResort
+        is_alone = logging.getLogger().handlers == [self]
+        if is_alone and last is not None and record.levelno >= last.level:
+            last.handle(record)
         execution = _current_execution()
         if execution is None:
             return
