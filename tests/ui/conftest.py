@@ -11,6 +11,7 @@ fail instead.
 from collective.background import get_scheduler
 from countries_demo.interfaces import ICountry
 from countries_demo.testing import EDITORS
+from helpers import needed
 from pathlib import Path
 from people import Person
 from playwright.sync_api import expect
@@ -19,8 +20,8 @@ from plone.app.testing import SITE_OWNER_NAME
 from plone.app.testing import SITE_OWNER_PASSWORD
 from zope.component import getGlobalSiteManager
 from zope.lifecycleevent.interfaces import IObjectAddedEvent
+from ZPublisher.interfaces import IPubBeforeCommit
 
-import os
 import pytest
 import shutil
 import threading
@@ -39,15 +40,13 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+# Nothing inline, and nothing from elsewhere; images that Plone's style sheet brings.
+STRICT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'self'"
+)
 
 expect.set_options(timeout=TIMEOUT * 1000)
-
-
-def needed(found, what):
-    """Skip the test if something is missing; or fail, where it must be there."""
-    if found:
-        return found
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs {what}")
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +78,10 @@ def visit(demo, chromium):
     people = []
 
     def visit(user, **options):
-        context = chromium.new_context(base_url=f"{url}/", **options)
+        # Without transitions, so that colours are what they will be at once.
+        context = chromium.new_context(
+            base_url=f"{url}/", reduced_motion="reduce", **options
+        )
         context.set_default_timeout(TIMEOUT * 1000)
         person = Person(context, url)
         people.append(person)
@@ -139,3 +141,17 @@ def gate(demo):
     gate.open()
     get_scheduler().wait_all(TIMEOUT)
     components.unregisterHandler(gate, (ICountry, IObjectAddedEvent))
+
+
+@pytest.fixture
+def strict(demo):
+    """Every page has a strict Content-Security-Policy."""
+
+    def set_policy(event):
+        response = event.request.response
+        response.setHeader("Content-Security-Policy", STRICT_POLICY)
+
+    components = getGlobalSiteManager()
+    components.registerHandler(set_policy, (IPubBeforeCommit,))
+    yield
+    components.unregisterHandler(set_policy, (IPubBeforeCommit,))

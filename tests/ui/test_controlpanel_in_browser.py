@@ -1,0 +1,173 @@
+"""The control panel, as a manager uses it in a browser."""
+
+from collective.background import get_scheduler
+from collective.background import using
+from helpers import finished
+from people import expect_state
+from people import tasks
+from playwright.sync_api import expect
+from plone import api
+
+import pytest
+import transaction
+
+
+pytestmark = pytest.mark.slow
+
+TASKS = "@@background-tasks-controlpanel"
+ACTIVITY = "@@background-tasks-activity"
+RECURRING = "@@background-tasks-recurring"
+SETTINGS = "@@background-tasks-settings"
+PAGES = (TASKS, ACTIVITY, RECURRING, SETTINGS)
+# Another page of Site Setup: what is wrong there as well is not of this package.
+PLONES = "@@language-controlpanel"
+
+
+def fail(secret):
+    raise ValueError("it went wrong")
+
+
+@pytest.fixture
+def queue(demo):
+    """The queue "imports", in which nothing starts until a test resumes it."""
+    scheduler = get_scheduler()
+    scheduler.pause("imports")
+    yield "imports"
+    scheduler.resume("imports")
+
+
+@pytest.fixture
+def waiting(demo, queue):
+    """The ids of three waiting tasks of an editor."""
+    with api.env.adopt_user("editor1"):
+        ids = [using(title=f"Task {n}", queue=queue).schedule(int) for n in "123"]
+    transaction.commit()
+    return ids
+
+
+@pytest.fixture
+def failed(demo):
+    """The id of a task of an editor that has failed."""
+    with api.env.adopt_user("editor1"):
+        task_id = using(title="Failing task").schedule(fail, "a secret")
+    return finished(task_id).id
+
+
+def status(person):
+    """What the page tells of what was done."""
+    return person.page.locator("#global_statusmessage")
+
+
+def select(person, *ids):
+    for task_id in ids:
+        tasks(person, task_id).get_by_role("checkbox").check()
+
+
+# One class: the layer is set up once for it.
+class TestControlPanel:
+    def test_is_found_in_site_setup(self, manager):
+        manager.open("@@overview-controlpanel")
+        manager.page.get_by_role("link", name="Background tasks").click()
+        expect(manager.page).to_have_url(f"{manager.url}/{TASKS}")
+
+    def test_is_not_for_editors(self, editor):
+        editor.open(TASKS)
+        expect(editor.page).to_have_url(f"{editor.url}/insufficient-privileges")
+
+    def test_one_act_for_many(self, manager, waiting):
+        manager.open(TASKS)
+        select(manager, *waiting[:2])
+        manager.page.get_by_role("button", name="Cancel").click()
+        expect(status(manager)).to_contain_text("2 cancelled")
+        for task_id, state in zip(
+            waiting, ("cancelled", "cancelled", "queued"), strict=True
+        ):
+            expect_state(tasks(manager, task_id), state)
+            assert get_scheduler().record(task_id).state == state
+
+    def test_all_of_a_page_are_selected_at_once(self, manager, waiting):
+        manager.open(TASKS)
+        manager.page.get_by_label("Select all").check()
+        manager.page.get_by_role("button", name="Cancel").click()
+        expect(status(manager)).to_contain_text("3 cancelled")
+
+    def test_what_happens_is_seen_without_a_reload(self, manager, waiting):
+        """What was selected and what has the focus stay."""
+        manager.open(TASKS)
+        first, *_ = waiting
+        box = tasks(manager, first).get_by_role("checkbox")
+        box.check()
+        expect(box).to_be_focused()
+        get_scheduler().resume("imports")
+        expect_state(tasks(manager, first), "succeeded")
+        expect(box).to_be_checked()
+        expect(box).to_be_focused()
+
+    def test_a_queue_pauses_and_goes_on(self, manager, demo):
+        manager.open(ACTIVITY)
+        row = manager.page.locator("[data-queue=imports]")
+        row.get_by_role("button", name="Pause").click()
+        expect(row).to_contain_text("pauses")
+        task_id = using(queue="imports").schedule(int)
+        transaction.commit()
+        assert get_scheduler().record(task_id).state == "queued"
+        row.get_by_role("button", name="Resume").click()
+        expect(row.get_by_role("button", name="Pause")).to_be_visible()
+        assert get_scheduler().wait(task_id, 30).state == "succeeded"
+
+    def test_a_task_has_its_page(self, manager, failed):
+        manager.open(TASKS)
+        manager.page.get_by_role("link", name="Failing task").click()
+        expect(manager.page).to_have_url(f"{manager.url}/@@background-task/{failed}")
+        content = manager.page.locator("#content")
+        expect(content).to_contain_text("it went wrong")
+        expect(content).to_contain_text("Traceback")
+        expect(content).not_to_contain_text("a secret")
+        first = get_scheduler().record(failed).started
+        content.get_by_role("button", name="Retry").click()
+        expect(status(manager)).to_contain_text("1 queued again")
+        assert finished(failed).started > first
+
+    def test_filters(self, manager, waiting, failed):
+        manager.open(TASKS)
+        manager.page.get_by_label("Text").fill("failing")
+        manager.page.get_by_role("button", name="Filter").click()
+        expect(tasks(manager)).to_have_count(1)
+        manager.page.get_by_role("link", name="Reset").click()
+        expect(tasks(manager)).to_have_count(4)
+
+    def test_works_without_scripts(self, visit, waiting):
+        manager = visit("admin", java_script_enabled=False)
+        manager.open(TASKS)
+        select(manager, waiting[0])
+        manager.page.get_by_role("button", name="Cancel").click()
+        expect_state(tasks(manager, waiting[0]), "cancelled")
+
+    def test_pages_are_accessible(self, manager, axe, waiting, failed):
+        found = {}
+        for path in (*PAGES, f"@@background-task/{failed}", f"{TASKS}?text=nothing"):
+            manager.open(path)
+            found[path] = manager.inaccessible(axe, "#content")
+        assert found == {path: [] for path in found}
+
+    def test_empty_pages_are_accessible(self, manager, axe):
+        found = {}
+        for path in PAGES:
+            manager.open(path)
+            found[path] = manager.inaccessible(axe, "#content")
+        assert found == {path: [] for path in found}
+
+    def test_pages_fit_on_a_phone(self, visit, waiting, failed):
+        manager = visit("admin", viewport={"width": 375, "height": 800})
+        for path in (*PAGES, f"@@background-task/{failed}"):
+            manager.open(path)
+            width = manager.page.evaluate("document.documentElement.scrollWidth")
+            assert (path, width) == (path, 375)
+
+    def test_a_strict_policy_refuses_nothing(self, manager, strict, waiting, failed):
+        """But for what it refuses in Plone's own pages as well."""
+        manager.open(PLONES)
+        plones = manager.refused()
+        for path in (*PAGES, f"@@background-task/{failed}"):
+            manager.open(path)
+            assert (path, manager.refused() - plones) == (path, set())
