@@ -139,6 +139,8 @@ def using(**options):
     - ``on_success``, ``on_failure``: functions that are called with the record of
       the task when it has succeeded, or failed for good; as tasks of their own, of
       the same user
+    - ``notify``: ``"mail"`` sends the user a mail when the task has succeeded, or
+      failed for good
 
     ``title`` and ``unique`` may be functions of the arguments of the call.
     Raises UnknownOption, BadOption.

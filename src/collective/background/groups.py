@@ -27,18 +27,21 @@ class Group:
 
 
 @contextmanager
-def group(title=None, on_success=None, on_failure=None):
+def group(title=None, on_success=None, on_failure=None, notify=None):
     """Let the tasks that are scheduled in a ``with`` block belong together.
 
     ``title``: for people. ``on_success``: a function that is called with the
     group's record when all its tasks have succeeded, ``on_failure``: when the last
-    one has ended and some have failed; as tasks of their own.
+    one has ended and some have failed; as tasks of their own. ``notify``: ``"mail"``
+    sends the user a mail in both cases.
 
     Yields the Group. Its ``id`` is good for ``record``, ``wait``, ``cancel``,
     ``retry`` and ``remove`` of the scheduler, and for the filter ``group_id`` of
     ``records``. Raises BadOption, and NotPortable for the functions.
     """
-    options = Options(title=title, on_success=on_success, on_failure=on_failure)
+    options = Options(
+        title=title, on_success=on_success, on_failure=on_failure, notify=notify
+    )
     made = Group(title=options.title, callbacks=capture_callbacks(options))
     token = _current.set(made)
     try:

@@ -16,6 +16,7 @@ from math import isfinite
 
 
 MAX_BACKOFF = 3600.0  # seconds
+NOTIFICATIONS = ("mail",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,7 @@ class Options:
     - ``timeout``: stop at the first cancellation point after so many seconds
     - ``after``: ids of tasks that must have succeeded before
     - ``on_success``, ``on_failure``: called with the record, as tasks of their own
+    - ``notify``: how the user is told that it has succeeded or failed: "mail"
 
     Raises BadOption for a value that cannot be used.
     """
@@ -55,6 +57,7 @@ class Options:
     after: tuple = ()
     on_success: Callable | None = None
     on_failure: Callable | None = None
+    notify: str | None = None
 
     def __post_init__(self):
         _check("title", self.title, _is_text_or_callable, "a text")
@@ -70,6 +73,11 @@ class Options:
         _check("timeout", self.timeout, _is_timeout, "seconds, more than 0")
         for name in ("on_success", "on_failure"):
             _check(name, getattr(self, name), _is_callable_or_none, "a function")
+        if self.notify not in (None, *NOTIFICATIONS):
+            raise BadOption(
+                f"notify is {self.notify!r}; "
+                + _suggest(self.notify, NOTIFICATIONS, "it must be one of:")
+            )
         for name in ("retry_on", "give_up_on"):
             self._set_tuple(name, _is_exception, "exception classes")
         self._set_tuple("after", _is_text, "the id of a task, or several")
@@ -120,12 +128,18 @@ def make_options(options):
     known = [option.name for option in fields(Options)]
     for name in options:
         if name not in known:
-            nearest = get_close_matches(name, known, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else ""
             raise UnknownOption(
-                f"unknown option {name!r}; {hint or 'there are: ' + ', '.join(known)}"
+                f"unknown option {name!r}; " + _suggest(name, known, "there are:")
             )
     return Options(**options)
+
+
+def _suggest(given, known, words):
+    """Return the nearest of the known names as a question, or all of them."""
+    nearest = get_close_matches(str(given), known, n=1)
+    if nearest:
+        return f"did you mean {nearest[0]!r}?"
+    return f"{words} {', '.join(known)}"
 
 
 def _check(name, value, is_good, expected):

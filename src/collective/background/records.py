@@ -47,7 +47,8 @@ class TaskRecord:
     - ``log``: the last lines that it logged
     - ``instance``: the process in which it is, ``host:pid:token``
     - ``eta``: when a waiting one may start at the earliest; None: at once
-    - ``dismissed``: its user has seen how it ended, and does not want it shown
+    - ``dismissed``: its user has seen how it ended, and does not want it shown; or
+      it is one that he did not ask for, as that of ``on_success``
     """
 
     id: str

@@ -12,6 +12,7 @@ from collective.background.capture.spool import Spool
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
+from collective.background.mail import mail_user
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -35,6 +36,9 @@ FORBIDDEN_HEADERS = frozenset(
     {"authorization", "cookie", "proxy-authorization", "forwarded", "host"}
 )
 FORBIDDEN_PREFIXES = ("x-forwarded-", "remote-", "x-remote-")
+
+# What tells the user that a task has ended, by the value of ``notify``.
+NOTIFIERS = {"mail": mail_user}
 
 
 # It takes longer to find out than a call to be packed.
@@ -109,19 +113,25 @@ def capture_call(function, args, kwargs):
 
 
 def capture_callbacks(options):
-    """Return the Calls of ``on_success`` and ``on_failure`` by state.
+    """Return the Calls of ``on_success``, ``on_failure`` and ``notify``.
 
-    ``options``: Options. Raises as ``capture_call``.
+    ``options``: Options. A tuple of Calls for each state at which there are any.
+    Raises as ``capture_call``.
     """
+    notify = options.notify and NOTIFIERS[options.notify]
     functions = {
-        states.SUCCEEDED: ("on_success", options.on_success),
-        states.FAILED: ("on_failure", options.on_failure),
+        states.SUCCEEDED: {"on_success": options.on_success, "notify": notify},
+        states.FAILED: {"on_failure": options.on_failure, "notify": notify},
     }
-    return {
-        state: _capture_callback(option, function)
-        for state, (option, function) in functions.items()
-        if function is not None
+    calls = {
+        state: tuple(
+            _capture_callback(option, function)
+            for option, function in callbacks.items()
+            if function is not None
+        )
+        for state, callbacks in functions.items()
     }
+    return {state: made for state, made in calls.items() if made}
 
 
 def _capture_callback(option, function):

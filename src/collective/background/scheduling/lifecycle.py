@@ -45,9 +45,9 @@ class Lifecycle:
             note_transition(record)
             self._hand_over(task)
 
-    def _committed_ended(self, task, callback):
+    def _committed_ended(self, task, callbacks):
         self._make_known(task)
-        self._settle(task, task.record(self.instance), callback)
+        self._settle(task, task.record(self.instance), callbacks)
 
     def _make_known(self, task):
         with self._changed:
@@ -223,9 +223,9 @@ class Lifecycle:
                 and not self._stopping
             ):
                 record = self._put_off(task, ended)
-                callback = None
+                callbacks = ()
             else:
-                callback = self._callback_of(task, ended.state)
+                callbacks = self._callbacks_of(task, ended.state)
                 record = self._end(task, ended)
         if record.state == states.RETRYING:
             try:
@@ -233,7 +233,7 @@ class Lifecycle:
             finally:
                 self._start(task)
         else:
-            self._settle(task, record, callback)
+            self._settle(task, record, callbacks)
 
     def _put_off(self, task, ended):
         """Let a failed task wait for another attempt, in no slot."""
@@ -244,7 +244,7 @@ class Lifecycle:
         self._set_state(task, states.RETRYING)
         return task.record(self.instance)
 
-    def _settle(self, task, record, callback=None):
+    def _settle(self, task, record, callbacks=()):
         """What comes after the end of a task."""
         ended = [(task, record)]
         # No recursion: many may wait for each other in a chain.
@@ -254,9 +254,9 @@ class Lifecycle:
             finally:  # whatever a subscriber raises, even SystemExit
                 if not self._stopping:
                     ended += self._follow(record)
-                if callback is not None:
+                for callback in callbacks:
                     self._call_back(callback, record)
-                    callback = None
+                callbacks = ()
                 if task.group is not None:
                     self._settle_group(task)
 
@@ -266,18 +266,18 @@ class Lifecycle:
             if state is None or not state.tell():
                 return
             record = state.record(self.instance)
-            call = task.group.callbacks.get(record.state)
-            callback = call and self._make_callback(call, state, task)
-        if callback:
+            calls = task.group.callbacks.get(record.state, ())
+            callbacks = [self._make_callback(call, state, task) for call in calls]
+        for callback in callbacks:
             self._call_back(callback, record)
 
-    def _callback_of(self, task, state):
-        """Return the task to run when ``task`` has ended with ``state``, or None."""
-        call = task.callbacks.get(state)
-        return call and self._make_callback(call, task, task)
+    def _callbacks_of(self, task, state):
+        """Return the tasks to run when ``task`` has ended with ``state``."""
+        calls = task.callbacks.get(state, ())
+        return [self._make_callback(call, task, task) for call in calls]
 
     def _make_callback(self, call, origin, task):
-        """Return the task of ``on_success`` or ``on_failure``.
+        """Return the task of ``on_success``, ``on_failure`` or ``notify``.
 
         ``origin``: has the snapshot and the database to use; ``task``: the one
         that has ended. Nobody could be refused, so it takes no account of the
@@ -288,9 +288,12 @@ class Lifecycle:
             queue=task.options.queue,
             priority=task.options.priority,
         )
-        return Task(
+        callback = Task(
             call, without_form(origin.snapshot), origin.database, options, task.keep
         )
+        # It is a matter of the add-on; its user did not ask for it.
+        callback.dismissed = True
+        return callback
 
     def _call_back(self, callback, record):
         callback.call = replace(callback.call, extra=(record,))

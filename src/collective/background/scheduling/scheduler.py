@@ -142,10 +142,10 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
             with running(Execution(self, task)):
                 ended = outcome.succeeded(outcome.pack_result(work()))
             task.keep_arguments()
-            callback = self._callback_of(task, ended.state)
+            callbacks = self._callbacks_of(task, ended.state)
             join_transaction(
                 reserve=lambda: None,
-                finish=lambda: self._committed_ended(task, callback),
+                finish=lambda: self._committed_ended(task, callbacks),
                 forget=lambda: self._forget(task),
             )
         except BaseException:
