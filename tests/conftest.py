@@ -15,7 +15,10 @@ from plone import api
 from plone.app.testing import setRoles
 from plone.app.testing import TEST_USER_ID
 from pytest_plone import fixtures_factory
+from webtest.http import StopableWSGIServer
 from zope.i18n.compile import compile_mo_file
+from ZPublisher.httpexceptions import HTTPExceptionHandler
+from ZPublisher.WSGIPublisher import publish_module
 
 import pytest
 import transaction
@@ -66,3 +69,13 @@ def folder(site):
     content = api.content.create(site, "Folder", "folder", title="A folder")
     transaction.commit()
     return content
+
+
+@pytest.fixture
+def server(functional):
+    """Serve the database of the test; the value is the address of its root."""
+    server = StopableWSGIServer.create(
+        HTTPExceptionHandler(publish_module), host="127.0.0.1"
+    )
+    yield f"http://localhost:{server.effective_port}"
+    server.shutdown()

@@ -9,6 +9,7 @@ from collective.background.api import using
 from collective.background.functions import task
 from collective.background.groups import group
 from collective.background.recurring import recurring
+from collective.background.rerunning import rerun_in_background
 from collective.background.running.current import current_task
 
 
@@ -17,6 +18,7 @@ __all__ = [
     "get_scheduler",
     "group",
     "recurring",
+    "rerun_in_background",
     "schedule",
     "schedule_batch",
     "schedule_request",

@@ -53,6 +53,10 @@ class ShuttingDown(BackgroundError):
     """The process is about to stop and takes no more tasks."""
 
 
+class AlreadyInBackground(BackgroundError, RuntimeError):
+    """A request that is that of a task already is not to become another one."""
+
+
 # Raised by the scheduler's other calls.
 
 

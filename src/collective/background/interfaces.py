@@ -9,6 +9,15 @@ class ICollectiveBackgroundLayer(IDefaultBrowserLayer):
     """Marks requests to sites in which the add-on is installed."""
 
 
+class ISynchronousService(Interface):
+    """Marks services of the REST API that are never done in the background.
+
+    Their requests or answers have secrets in them, or are worthless later. Requests
+    to them are answered at once, also with ``Prefer: respond-async``. Add-ons mark
+    the class of a service with it.
+    """
+
+
 class ITransactionalScheduler(Interface):
     """Starts calls when the current transaction commits, and knows what became of them.
 

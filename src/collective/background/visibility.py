@@ -33,6 +33,11 @@ def may_manage():
     return bool(getSecurityManager().checkPermission(MANAGE, getSite()))
 
 
+def may_have_tasks():
+    """Whether the current user can see what he schedules. Not so for visitors."""
+    return _owner(everybody=True) is not None
+
+
 def visible_records(*, start=0, limit=50, everybody=False, **filters):
     """Return the TaskRecords that the current user may see, newest first.
 

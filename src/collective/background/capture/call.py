@@ -47,11 +47,15 @@ _signatures = WeakKeyDictionary()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ViewRequest:
-    """Of the request with which a view is published: what is not in the form."""
+    """Of the request with which a view is published: what is not in the form.
+
+    ``query``: the query string; what it says is in the form, too.
+    """
 
     method: str
     headers: dict
     body: Spool
+    query: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,8 +199,16 @@ def capture_view(context, name, form, method, body, headers):
         raise BadOption(f"body must be bytes, not {type(body).__name__}")
     if isinstance(body, bytes):
         body = Spool.of(body)
-    headers = check_headers(headers)
-    form = dict(form or {})
+    view = ViewRequest(method=method, headers=check_headers(headers), body=body)
+    return capture_publication(context, steps, dict(form or {}), view)
+
+
+def capture_publication(context, steps, form, view):
+    """Return a Call of what is published at ``steps`` below ``context``.
+
+    ``steps``: names; none for the content itself. ``form``: a dictionary.
+    ``view``: a ViewRequest. Raises NotPortable.
+    """
     try:
         package = pack((context, steps, form))
     except NotPortable:
@@ -207,9 +219,9 @@ def capture_view(context, name, form, method, body, headers):
     path = "/".join(context.getPhysicalPath())
     return Call(
         kind=VIEW,
-        name=f"{path}/{'/'.join(steps)}",
+        name="/".join((path, *steps)),
         package=package,
-        view=ViewRequest(method=method, headers=headers, body=body),
+        view=view,
         **_context_fields(package.references[0]),
     )
 

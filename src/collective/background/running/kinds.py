@@ -63,7 +63,7 @@ class ViewKind(CallKind):
 
     def run(self, env):
         context, steps, form = unpack(self.call.package, env.app)
-        return publish(env, context, steps, form)
+        return publish(env, context, steps, form, self.call.view.query)
 
 
 class RequestKind(CallKind):

@@ -7,7 +7,8 @@ task's request carries nothing; so the steps of ``ZPublisher.BaseRequest`` and
 the task's user.
 
 Left out is what is done for a visitor in front of a browser: themes and other
-transformations of the page, CSRF protection, caching and error pages.
+transformations of the page, CSRF protection, caching and error pages (the REST API
+answers errors itself).
 """
 
 from AccessControl import getSecurityManager
@@ -18,6 +19,7 @@ from Acquisition import aq_inner
 from Acquisition import aq_parent
 from collective.background.capture.spool import Spool
 from collective.background.exceptions import ResponseFailed
+from collective.background.exceptions import TaskCancelled
 from collective.background.records import Response
 from contextlib import closing
 from io import BytesIO
@@ -32,6 +34,7 @@ from zExceptions import Forbidden
 from zExceptions import HTTPException
 from zExceptions import upgradeException
 from zExceptions.unauthorized import Unauthorized
+from zope.component import getMultiAdapter
 from zope.component import queryMultiAdapter
 from zope.interface import noLongerProvides
 from zope.publisher.interfaces import NotFound
@@ -66,18 +69,20 @@ class Failed(Exception):
         self.response = response
 
 
-def publish(env, context, steps, form):
+def publish(env, context, steps, form, query=""):
     """Publish the view at ``steps`` below ``context`` and return its Response.
 
     ``env``: the Environment, whose request has the method, headers and body of
     the view. ``steps``: names, the first one that of the view. ``form``: is
-    added to what the body says.
+    added to what the body says. ``query``: the query string, which is not read:
+    what it says is in the form.
     Raises Failed when the view raises an exception or answers with 4xx or 5xx;
-    ConflictErrors go through, so that the attempt is repeated.
+    ConflictErrors go through, so that the attempt is repeated, and so does
+    TaskCancelled.
     """
     request = env.request
     try:
-        start, names = _prepare(env, context, steps, form)
+        start, names = _prepare(env, context, steps, form, query)
         published = _traverse(request, start, names)
         _authorize(request)
         instead = exec_callables(request._post_traverse)
@@ -98,10 +103,10 @@ def publish(env, context, steps, form):
         if result is not request.response:
             request.response.setBody(result)
         answer = _answer(request.response, _body(request))
-    except TransientError:
+    except (TransientError, TaskCancelled):
         raise
     except Exception as error:
-        answer = _answer_of(error)
+        answer = _answer_of(request, error)
         if answer.status >= 400:
             raise Failed(error, answer) from error
         # A redirect and the like. The publisher aborts then, too.
@@ -119,7 +124,7 @@ def publish(env, context, steps, form):
     return answer
 
 
-def _prepare(env, context, steps, form):
+def _prepare(env, context, steps, form, query):
     """Read the body, and return where to start and the names from there.
 
     The environment has already gone as far as the site.
@@ -132,6 +137,7 @@ def _prepare(env, context, steps, form):
     mark_as_api_request(request, request.getHeader("Accept"))
     request.processInputs()
     request.form.update(form)
+    request.environ["QUERY_STRING"] = query
     # A button of the form may have added a name.
     path = request["PATH_INFO"].split("/")
     if env.site is not None:
@@ -309,8 +315,13 @@ def _answer(response, body):
     return Response(status=response.getStatus(), headers=headers, spool=spool)
 
 
-def _answer_of(error):
-    """Return the Response to an exception: its status and headers, without body."""
+def _answer_of(request, error):
+    """Return the Response to an exception: its status and headers, without body.
+
+    With a body where the REST API has been asked, of which that is the answer.
+    """
+    if IAPIRequest.providedBy(request):
+        return _api_answer_of(request, error)
     response = WSGIResponse()
     if isinstance(error, HTTPException):
         response.setStatus(error.getStatus())
@@ -321,6 +332,21 @@ def _answer_of(error):
     for name, value in getattr(error, "headers", {}).items():
         response.setHeader(name, value)
     return _answer(response, BytesIO())
+
+
+def _api_answer_of(request, error):
+    """Return the Response of the REST API to an exception, as the publisher does."""
+    error_class, _ = upgradeException(type(error), None)
+    if not isinstance(error, error_class):
+        error = error_class(str(error)).with_traceback(error.__traceback__)
+    response = request.response
+    response.setStatus(error_class)
+    for name, value in getattr(error, "headers", {}).items():
+        response.setHeader(name, value)
+    view = getMultiAdapter((error, request), name="index.html")
+    view.__parent__ = request["PARENTS"][0]
+    view()
+    return _answer(response, BytesIO(response.body))
 
 
 def _body(request):

@@ -1,0 +1,1 @@
+"""The REST API: tasks, queues, and any other service as a task."""

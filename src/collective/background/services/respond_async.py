@@ -1,0 +1,93 @@
+"""``Prefer: respond-async`` (RFC 7240): any call of the REST API as a task.
+
+Comes in: a request to a service, after traversal and permission checks. Goes out: the
+answer 202 and the address of a task that makes the very same request, or, where that
+is not possible, the answer of the service as if nothing had been preferred. The
+publisher calls this, by way of the subscriber.
+"""
+
+from collective.background import current_task
+from collective.background.interfaces import ICollectiveBackgroundLayer
+from collective.background.interfaces import ISynchronousService
+from collective.background.rerunning import schedule_again
+from collective.background.rerunning import steps_below
+from collective.background.services.representing import represent
+from collective.background.services.representing import task_url
+from collective.background.visibility import may_have_tasks
+from collective.background.visibility import visible_record
+from plone.protect.interfaces import IDisableCSRFProtection
+from plone.rest.interfaces import IAPIRequest
+from plone.rest.interfaces import IService
+from plone.restapi.services import Service
+from Products.Five.browser import BrowserView
+from urllib.request import parse_http_list
+from zope.component.hooks import getSite
+from zope.interface import alsoProvides
+
+
+RESPOND_ASYNC = "respond-async"
+MAX_BODY = 100_000_000  # bytes of a request that are kept for a task
+
+
+def ask_after_traversal(site, event):
+    """Have the publisher ask, at the end of traversal, whether to answer later.
+
+    A subscriber to the traversal of the site.
+    """
+    request = event.request
+    if prefers_async(request.getHeader("Prefer")):
+        request.post_traverse(answer_instead, (request,))
+
+
+def prefers_async(header):
+    """Whether a header "Prefer" asks for it. ``header``: its value, or None."""
+    preferences = parse_http_list(header or "")
+    names = (preference.partition(";")[0] for preference in preferences)
+    return any(name.strip().lower() == RESPOND_ASYNC for name in names)
+
+
+def answer_instead(request):
+    """Return what is published instead of a service, or None for that itself."""
+    service = request["PUBLISHED"]
+    if _is_possible(service, request):
+        return Accepted(service.context, request)
+    return None
+
+
+def _is_possible(service, request):
+    return (
+        request.method not in ("GET", "HEAD", "OPTIONS")
+        and IAPIRequest.providedBy(request)
+        and ICollectiveBackgroundLayer.providedBy(request)
+        and IService.providedBy(service)
+        and not ISynchronousService.providedBy(service)
+        and current_task() is None
+        and int(request.environ.get("CONTENT_LENGTH") or 0) <= MAX_BODY
+        and may_have_tasks()
+    )
+
+
+class Accepted(Service, BrowserView):
+    """Answers that the request will be a task.
+
+    A service itself, so that the permission to use the REST API is checked, and
+    headers for other origins are set, as by the one that it stands for.
+    """
+
+    def reply(self):
+        # No page of another origin can send this header without being asked for
+        # permission (CORS); that is as good as a token.
+        alsoProvides(self.request, IDisableCSRFProtection)
+        task_id = schedule_again(self.context, self.request, title=self._title())
+        response = self.request.response
+        response.setStatus(202)
+        response.setHeader("Location", task_url(task_id))
+        response.setHeader("Preference-Applied", RESPOND_ASYNC)
+        return represent(visible_record(task_id), self.request)
+
+    def _title(self):
+        """Return, for example, ``POST /folder/@copy``."""
+        above = len(getSite().getPhysicalPath())
+        steps = steps_below(self.context, self.request)
+        path = "/".join((*self.context.getPhysicalPath()[above:], *steps))
+        return f"{self.request.method} /{path}"

@@ -1,0 +1,19 @@
+"""``DELETE @tasks/<id>``: cancel a task, or forget one that has ended."""
+
+from collective.background import states
+from collective.background.services.base import PathService
+from collective.background.services.representing import ask_again_later
+from collective.background.services.representing import represent
+from collective.background.visibility import cancel_task
+from collective.background.visibility import forget_task
+
+
+class TasksDelete(PathService):
+    def reply(self):
+        record = self.record(self.only_param())
+        if record.state in states.FINISHED:
+            forget_task(record.id)
+            return self.reply_no_content()
+        record = cancel_task(record.id)
+        ask_again_later(record, self.request.response)
+        return represent(record, self.request)

@@ -1,0 +1,74 @@
+"""People who talk to the REST API over HTTP."""
+
+from plone import api
+from sessions import PASSWORD
+from sessions import Session
+
+import pytest
+import transaction
+
+
+ROLES = {
+    "editor1": ["Member", "Contributor", "Editor", "Reviewer"],
+    "editor2": ["Member"],
+    "boss": ["Member", "Site Administrator"],
+}
+
+
+@pytest.fixture
+def users(site):
+    """Two editors, of whom one may write, and a manager; with a workflow."""
+    for user_id, roles in ROLES.items():
+        site.acl_users.userFolderAddUser(user_id, PASSWORD, roles, [])
+    site.portal_workflow.setDefaultChain("simple_publication_workflow")
+    transaction.commit()
+
+
+@pytest.fixture
+def session_of(users, server):
+    """Return a function: a session of a user (None: a visitor) at the site."""
+    sessions = []
+
+    def session_of(user_id):
+        session = Session(f"{server}/plone/")
+        if user_id is not None:
+            session.auth = (user_id, PASSWORD)
+        sessions.append(session)
+        return session
+
+    yield session_of
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def editor(session_of):
+    return session_of("editor1")
+
+
+@pytest.fixture
+def other(session_of):
+    return session_of("editor2")
+
+
+@pytest.fixture
+def boss(session_of):
+    return session_of("boss")
+
+
+@pytest.fixture
+def visitor(session_of):
+    return session_of(None)
+
+
+@pytest.fixture
+def tree(users, folder):
+    """A folder with a folder with a page, all of editor1; and a target beside it."""
+    with api.env.adopt_user(username="editor1"):
+        inner = api.content.create(folder, "Folder", "inner", title="Inner")
+        api.content.create(inner, "Document", "page", title="A page")
+        api.content.create(api.portal.get(), "Folder", "target", title="Target")
+    folder.manage_setLocalRoles("editor1", ["Owner"])
+    folder.reindexObjectSecurity()
+    transaction.commit()
+    return folder
