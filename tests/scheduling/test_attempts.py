@@ -42,6 +42,14 @@ class Mute(Exception):
         raise RuntimeError("no text")
 
 
+class Secretive(Exception):
+    """An exception that cannot be formatted, not even by Python."""
+
+    @property
+    def __notes__(self):
+        raise RuntimeError("no notes")
+
+
 class Needy(Exception):
     """An exception that can be pickled, but not be loaded again."""
 
@@ -169,6 +177,16 @@ class TestOtherExceptions:
         assert record.error.type.endswith(".Mute")
         assert record.error.message == "(its text cannot be had: RuntimeError)"
         assert "in work" in record.error.traceback
+
+    def test_without_a_traceback_that_can_be_had(self, functional):
+        """Logging fails, too, but the record does not stay "running"."""
+
+        def work():
+            raise Secretive("no")
+
+        record, _ = failure_of(schedule(work))
+        text = "(its traceback cannot be had: RuntimeError)"
+        assert record.error.traceback == text
 
     def test_that_cannot_be_pickled_are_replaced(self, functional):
         def work():

@@ -68,7 +68,7 @@ def pack_result(result):
 def describe_error(exception):
     """Return the ErrorInfo of an exception, whatever its methods do."""
     cls = type(exception)
-    text = "".join(traceback.format_exception(exception))
+    text = _traceback(exception)
     if len(text) > TRACEBACK_LENGTH:
         half = TRACEBACK_LENGTH // 2
         text = f"{text[:half]}\n…\n{text[-half:]}"
@@ -77,6 +77,13 @@ def describe_error(exception):
         message=_text(exception)[:MESSAGE_LENGTH],
         traceback=text,
     )
+
+
+def _traceback(exception):
+    try:
+        return "".join(traceback.format_exception(exception))
+    except Exception as error:
+        return f"(its traceback cannot be had: {type(error).__name__})"
 
 
 def _text(exception):
