@@ -35,7 +35,7 @@ class Settings:
     - ``concurrency``: slots of the queue "default" (threads at once)
     - ``queues``: further queues and their slots, ``{"imports": 1}``
     - ``max_waiting``: how many tasks may wait, over all queues
-    - ``keep``: how long a finished task is kept (seconds)
+    - ``keep``: how long a finished task is kept (seconds), if its site does not say
     - ``keep_count``: how many finished tasks are kept
     - ``drain_timeout``: how long a stopping process waits for tasks (seconds)
     - ``conflict_attempts``: how often a task is tried when it conflicts
