@@ -63,6 +63,7 @@ class Instance(Process):
         port = free_port()
         self.url = f"http://localhost:{port}/Plone"
         self.settings = settings
+        self._serves = False
         configuration = folder / "etc" / "zope.ini"
         super().__init__(
             folder.name,
@@ -71,8 +72,10 @@ class Instance(Process):
         )
 
     def serves(self):
-        """Wait until it answers requests; return it."""
-        self.expect("Serving on", timeout=START)
+        """Wait until it answers requests, and return it."""
+        if not self._serves:
+            self.expect("Serving on", timeout=START)
+            self._serves = True
         return self
 
     def request(self, method, path, **options):
@@ -84,7 +87,9 @@ class Instance(Process):
         answer = requests.request(
             method, f"{self.url}/{path}", auth=ADMIN, timeout=END, **options
         )
-        answer.raise_for_status()
+        if not answer.ok:
+            text = f"{method} {path}: {answer.status_code} {answer.text}"
+            raise requests.HTTPError(text, response=answer)
         return answer
 
     def get(self, view, **form):
@@ -124,4 +129,5 @@ class Instance(Process):
 
     def die_at(self, point):
         """Let the process be killed as soon as it reaches a point of ``faults.py``."""
+        self.is_tampered = True
         self.get("probe-fault", point=point)

@@ -56,8 +56,10 @@ class Process:
 
     ``name``: for people; ``command``: the program and its arguments; ``options``:
     those of ``subprocess.Popen``. ``log``: the lines that it has written to standard
-    error so far.
+    error so far; ``is_tampered``: whether it may behave otherwise than usually.
     """
+
+    is_tampered = False
 
     def __init__(self, name, *command, **options):
         self.name = name
@@ -65,6 +67,7 @@ class Process:
         self._changed = Condition()
         self._is_read = False
         self._seen = 0  # lines of the log that expect() has looked at
+        self._skipped = 0  # lines that an earlier test was about
         self._process = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, **options
         )
@@ -100,7 +103,20 @@ class Process:
                     raise AssertionError(self._without("goes on", texts))
 
     def _without(self, what, texts):
-        return "\n".join([f"{self.name} {what} without {texts}:", *self.log])
+        return f"{self.name} {what} without {texts}:\n{self.recent_log()}"
+
+    def skip_log(self):
+        """What is in the log now is of no interest any more."""
+        with self._changed:
+            self._seen = self._skipped = len(self.log)
+
+    def recent_log(self):
+        """Return the log of what was not skipped, as one text."""
+        return "\n".join(self.log[self._skipped :])
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     @property
     def is_running(self):
@@ -111,6 +127,7 @@ class Process:
 
     def freeze(self):
         """Let it go no further, as if the machine had too much else to do."""
+        self.is_tampered = True
         self.send(signal.SIGSTOP)
 
     def thaw(self):

@@ -10,7 +10,11 @@ site = addPloneSite(
     app,  # noqa: F821 (zconsole has set it)
     "Plone",
     setup_content=False,
-    extension_ids=("plone.restapi:default", "collective.background:default"),
+    extension_ids=(
+        "plone.app.contenttypes:default",
+        "plone.restapi:default",
+        "collective.background:default",
+    ),
 )
 site.marks = OOBTree()  # what the tasks of the tests leave behind
 transaction.commit()

@@ -6,6 +6,7 @@ from dataclasses import fields
 from dataclasses import is_dataclass
 from instance_probe import faults
 from instance_probe.tasks import TASKS
+from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
 from Products.Five import BrowserView
 from zope.interface import alsoProvides
@@ -23,6 +24,15 @@ class Start(BrowserView):
         faults.watch_commit("request")
         calls = using(title=mark, **json.loads(options))
         return calls.schedule(function, self.context, mark)
+
+
+class Create(BrowserView):
+    """Creates content in the transaction of the request."""
+
+    def __call__(self, title):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        faults.watch_commit("request")
+        api.content.create(self.context, "Document", title=title)
 
 
 class Scheduler(BrowserView):

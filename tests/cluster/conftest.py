@@ -1,0 +1,38 @@
+"""Instances that share a database: real processes, which tests may kill.
+
+There is a cluster for each storage, and all of them have copies of one site. Instances
+go on from test to test unless one needs other settings. When a test has failed, its
+report has what each process has logged meanwhile.
+"""
+
+from clusters import Cluster
+from clusters import STORAGES
+
+import pytest
+
+
+@pytest.fixture(scope="session", params=STORAGES)
+def shared_cluster(request, site_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    cluster = Cluster(folder, site_data, request.param)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def cluster(shared_cluster):
+    """A Cluster, see ``clusters.py``."""
+    for process in shared_cluster.processes:
+        process.skip_log()
+    yield shared_cluster
+    shared_cluster.tidy()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and cluster is not None:
+        for process in cluster.processes:
+            report.sections.append((f"log of {process.name}", process.recent_log()))
+    return report

@@ -1,0 +1,61 @@
+"""A cluster: several instances on one database. For tests and benchmarks."""
+
+from instances import Instance
+from instances import make_instance
+from storages import PostgreSQL
+from storages import SQLite
+from storages import ZEO
+
+
+STORAGES = {"zeo": ZEO, "postgresql": PostgreSQL, "sqlite": SQLite}
+
+
+class Cluster:
+    """Instances by their names; they are made when they are first asked for.
+
+    ``folder``: where it may write; ``data``: the folder ``var`` of an instance with
+    a site; ``storage``: the name of one.
+    """
+
+    def __init__(self, folder, data, storage):
+        self._folder = folder
+        self._instances = {}
+        self.storage = STORAGES[storage](folder, data)
+
+    def run(self, **instances):
+        """Return a list of instances that serve the site.
+
+        ``instances``: the settings of each, by its name. One that runs with just
+        these goes on; the others are started, all at the same time.
+        """
+        for name, settings in instances.items():
+            instance = self._instances.get(name)
+            if instance is None or not instance.is_running:
+                self._start(name, settings)
+            elif instance.settings != settings:
+                instance.kill()
+                self._start(name, settings)
+        return [self._instances[name].serves() for name in instances]
+
+    def _start(self, name, settings):
+        folder = self._folder / name
+        if not folder.exists():
+            make_instance(folder, self.storage.section(name))
+        self._instances[name] = Instance(folder, **settings)
+
+    @property
+    def processes(self):
+        """All that were started, with the server of the database, as a list."""
+        return [*self._instances.values(), *self.storage.servers]
+
+    def tidy(self):
+        """Kill the instances that a test has tampered with."""
+        for instance in self._instances.values():
+            if instance.is_tampered:
+                instance.kill()
+
+    def close(self):
+        """Kill all processes."""
+        for instance in self._instances.values():
+            instance.kill()
+        self.storage.close()

@@ -1,0 +1,200 @@
+"""Databases that several instances share, with a server where there is one.
+
+Comes in: the data of a FileStorage. Goes out: what ``zope.conf`` has to say so that
+an instance uses a copy of them. Called by fixtures of tests, and by benchmarks.
+"""
+
+from contextlib import closing
+from helpers import needed
+from pathlib import Path
+from processes import free_port
+from processes import Process
+from processes import run
+from processes import SCRIPTS
+from tempfile import TemporaryDirectory
+from ZODB.config import storageFromString
+from ZODB.FileStorage import FileStorage
+
+import os
+import pwd
+import resource
+import shutil
+import signal
+
+
+class ZEO:
+    """A ZEO server on a FileStorage; the folder of blobs is shared.
+
+    ``folder``: where it may write; ``data``: the folder ``var`` of an instance.
+    """
+
+    def __init__(self, folder, data):
+        self._var = folder / "var"
+        self._port = free_port()
+        self._configuration = folder / "zeo.conf"
+        shutil.copytree(data, self._var)
+        self._configuration.write_text(
+            f"""
+            <zeo>
+              address 127.0.0.1:{self._port}
+            </zeo>
+            <filestorage 1>
+              path {self._var}/Data.fs
+              blob-dir {self._var}/blobstorage
+            </filestorage>
+            """
+        )
+        self.start()
+
+    def start(self):
+        """Start the server (again); its disk has room."""
+        self.server = Process("ZEO", SCRIPTS / "runzeo", "-C", self._configuration)
+        self.server.expect("listening on")
+
+    def stop(self):
+        """Stop the server in order."""
+        self.server.stop()
+
+    def is_back(self, *instances):
+        """Wait until instances have noticed that the server was started again."""
+        for instance in instances:
+            instance.expect("Disconnected from storage")
+            instance.expect("Reconnected to storage")
+
+    def section(self, instance):
+        """Return the part of ``zope.conf``. ``instance``: the name of an instance."""
+        return f"""
+            %import ZEO
+            <zeoclient>
+              server 127.0.0.1:{self._port}
+              shared-blob-dir on
+              blob-dir {self._var}/blobstorage
+            </zeoclient>
+            """
+
+    def fill_disk(self):
+        """Let ``Data.fs`` grow no more."""
+        size = (self._var / "Data.fs").stat().st_size
+        self._limit(size)
+
+    def free_disk(self):
+        self._limit(resource.RLIM_INFINITY)
+
+    def _limit(self, size):
+        _, hard = resource.prlimit(self.server.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.server.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+    @property
+    def servers(self):
+        """Its processes, as a list."""
+        return [self.server]
+
+    def close(self):
+        self.server.kill()
+
+
+class PostgreSQL:
+    """RelStorage on a PostgreSQL server; blobs are in the database, too."""
+
+    def __init__(self, folder, data):
+        self._folder = folder
+        self._port = free_port()
+        # The server does not run as root, so the folders of pytest are closed to it.
+        self._var = TemporaryDirectory(prefix="postgresql-")
+        self._user = {"cwd": self._var.name}
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(self._var.name, user.pw_uid, user.pw_gid)
+            self._user.update(user=user.pw_uid, group=user.pw_gid, extra_groups=[])
+        run(
+            _postgresql("initdb"),
+            *("-D", self._var.name, "-U", "zope"),
+            *("--auth=trust", "--no-sync", "--no-instructions"),
+            **self._user,
+        )
+        self.start()
+        _fill(self.section("filling"), data)
+
+    def start(self):
+        """Start the server (again)."""
+        self.server = Process(
+            "PostgreSQL",
+            *(_postgresql("postgres"), "-D", self._var.name, "-p", str(self._port)),
+            *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+            *("-c", "fsync=off"),
+            **self._user,
+        )
+        self.server.expect("ready to accept connections")
+
+    def stop(self):
+        # It does not wait for its clients to go.
+        self.server.stop(signal.SIGINT)
+
+    def is_back(self, *instances):
+        """They find out when they use it."""
+
+    def section(self, instance):
+        """See ``ZEO``."""
+        return f"""
+            %import relstorage
+            <relstorage>
+              keep-history false
+              shared-blob-dir false
+              blob-dir {self._folder}/blobs-of-{instance}
+              <postgresql>
+                dsn host=127.0.0.1 port={self._port} user=zope dbname=postgres
+              </postgresql>
+            </relstorage>
+            """
+
+    @property
+    def servers(self):
+        return [self.server]
+
+    def close(self):
+        # Its children would outlive a kill.
+        self.server.stop(signal.SIGQUIT)
+        self._var.cleanup()
+
+
+def _postgresql(name):
+    """Return the path of a program of PostgreSQL, the newest one."""
+    programs = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    found = programs[-1] if programs else shutil.which(name)
+    return needed(found, f"PostgreSQL ({name})")
+
+
+class SQLite:
+    """RelStorage on SQLite, which has no server; the folder of blobs is shared."""
+
+    servers = ()
+
+    def __init__(self, folder, data):
+        self._folder = folder
+        _fill(self.section("filling"), data)
+
+    def section(self, instance):
+        """See ``ZEO``."""
+        return f"""
+            %import relstorage
+            <relstorage>
+              keep-history false
+              shared-blob-dir true
+              blob-dir {self._folder}/blobs
+              <sqlite3>
+                data-dir {self._folder}/data
+              </sqlite3>
+            </relstorage>
+            """
+
+    def close(self):
+        """There is no server."""
+
+
+def _fill(section, data):
+    """Copy all transactions of a FileStorage to another storage."""
+    source = FileStorage(
+        str(data / "Data.fs"), read_only=True, blob_dir=str(data / "blobstorage")
+    )
+    with closing(source), closing(storageFromString(section)) as destination:
+        destination.copyTransactionsFrom(source)
