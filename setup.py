@@ -80,6 +80,10 @@ setup(
             "pytest",
             "pytest-cov",
             "pytest-plone",
+            # databases that several instances share
+            "RelStorage",
+            "ZEO",
+            "psycopg2-binary",
             # of the example add-on, which is tested as well
             "pycountry",
             "sqlalchemy",
