@@ -9,15 +9,21 @@ from collective.background.presentation import duration
 from collective.background.presentation import STATE_CLASSES
 from collective.background.presentation import state_label
 from collective.background.settings import background_settings
+from functools import cached_property
 from plone import api
 from plone.app.event.base import default_timezone
 from plone.protect import CheckAuthenticator
 from Products.CMFPlone.resources import add_bundle_on_request
 from Products.Five.browser import BrowserView
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
+from urllib.parse import parse_qsl
+from urllib.parse import urlencode
 from zope.i18n import translate
 from zope.i18nmessageid import Message
 
+
+# In an address: the part only. It is Plone's word for a page without surroundings.
+PART = "ajax_load"
 
 BUNDLE = "collective.background.controlpanel"
 
@@ -35,8 +41,7 @@ class ControlPanelPage(BrowserView):
     """A page: heading, tabs, and a part that is its own.
 
     ``part()`` renders that; ``name`` is the view of its tab. While ``is_live`` the
-    browser fetches the part again and again, with ``ajax_load`` in the address, which
-    is Plone's word for a page without its surroundings.
+    browser fetches the part again and again.
     """
 
     index = ViewPageTemplateFile("templates/page.pt")
@@ -49,7 +54,7 @@ class ControlPanelPage(BrowserView):
         if self.request.method == "POST":
             CheckAuthenticator(self.request)
             return self.request.response.redirect(self.act() or self.address)
-        if "ajax_load" in self.request.form:
+        if PART in self.request.form:
             return self.body()
         add_bundle_on_request(self.request, BUNDLE)
         return self.index()
@@ -74,7 +79,8 @@ class ControlPanelPage(BrowserView):
     @property
     def address(self):
         """The page's own address, to which its forms are sent."""
-        query = self.request.get("QUERY_STRING")
+        query = parse_qsl(self.request.get("QUERY_STRING", ""))
+        query = urlencode([(name, value) for name, value in query if name != PART])
         return self.request.ACTUAL_URL + (f"?{query}" if query else "")
 
     @property
@@ -117,12 +123,27 @@ class ControlPanelPage(BrowserView):
     def duration(self, seconds):
         return "—" if seconds is None else duration(seconds)
 
+    @cached_property
+    def _zone(self):
+        """The time zone of the user, or of the site."""
+        return default_timezone(as_tzinfo=True)
+
     def local(self, moment):
-        """Return a moment in the time zone of the user, or of the site."""
-        return moment.astimezone(default_timezone(as_tzinfo=True))
+        return moment.astimezone(self._zone)
 
     def when(self, moment):
         """Return date and time in the language of the request."""
         if moment is None:
             return "—"
-        return api.portal.get_localized_time(self.local(moment), long_format=True)
+        # It takes a millisecond, and many tasks are scheduled at once.
+        second = moment.replace(microsecond=0)
+        if second not in self._texts:
+            self._texts[second] = api.portal.get_localized_time(
+                self.local(second), long_format=True
+            )
+        return self._texts[second]
+
+    @cached_property
+    def _texts(self):
+        """Moments that were asked for, as texts."""
+        return {}

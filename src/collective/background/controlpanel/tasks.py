@@ -25,7 +25,8 @@ from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 
 PAGE_SIZE = 30
 
-# What the list can be sorted by, in the order of the columns.
+# What the list can be sorted by, in the order of the columns; and what a narrow
+# screen has room for.
 COLUMNS = {
     "title": _("Task"),
     "state": _("State"),
@@ -34,6 +35,7 @@ COLUMNS = {
     "created": _("Scheduled"),
     "finished": _("Ended"),
 }
+NARROW = ("title", "state")
 
 
 class _Page(list):
@@ -103,6 +105,7 @@ class TasksPage(ControlPanelPage):
             is_sorted = name == self.query.sort
             yield {
                 "title": title,
+                "is_narrow": name in NARROW,
                 "url": self._address(self.query.sorted_by(name)),
                 "aria_sort": self.query.order if is_sorted else None,
                 "arrow": ("▲" if self.query.order == ASCENDING else "▼") * is_sorted,

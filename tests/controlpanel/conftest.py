@@ -1,0 +1,61 @@
+"""Users who look at the control panel, and a task that takes as long as needed."""
+
+from browsing import PASSWORD
+from browsing import User
+from collective.background import get_scheduler
+from helpers import TIMEOUT
+from plone import api
+from plone.app.theming.interfaces import IThemeSettings
+from threading import Event
+
+import pytest
+import transaction
+
+
+USERS = {"boss": ["Site Administrator"], "editor1": ["Contributor"]}
+
+
+@pytest.fixture
+def portal(site):
+    """The site, with the users; without its theme, which takes time."""
+    api.portal.set_registry_record("enabled", False, interface=IThemeSettings)
+    for user_id, roles in USERS.items():
+        site.acl_users.userFolderAddUser(user_id, PASSWORD, ["Member", *roles], [])
+    transaction.commit()
+    return site
+
+
+@pytest.fixture
+def boss(functional, portal):
+    """A manager of background tasks."""
+    return User(functional, "boss")
+
+
+@pytest.fixture
+def editor(functional, portal):
+    return User(functional, "editor1")
+
+
+@pytest.fixture
+def anonymous(functional, portal):
+    return User(functional)
+
+
+@pytest.fixture
+def held():
+    """A function whose tasks run until the end of the test.
+
+    ``held.started.wait(TIMEOUT)`` waits for the first one.
+    """
+    free = Event()
+    started = Event()
+
+    def held():
+        started.set()
+        assert free.wait(TIMEOUT)
+
+    held.started = started
+    held.free = free
+    yield held
+    free.set()
+    get_scheduler().wait_all(TIMEOUT)

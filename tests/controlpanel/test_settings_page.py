@@ -1,0 +1,103 @@
+"""The settings of the site, by form and by REST; and Site Setup."""
+
+from browsing import User
+from collective.background.settings import background_settings
+from plone import api
+from plone.base.utils import get_installer
+
+import json
+import pytest
+import transaction
+
+
+PAGE = "@@background-tasks-settings"
+PANEL = "@controlpanels/background-tasks"
+FIELD = "form.widgets."
+
+
+def settings():
+    transaction.begin()
+    return background_settings()
+
+
+class TestForm:
+    def test_saves(self, boss):
+        boss.look(PAGE)
+        boss.browser.getControl(name=f"{FIELD}poll_interval").value = "7"
+        boss.browser.getControl(name=f"{FIELD}redacted_names").value = "pin\niban"
+        boss.browser.getControl(name=f"{FIELD}show_viewlet:list").value = []
+        boss.browser.getControl("Save").click()
+        assert "Changes saved." in boss.contents
+        assert settings().poll_interval == 7
+        assert settings().redacted_names == ["pin", "iban"]
+        assert settings().show_viewlet is False
+
+    @pytest.mark.parametrize(
+        "name, value", [("poll_interval", "0"), ("keep", "0"), ("keep", "soon")]
+    )
+    def test_refuses_what_cannot_be(self, boss, name, value):
+        before = getattr(settings(), name)
+        boss.look(PAGE)
+        boss.browser.getControl(name=FIELD + name).value = value
+        boss.browser.getControl("Save").click()
+        assert boss.find(f"#formfield-form-widgets-{name} .invalid-feedback")
+        assert getattr(settings(), name) == before
+
+    def test_is_a_tab_of_the_control_panel(self, boss):
+        boss.open().browser.getLink(url=PAGE).click()
+        assert boss.browser.url.endswith(PAGE)
+        assert boss.texts("#background-tasks-tabs .active") == ["Settings"]
+
+
+class TestRest:
+    @pytest.fixture
+    def boss(self, functional, portal):
+        return User(functional, "boss", accept="application/json")
+
+    def get(self, user, path):
+        user.open(path)
+        return user.status, json.loads(user.contents)
+
+    def test_managers_read(self, boss):
+        status, panel = self.get(boss, PANEL)
+        assert status == 200
+        assert panel["data"]["poll_interval"] == settings().poll_interval
+
+    def test_is_listed(self, boss):
+        _, panels = self.get(boss, "@controlpanels")
+        assert [p["title"] for p in panels if p["@id"].endswith(PANEL)] == [
+            "Background tasks"
+        ]
+
+    def test_who_only_sees_site_setup_does_not_see_it(self, boss, portal):
+        """plone.restapi itself lets him in."""
+        portal.manage_permission("Manage background tasks", ["Manager"])
+        assert self.get(boss, PANEL)[0] == 404
+        _, panels = self.get(boss, "@controlpanels")
+        assert panels
+        assert not [p for p in panels if p["@id"].endswith(PANEL)]
+
+
+class TestSiteSetup:
+    def test_leads_to_the_control_panel(self, boss):
+        boss.open("@@overview-controlpanel").browser.getLink(
+            url="@@background-tasks-controlpanel"
+        ).click()
+        assert boss.texts("h1") == ["Background tasks"]
+
+    def test_shows_it_to_managers_of_tasks_only(self, boss, portal):
+        portal.manage_permission("Manage background tasks", ["Manager"])
+        assert boss.open("@@overview-controlpanel").status == 200
+        assert "@@background-tasks-controlpanel" not in boss.contents
+
+    def test_has_nothing_left_after_uninstalling(self, boss, portal):
+        get_installer(portal).uninstall_product("collective.background")
+        boss.open("@@overview-controlpanel")
+        assert "background-tasks" not in boss.contents
+        assert (
+            api.portal.get_registry_record(
+                "plone.bundles/collective.background.controlpanel.enabled", default=None
+            )
+            is None
+        )
+        assert boss.look("@@background-tasks-controlpanel").status == 404

@@ -1,0 +1,175 @@
+"""The page of one task shows all that is known of it."""
+
+from collective.background import current_task
+from collective.background import get_scheduler
+from collective.background import group
+from collective.background import schedule
+from collective.background import schedule_view
+from collective.background import using
+from collective.background.testing import drain
+from helpers import finished
+from helpers import TIMEOUT
+from helpers import waiting
+from plone import api
+from plone.app.testing import login
+
+import logging
+import pytest
+import transaction
+
+
+def fail(number, password=None):
+    current_task().message("A message", "warning")
+    logging.getLogger("an.add-on").warning("row %s is odd", number)
+    raise ValueError("it went wrong")
+
+
+def page(id):
+    return f"@@background-task/{id}"
+
+
+def rows(user, table="background-task-record"):
+    """Return the table as {heading: text}."""
+    headings = user.texts(f"#{table} th")
+    return dict(zip(headings, user.texts(f"#{table} td"), strict=True))
+
+
+@pytest.fixture
+def failed(portal):
+    """The record of a task of an editor that has failed."""
+    login(portal, "editor1")
+    return finished(using(title="An import").schedule(fail, 7, password="hush"))
+
+
+class TestRecord:
+    def test_is_shown(self, boss, failed):
+        boss.open(page(failed.id))
+        assert boss.texts("h1") == ["An import"]
+        shown = rows(boss)
+        assert shown["Id"] == failed.id
+        assert shown["Instance"] == failed.instance
+        assert shown["Attempts"] == "1"
+        assert failed.callable in shown["Call"]
+        assert shown["Queue"] == "default , priority 0"
+
+    def test_has_error_and_traceback(self, boss, failed):
+        boss.look(page(failed.id))
+        assert "builtins.ValueError" in boss.contents
+        [traceback] = boss.texts("#background-task-traceback")
+        assert traceback.endswith("ValueError: it went wrong")
+
+    def test_has_the_log(self, boss, failed):
+        [log] = boss.look(page(failed.id)).texts("#background-task-log")
+        assert "WARNING an.add-on row 7 is odd" in log
+
+    def test_has_the_messages(self, boss, failed):
+        boss.look(page(failed.id))
+        assert boss.texts("#background-tasks-part .alert-warning") == ["A message"]
+
+    def test_has_the_arguments_without_secrets(self, boss, failed):
+        boss.look(page(failed.id))
+        shown = rows(boss, "background-task-arguments")
+        assert shown["number"] == "7"
+        assert "password" in shown
+        assert "hush" not in boss.contents
+
+    def test_has_no_arguments_that_the_site_wants_to_be_secret(self, boss, failed):
+        name = "collective.background.redacted_names"
+        api.portal.set_registry_record(name, ["number"])
+        boss.look(page(failed.id))
+        assert rows(boss, "background-task-arguments")["number"] != "7"
+
+    def test_leads_to_the_user(self, boss, failed):
+        boss.look(page(failed.id))
+        assert boss.find("a[href$='@@user-information?userid=editor1']")
+
+    def test_leads_to_no_page_of_a_user_of_the_zope_root(self, boss, portal):
+        login(portal.aq_parent, "admin")
+        task_id = finished(schedule(int)).id
+        boss.look(page(task_id))
+        assert rows(boss)["User"] == "admin (/acl_users)"
+
+    def test_leads_to_the_content_also_when_it_has_moved(self, boss, folder, portal):
+        task_id = finished(schedule(folder.Title)).id
+        api.content.rename(folder, "moved")
+        boss.look(page(task_id))
+        boss.browser.getLink(url="resolveuid").click()
+        assert boss.browser.url == f"{portal.absolute_url()}/moved"
+
+    def test_leads_to_the_result(self, boss, folder):
+        record = finished(schedule_view(folder, "title_or_id"))
+        boss.look(page(record.id))
+        assert bool(record.has_result) == bool(
+            boss.find(f"a[href$='@@background-result/{record.id}']")
+        )
+
+    def test_that_is_unfinished_has_no_end(self, boss, portal):
+        with waiting():
+            task_id = schedule(int)
+            boss.look(page(task_id))
+            assert rows(boss)["Ended"] == rows(boss)["Has run"] == "—"
+            assert boss.find("[data-task-id]")["data-task-state"] == "queued"
+
+    def test_of_a_group_leads_to_its_tasks_and_back(self, boss, portal):
+        with group(title="Both") as both:
+            task_id = schedule(int)
+        transaction.commit()
+        drain()
+        boss.look(page(task_id))
+        boss.browser.getLink(both.id).click()
+        assert boss.texts("h1") == ["Both"]
+        boss.browser.getLink("Show its tasks").click()
+        assert boss.ids() == [task_id]
+
+
+class TestLive:
+    def test_as_long_as_it_is_unfinished(self, boss, portal):
+        with waiting():
+            task_id = schedule(int)
+            boss.look(page(task_id))
+            assert boss.find("[data-poll-interval]")
+        get_scheduler().wait(task_id, TIMEOUT)
+        boss.look(page(task_id))
+        assert boss.find("[data-poll-interval]") is None
+
+
+class TestNotFound:
+    @pytest.mark.parametrize("path", ["", "/" + "0" * 32, "/x/y"])
+    def test_an_unknown_task(self, boss, path):
+        assert boss.look(f"@@background-task{path}").status == 404
+
+    def test_a_task_that_was_forgotten(self, boss, failed):
+        get_scheduler().remove(failed.id)
+        assert boss.look(page(failed.id)).status == 404
+
+
+class TestActions:
+    def test_retry(self, boss, failed):
+        with waiting():
+            boss.look(page(failed.id)).press("action", "retry")
+            assert get_scheduler().record(failed.id).state == "queued"
+            assert boss.browser.url.endswith(failed.id)
+            assert "1 queued again" in boss.contents
+
+    def test_delete_goes_to_the_list(self, boss, failed):
+        boss.look(page(failed.id)).press("action", "delete")
+        assert get_scheduler().record(failed.id) is None
+        assert boss.browser.url.endswith("@@background-tasks-controlpanel")
+        assert "1 deleted" in boss.contents
+
+    def test_cancel(self, boss, portal):
+        with waiting():
+            task_id = schedule(int)
+            boss.look(page(task_id)).press("action", "cancel")
+            assert get_scheduler().record(task_id).state == "cancelled"
+        assert "1 cancelled" in boss.contents
+
+    def test_are_those_that_its_state_allows(self, boss, failed):
+        def offered(id):
+            boss.look(page(id))
+            return [button["value"] for button in boss.find_all("[name=action]")]
+
+        assert offered(failed.id) == ["retry", "delete"]
+        assert offered(finished(schedule(int)).id) == ["delete"]
+        with waiting():
+            assert offered(schedule(int)) == ["cancel"]
