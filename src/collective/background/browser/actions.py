@@ -1,0 +1,106 @@
+"""``@@background-task-action``: a user cancels, retries or dismisses a task of his own.
+
+Comes in: the POST of a form of the viewlet, with ``id`` and ``action``. Goes out: JSON
+for the script, which asks for it; for others, the page where they were, with a message.
+"""
+
+from collective.background import states
+from collective.background.browser.items import Items
+from collective.background.exceptions import IllegalTransition
+from collective.background.exceptions import QueueFull
+from collective.background.exceptions import ShuttingDown
+from collective.background.exceptions import TaskNotFound
+from collective.background.messages import _
+from collective.background.visibility import cancel_task
+from collective.background.visibility import dismiss_task
+from collective.background.visibility import retry_task
+from plone import api
+from plone.protect import CheckAuthenticator
+from plone.protect import PostOnly
+from Products.Five.browser import BrowserView
+from zExceptions import BadRequest
+from zExceptions import NotFound
+from zope.i18n import translate
+from zope.i18nmessageid import Message
+
+import json
+
+
+ACTIONS = {"cancel": cancel_task, "retry": retry_task, "dismiss": dismiss_task}
+
+DONE = {
+    "cancel": _("“${title}” is cancelled."),
+    "retry": _("“${title}” is queued again."),
+    "dismiss": _("“${title}” is not shown any more."),
+}
+STOPPING = _("“${title}” will stop at the next opportunity.")
+TOO_LATE = _("“${title}” has ended already.")
+REFUSED = {
+    "retry": _("This task cannot be tried again."),
+    "dismiss": _("Only a task that has ended can be dismissed."),
+}
+NO_ROOM = _("The server takes no more tasks now. Try again in a moment.")
+
+
+class ActionView(BrowserView):
+    """The form has ``id`` of a task, ``action``: one of ACTIONS, and ``came_from``:
+    the address to go back to.
+
+    The JSON has ``task``: its item, or None if it is not to be shown any more, and
+    ``error``: why it was not done, or "".
+    """
+
+    def __call__(self):
+        PostOnly(self.request)
+        CheckAuthenticator(self.request)
+        form = self.request.form
+        name = form.get("action")
+        if name not in ACTIONS:
+            raise BadRequest(
+                f"action is {name!r}; it must be one of {', '.join(ACTIONS)}"
+            )
+        record, error = self._act(name, form.get("id"))
+        if "application/json" in self.request.getHeader("Accept", ""):
+            return self._json(record, error)
+        return self._redirect(name, record, error)
+
+    def _act(self, name, id):
+        """Return the record and "", or None and why it was not done."""
+        try:
+            return ACTIONS[name](id), ""
+        except TaskNotFound as error:
+            raise NotFound(str(error)) from error
+        except IllegalTransition:
+            return None, self._text(REFUSED[name])
+        except (QueueFull, ShuttingDown):
+            return None, self._text(NO_ROOM)
+
+    def _json(self, record, error):
+        response = self.request.response
+        response.setHeader("Content-Type", "application/json")
+        if error:
+            response.setStatus(409)
+        is_shown = record is not None and not record.dismissed
+        task = Items(self.request).item(record) if is_shown else None
+        return json.dumps({"task": task, "error": error})
+
+    def _redirect(self, name, record, error):
+        message = error or self._told(name, record)
+        kind = "warning" if error else "info"
+        api.portal.show_message(message, self.request, kind)
+        came_from = self.request.form.get("came_from", "")
+        urls = api.portal.get_tool("portal_url")
+        if not came_from or not urls.isURLInPortal(came_from):
+            came_from = urls()
+        return self.request.response.redirect(came_from)
+
+    def _told(self, name, record):
+        """Return what to say about a task to which something was done."""
+        message = DONE[name]
+        if name == "cancel" and record.state != states.CANCELLED:
+            message = TOO_LATE if record.state in states.FINISHED else STOPPING
+        title = self._text(record.title)
+        return self._text(Message(message, mapping={"title": title}))
+
+    def _text(self, message):
+        return translate(message, context=self.request)

@@ -1,0 +1,170 @@
+"""A task as its user sees it: texts, addresses, and what can be done to it.
+
+Comes in: a TaskRecord that ``visibility.py`` has let through. Goes out: plain values,
+that the template of the viewlet and its script put into the same places. Used by
+``viewlet``, ``polling`` and ``actions``.
+"""
+
+from collective.background import states
+from collective.background.exceptions import TaskNotFound
+from collective.background.messages import _
+from collective.background.presentation import error_text
+from collective.background.presentation import MESSAGE_CLASSES
+from collective.background.presentation import percentage
+from collective.background.presentation import progress_text
+from collective.background.presentation import STATE_CLASSES
+from collective.background.presentation import state_label
+from collective.background.presentation import time_left
+from collective.background.results import download_url
+from collective.background.results import is_for_people
+from collective.background.results import result_page
+from collective.background.visibility import count_visible
+from collective.background.visibility import may_cancel
+from collective.background.visibility import task_result
+from datetime import datetime
+from datetime import UTC
+from functools import cached_property
+from operator import attrgetter
+from plone import api
+from plone.app.event.base import default_timezone
+from zope.i18n import translate
+from zope.i18nmessageid import Message
+
+
+# What an item is made of. Not "eta": of a waiting task it is another one each time,
+# by a fraction of a second.
+_shown = attrgetter(
+    *("id", "state", "cancel_requested", "title", "progress", "messages"),
+    *("error", "has_result"),
+)
+
+
+def version(record):
+    """Return a value that changes when what is shown of a task does."""
+    return _shown(record)
+
+
+def count_active():
+    """Return how many tasks of the current user have not ended."""
+    return count_visible(states=states.UNFINISHED, dismissed=False)
+
+
+class Items:
+    """Makes items, for one request."""
+
+    def __init__(self, request):
+        self._request = request
+        self._now = datetime.now(UTC)
+
+    @cached_property
+    def may_change(self):
+        """Whether the user may cancel and retry."""
+        return may_cancel()
+
+    @cached_property
+    def _portal_url(self):
+        return api.portal.get().absolute_url()
+
+    @cached_property
+    def _timezone(self):
+        return default_timezone(as_tzinfo=True)
+
+    def item(self, record):
+        """Return the item of a task: a dictionary that JSON can take.
+
+        - ``id``, ``state``; ``is_active``: whether it has not ended
+        - ``state_class``: of CSS; ``percentage``: from 0 to 100, or None
+        - ``title``, ``label`` (of the state), ``progress``, ``remaining``,
+          ``moment``, ``error``: texts, which may be empty
+        - ``url``: of the content; ``page_url``, ``download_url``: of the result; or
+          None
+        - ``messages``: each with ``text`` and ``css_class``
+        - ``actions``: names of what can be done, see ``actions.py``
+        """
+        text = self._text
+        is_active = record.state in states.UNFINISHED
+        return {
+            "id": record.id,
+            "state": record.state,
+            "is_active": is_active,
+            "state_class": STATE_CLASSES[record.state],
+            "percentage": self._percentage(record),
+            "title": text(record.title),
+            "label": text(state_label(record)),
+            "progress": self._progress(record.progress),
+            "remaining": text(time_left(record, self._now) or ""),
+            "moment": self._moment(record),
+            "error": self._error(record),
+            "url": self._url(record),
+            "messages": [
+                {
+                    "text": text(message.text),
+                    "css_class": MESSAGE_CLASSES[message.type],
+                }
+                for message in record.messages
+            ],
+            "actions": self._actions(record, is_active),
+            **self._result(record, is_active),
+        }
+
+    def _text(self, message):
+        return translate(message, context=self._request)
+
+    def _percentage(self, record):
+        if record.state == states.SUCCEEDED:
+            return 100
+        if record.state == states.RUNNING:
+            return percentage(record.progress)
+        return percentage(record.progress) or 0
+
+    def _progress(self, progress):
+        parts = (progress_text(progress), self._text(progress.message))
+        return " · ".join(part for part in parts if part)
+
+    def _moment(self, record):
+        """Return when it has ended, or was begun, or is to begin."""
+        if record.finished is not None:
+            return self._at(_("ended ${time}"), record.finished)
+        if record.eta is not None:
+            return self._at(_("waits until ${time}"), record.eta)
+        if record.started is not None:
+            return self._at(_("started ${time}"), record.started)
+        return self._at(_("scheduled ${time}"), record.created)
+
+    def _at(self, message, moment):
+        moment, now = (each.astimezone(self._timezone) for each in (moment, self._now))
+        is_today = moment.date() == now.date()
+        time = api.portal.get_localized_time(
+            moment, long_format=not is_today, time_only=is_today
+        )
+        return self._text(Message(message, mapping={"time": time}))
+
+    def _error(self, record):
+        return "" if record.error is None else error_text(record.error)
+
+    def _url(self, record):
+        """Return where the content is: also when it was moved since then."""
+        if record.context_uid:
+            return f"{self._portal_url}/resolveuid/{record.context_uid}"
+        if record.context_path:
+            return self._request.physicalPathToURL(record.context_path)
+        return None
+
+    def _actions(self, record, is_active):
+        if is_active:
+            can_be_cancelled = self.may_change and not record.cancel_requested
+            return ["cancel"] if can_be_cancelled else []
+        can_be_retried = states.QUEUED in states.TRANSITIONS[record.state]
+        return (["retry"] if can_be_retried and self.may_change else []) + ["dismiss"]
+
+    def _result(self, record, is_active):
+        page = download = None
+        if not is_active and is_for_people(record):
+            try:
+                result = task_result(record.id)
+            except TaskNotFound:  # it was forgotten meanwhile
+                result = None
+            if result is not None:
+                page = result_page(result)
+                download = None if page else download_url(record.id, result)
+        return {"page_url": page, "download_url": download}

@@ -1,0 +1,90 @@
+"""``@@background-tasks``: what has become of some tasks, for the script of the page.
+
+Comes in: their ids. Goes out: JSON with an item of each; or nothing, with the status
+304, if the browser knows it all. An id that the user has no business with is as good
+as one that does not exist.
+"""
+
+from collective.background.browser.items import count_active
+from collective.background.browser.items import Items
+from collective.background.browser.items import version
+from collective.background.exceptions import TaskNotFound
+from collective.background.settings import background_settings
+from collective.background.visibility import visible_record
+from hashlib import blake2b
+from Products.Five.browser import BrowserView
+from zExceptions import BadRequest
+
+import json
+
+
+MAX_IDS = 50  # in one request
+
+
+class PollingView(BrowserView):
+    """The form has ``ids``: those of tasks, with commas between them.
+
+    The answer has ``active``: how many tasks of the user have not ended, ``tasks``:
+    the items, ``gone``: the ids of those that are not there (any more).
+    """
+
+    def __call__(self):
+        ids = self._ids()
+        records, gone = self._look_up(ids)
+        active = count_active()
+        items = Items(self.request)
+        etag = self._etag(
+            active, gone, items.may_change, [version(record) for record in records]
+        )
+        response = self.request.response
+        # Not "no-store": what a browser has not stored it cannot ask about.
+        response.setHeader("Cache-Control", "private, no-cache")
+        response.setHeader("ETag", etag)
+        response.setHeader("Retry-After", str(background_settings().poll_interval))
+        if etag in self._known_etags():
+            response.setStatus(304)
+            return ""
+        response.setHeader("Content-Type", "application/json")
+        return json.dumps(
+            {
+                "active": active,
+                "tasks": [items.item(record) for record in records],
+                "gone": gone,
+            }
+        )
+
+    def _ids(self):
+        given = self.request.form.get("ids", "")
+        if not isinstance(given, str):
+            raise BadRequest("ids is there more than once; give it once, with commas")
+        ids = list(dict.fromkeys(filter(None, given.split(","))))
+        if len(ids) > MAX_IDS:
+            raise BadRequest(
+                f"ids has {len(ids)} ids; at most {MAX_IDS} are answered in one request"
+            )
+        return ids
+
+    def _look_up(self, ids):
+        """Return the records of what is to be shown, and the ids of the rest."""
+        records, gone = [], []
+        for id in ids:
+            try:
+                record = visible_record(id)
+            except TaskNotFound:
+                record = None
+            if record is None or record.dismissed:
+                gone.append(id)
+            else:
+                records.append(record)
+        return records, gone
+
+    def _etag(self, *parts):
+        # The same in all processes, unlike what hash() returns.
+        language = self.request.get("LANGUAGE", "")
+        digest = blake2b(repr((language, *parts)).encode(), digest_size=12)
+        return f'"{digest.hexdigest()}"'
+
+    def _known_etags(self):
+        header = self.request.getHeader("If-None-Match", "")
+        # Proxies that compress mark them as weak.
+        return [tag.strip().removeprefix("W/") for tag in header.split(",")]

@@ -1,0 +1,127 @@
+"""``@@background-result/<id>``: what a task has produced, as a file to download.
+
+For its user and for managers. Never shown as a page of the site: it comes from wherever
+the task has it from, and might have scripts. It is not read into memory.
+"""
+
+from collective.background.exceptions import TaskNotFound
+from collective.background.records import Response
+from collective.background.visibility import task_result
+from collective.background.visibility import visible_record
+from dataclasses import asdict
+from dataclasses import is_dataclass
+from email.message import Message
+from mimetypes import guess_extension
+from plone.i18n.normalizer.interfaces import IFileNameNormalizer
+from plone.restapi.serializer.converters import json_compatible
+from plone.transformchain.interfaces import DISABLE_TRANSFORM_REQUEST_KEY
+from Products.Five.browser import BrowserView
+from urllib.parse import quote
+from zExceptions import NotFound
+from zope.component import getUtility
+from zope.i18n import translate
+from zope.interface import implementer
+from zope.publisher.interfaces import IPublishTraverse
+from ZPublisher.Iterators import IStreamIterator
+
+import json
+
+
+CHUNK = 1 << 16  # bytes that are sent at once
+
+
+@implementer(IStreamIterator)
+class SpoolIterator:
+    """Gives a spool to the publisher, a chunk at a time."""
+
+    def __init__(self, spool):
+        self._size = spool.size
+        self._spool = spool  # it must live as long as its file is read
+        self._file = spool.open()
+
+    def __len__(self):
+        return self._size
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        chunk = self._file.read(CHUNK)
+        if not chunk:
+            raise StopIteration
+        return chunk
+
+
+@implementer(IPublishTraverse)
+class ResultView(BrowserView):
+    """What a view or a web server has answered keeps its type and its name; whatever
+    else can be JSON, is.
+    """
+
+    task_id = None
+
+    def publishTraverse(self, request, name):
+        if self.task_id is not None:
+            raise NotFound(name)
+        self.task_id = name
+        return self
+
+    def __call__(self):
+        try:
+            record = visible_record(self.task_id)
+            result = task_result(self.task_id)
+        except TaskNotFound as error:
+            raise NotFound(str(error)) from error
+        if result is None:
+            raise NotFound(f"the task {self.task_id} has no result")
+        if isinstance(result, Response):
+            content_type = result.headers.get("content-type") or ""
+            name = _file_name(result.headers.get("content-disposition"))
+            body, size = SpoolIterator(result.spool), result.spool.size
+        else:
+            content_type, name = "application/json", None
+            body = self._as_json(result)
+            size = len(body)
+        self._set_headers(
+            content_type or "application/octet-stream",
+            name or self._derived_name(record, content_type),
+            size,
+        )
+        return body
+
+    def _as_json(self, result):
+        """Return the bytes of a result. Raises NotFound."""
+        values = asdict(result) if is_dataclass(result) else result
+        try:
+            return json.dumps(json_compatible(values), indent=2).encode()
+        except (TypeError, ValueError) as error:
+            raise NotFound(
+                f"the result of the task {self.task_id}, a {type(result).__name__}, "
+                f"is not meant to be downloaded: {error}"
+            ) from error
+
+    def _derived_name(self, record, content_type):
+        """Return a file name of the title of the task."""
+        title = translate(record.title, context=self.request)
+        stem = getUtility(IFileNameNormalizer).normalize(title) or record.id
+        return stem + (guess_extension(content_type.partition(";")[0].strip()) or "")
+
+    def _set_headers(self, content_type, name, size):
+        response = self.request.response
+        response.setHeader("Content-Type", content_type)
+        response.setHeader("Content-Length", str(size))
+        response.setHeader(
+            "Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, '')}"
+        )
+        response.setHeader("X-Content-Type-Options", "nosniff")
+        response.setHeader("Cache-Control", "private, no-cache")
+        # Neither the theme nor anybody else has anything to do with it.
+        self.request.environ[DISABLE_TRANSFORM_REQUEST_KEY] = True
+
+
+def _file_name(disposition):
+    """Return the file name of a header Content-Disposition, without any path."""
+    header = Message()
+    header["Content-Disposition"] = " ".join((disposition or "").split())
+    name = (header.get_filename() or "").replace("\\", "/")
+    return name.rpartition("/")[2].strip(". ")

@@ -1,0 +1,101 @@
+"""The viewlet above the content: a user's own tasks, those of the page at hand first.
+
+Comes in: a page of a logged-in user. Goes out: HTML, or nothing for who has no tasks,
+which is found out before anything else is. Its script is ``static/tasks.js``; without
+it the viewlet shows the tasks as they were when the page was made, and its forms work.
+"""
+
+from collective.background.browser.items import count_active
+from collective.background.browser.items import Items
+from collective.background.exceptions import TaskNotFound
+from collective.background.settings import background_settings
+from collective.background.states import UNFINISHED
+from collective.background.visibility import visible_record
+from collective.background.visibility import visible_records
+from plone import api
+from plone.app.layout.viewlets.common import ViewletBase
+from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
+
+
+SHOWN = 20  # tasks; what a page has room for
+LOOKED_AT = 100  # of these, tasks of a group make one
+
+
+class BackgroundTasksViewlet(ViewletBase):
+    """``tasks``: what is shown, each with ``item`` (see ``items.py``), and whether it
+    ``is_here``, which means that it works on the content of the page.
+    """
+
+    template = ViewPageTemplateFile("templates/viewlet.pt")
+
+    def update(self):
+        """Nothing is needed before it is known that there are tasks."""
+
+    def render(self):
+        records = visible_records(dismissed=False, limit=LOOKED_AT)
+        if not records:
+            return ""
+        self.settings = background_settings()
+        if not self.settings.show_viewlet:
+            return ""
+        self.page = self.context.restrictedTraverse("@@plone_context_state")
+        here = self._paths()
+        for path in here:
+            records += visible_records(dismissed=False, context_path=path, limit=SHOWN)
+        wholes = self._wholes(records)
+        wholes.sort(
+            key=lambda record: (
+                record.context_path not in here,
+                record.state not in UNFINISHED,
+            )
+        )
+        self.is_cut = len(wholes) > SHOWN
+        self.active = count_active()
+        items = Items(self.request)
+        self.tasks = [
+            {"item": items.item(record), "is_here": record.context_path in here}
+            for record in wholes[:SHOWN]
+        ]
+        return self.template()
+
+    def _paths(self):
+        """Return the paths of the content of the page.
+
+        Two for the default page of a folder, whose tasks are those of its page, too.
+        """
+        contents = (self.context, self.page.canonical_object())
+        return {"/".join(content.getPhysicalPath()) for content in contents}
+
+    def _wholes(self, records):
+        """Return each record once, and one for the tasks of a group.
+
+        The newest first, as far as they come so.
+        """
+        wholes = {}
+        for record in records:
+            id = record.group_id or record.id
+            if id in wholes:
+                continue
+            try:
+                wholes[id] = visible_record(id) if record.group_id else record
+            except TaskNotFound:  # it was forgotten meanwhile
+                continue
+        return list(wholes.values())
+
+    # For the template.
+
+    @property
+    def base_url(self):
+        """Where the views are: in the part of the site that has the page's language."""
+        return api.portal.get_navigation_root(self.context).absolute_url()
+
+    @property
+    def came_from(self):
+        query = self.request.get("QUERY_STRING")
+        return self.request.ACTUAL_URL + (f"?{query}" if query else "")
+
+    @property
+    def is_listing(self):
+        """Whether the page lists what is in a folder, and can be fetched again."""
+        is_folder = self.page.is_folderish() or self.page.is_default_page()
+        return is_folder and self.page.is_view_template()
