@@ -14,30 +14,36 @@ USER, PASSWORD = "editor1", "editor1-demo"
 BIN = Path(sys.executable).parent
 
 
+def create_site(folder):
+    """Make an instance with a site, as ``make start`` does; return its folder."""
+    where = Path(folder) / "instance"
+    skeleton = ROOT / "demo" / "skeleton"
+    make = [BIN / "mkwsgiinstance", "--dir", where, "--skelsrc", skeleton]
+    subprocess.run([*make, "--user", "admin:admin"], check=True)
+    create = [BIN / "zconsole", "run", where / "etc" / "zope.conf"]
+    subprocess.run([*create, ROOT / "demo" / "create_site.py"], check=True)
+    return where
+
+
+@contextmanager
+def opened(where):
+    """Open an instance in this process; yields the WSGI application."""
+    from Zope2.Startup.run import make_wsgi_app
+
+    application = make_wsgi_app({}, str(where / "etc" / "zope.conf"))
+    import Zope2
+
+    # What Zope does at the first request.
+    Zope2.startup_wsgi()
+    yield application
+    Zope2.DB.close()
+
+
 @contextmanager
 def instance():
-    """Create a site as ``make start`` does, and open it in this process.
-
-    Yields the WSGI application.
-    """
-    with TemporaryDirectory() as folder:
-        where = Path(folder) / "instance"
-        skeleton = ROOT / "demo" / "skeleton"
-        make = [BIN / "mkwsgiinstance", "--dir", where, "--skelsrc", skeleton]
-        subprocess.run([*make, "--user", "admin:admin"], check=True)
-        configuration = where / "etc" / "zope.conf"
-        create = [BIN / "zconsole", "run", configuration]
-        subprocess.run([*create, ROOT / "demo" / "create_site.py"], check=True)
-
-        from Zope2.Startup.run import make_wsgi_app
-
-        application = make_wsgi_app({}, str(configuration))
-        import Zope2
-
-        # What Zope does at the first request.
-        Zope2.startup_wsgi()
+    """Create a site, and open it in this process; yields the WSGI application."""
+    with TemporaryDirectory() as folder, opened(create_site(folder)) as application:
         yield application
-        Zope2.DB.close()
 
 
 @contextmanager

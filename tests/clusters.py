@@ -38,10 +38,18 @@ class Cluster:
         return [self._instances[name].serves() for name in instances]
 
     def _start(self, name, settings):
+        self._instances[name] = Instance(self.folder(name), **settings)
+
+    def folder(self, name):
+        """Return the folder of an instance, which need not run."""
         folder = self._folder / name
         if not folder.exists():
             make_instance(folder, self.storage.section(name))
-        self._instances[name] = Instance(folder, **settings)
+        return folder
+
+    def stop(self, name):
+        """Stop an instance in order."""
+        self._instances[name].stop()
 
     @property
     def processes(self):

@@ -8,6 +8,7 @@ from instance_probe.faults import reach
 from instance_probe.faults import watch_commit
 from plone import api
 from threading import Event
+from time import time
 
 import logging
 import os
@@ -54,6 +55,23 @@ def hang(site, mark):
     """Do not look whether the task is cancelled."""
     logger.info("%s has begun", mark)
     Event().wait()
+
+
+def compute(site, mark):
+    """Keep a core busy until the task is cancelled."""
+    logger.info("%s has begun", mark)
+    while True:
+        current_task().check_cancelled()
+        sum(range(10_000))
+
+
+def nothing(site):
+    """The smallest task."""
+
+
+def now(site):
+    """Return when it runs, in seconds of the machine's clock."""
+    return time()
 
 
 TASKS = (write, create, write_log_id, cooperate, finish, hang)

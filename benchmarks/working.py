@@ -1,0 +1,93 @@
+"""What workers in processes of their own do, and what visitors notice of it."""
+
+from benchmarks.measure import alternate
+from benchmarks.measure import Row
+from benchmarks.politeness import Client
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background import using
+from instance_probe.tasks import compute
+from instance_probe.tasks import nothing
+from instance_probe.tasks import now
+from statistics import median
+from time import perf_counter
+from time import time
+
+import transaction
+
+
+SMALL = 1_000  # tasks
+SLOTS = 2  # of a worker
+PICK_UPS = 100
+BESIDE = 4  # tasks that compute
+ROUNDS = 9
+PAGES = 8  # of one round
+TIMEOUT = 600  # seconds
+
+WORKER = {"role": "worker", "concurrency": SLOTS}
+
+
+def measure(folder, cluster):
+    cluster.run(first=WORKER)
+    get_scheduler().wait_all(TIMEOUT)
+    yield Row("until a worker begins", pick_up(folder), "target", 300, most=1)
+    one = throughput(folder)
+    cluster.run(second=WORKER)
+    two = throughput(folder)
+    name = f"{SMALL:,} small tasks by two workers"
+    yield Row(name, two, "by one (at least 1.7)", one, "1/s")
+    idle, beside = pages(folder, cluster)
+    name = f"a page beside a worker with {BESIDE} tasks"
+    yield Row(name, beside, "idle", idle)
+
+
+def pick_up(folder):
+    """Return the median of the milliseconds from commit to the task's first line."""
+    return median(_pick_up(folder) for _ in range(PICK_UPS))
+
+
+def _pick_up(folder):
+    id = schedule(now, folder)
+    transaction.commit()
+    committed = time()
+    get_scheduler().wait(id, TIMEOUT)
+    transaction.begin()
+    return (get_scheduler().peek_result(id) - committed) * 1000
+
+
+def throughput(folder):
+    """Return how many tasks end in a second."""
+    get_scheduler().pause("default")
+    for _ in range(SMALL):
+        schedule(nothing, folder)
+    transaction.commit()
+    start = perf_counter()
+    get_scheduler().resume("default")
+    get_scheduler().wait_all(TIMEOUT)
+    return SMALL / (perf_counter() - start)
+
+
+def pages(folder, cluster):
+    """Return the medians of a page's milliseconds: while nothing runs, and beside."""
+    (web,) = cluster.run(web={"role": "web"})
+    (worker,) = cluster.run(first={"role": "worker", "concurrency": BESIDE})
+    cluster.stop("second")
+    with Client(f"{web.url}/countries") as client:
+
+        def visit(tasks):
+            ids = [_begin(folder, worker, number) for number in range(tasks)]
+            result = client.visit(PAGES)
+            for id in ids:
+                get_scheduler().cancel(id)
+            get_scheduler().wait_all(TIMEOUT)
+            return result
+
+        return alternate(ROUNDS, lambda: visit(0), lambda: visit(BESIDE))
+
+
+def _begin(folder, worker, number):
+    name = f"number {number}"
+    id = using(title=name).schedule(compute, folder, name)
+    transaction.commit()
+    worker.expect(f"{name} has begun")
+    return id
