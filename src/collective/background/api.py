@@ -139,6 +139,9 @@ def using(**options):
     - ``on_success``, ``on_failure``: functions that are called with the record of
       the task when it has succeeded, or failed for good; as tasks of their own, of
       the same user
+    - ``rerun``: run it again when its instance has died meanwhile (False). For what
+      can be done twice: what it did to the database is undone, a mail is not. Only
+      where tasks survive, with the persistent scheduler
     - ``notify``: ``"mail"`` sends the user a mail when the task has succeeded, or
       failed for good
 

@@ -22,6 +22,8 @@ import re
 SECTION = "collective.background"
 PREFIX = "BACKGROUND_"
 DEFAULT_QUEUE = "default"
+ROLES = ("all", "web", "worker")
+MIN_LEASE = 1.0  # seconds; a garbage collection or a slow disk is no death
 MICROSECOND = 0.000001  # what Python counts the switch interval in
 
 # Queue names become part of thread names and of addresses.
@@ -43,6 +45,9 @@ class Settings:
       at the most (seconds); 0 switches it off
     - ``handle_signals``: whether SIGTERM and SIGINT wait for tasks before the
       process stops
+    - ``role``: "all"; "web" leaves the tasks of persistent schedulers to other
+      instances, "worker" says that visitors are not sent here
+    - ``lease``: after how long a silence another instance counts as dead (seconds)
     - ``switch_interval``: for ``sys.setswitchinterval()`` (seconds); None leaves
       Python's
 
@@ -59,12 +64,19 @@ class Settings:
     polite_wait: float = 0.05
     switch_interval: float | None = None
     handle_signals: bool = True
+    role: str = "all"
+    lease: float = 60.0
 
     def __post_init__(self):
         for name in ("concurrency", "max_waiting", "conflict_attempts"):
             _check(name, getattr(self, name), 1)
         for name in ("keep", "keep_count", "drain_timeout", "polite_wait"):
             _check(name, getattr(self, name), 0)
+        if self.role not in ROLES:
+            raise BadOption(
+                f"role is {self.role!r}; it must be one of {', '.join(ROLES)}"
+            )
+        _check("lease", self.lease, MIN_LEASE)
         if self.switch_interval is not None:
             _check("switch_interval", self.switch_interval, MICROSECOND)
         for queue, slots in self.queues.items():
@@ -99,6 +111,7 @@ PARSERS = {
     float: ("a number of seconds", float),
     float | None: ("a number of seconds", float),
     bool: ("'on' or 'off'", asBoolean),
+    str: ("a word", str),
     dict: ("a list like 'imports=1 mail=4'", parse_queues),
 }
 

@@ -68,6 +68,10 @@ class IllegalTransition(BackgroundError):
     """A task cannot go from the state it is in to the one asked for."""
 
 
+class TasksUnfinished(BackgroundError):
+    """A scheduler cannot be taken away: some of its tasks have not ended."""
+
+
 class WaitTimeout(BackgroundError, TimeoutError):
     """A task did not end within the time that somebody waited for it."""
 

@@ -37,6 +37,8 @@ class Options:
     - ``timeout``: stop at the first cancellation point after so many seconds
     - ``after``: ids of tasks that must have succeeded before
     - ``on_success``, ``on_failure``: called with the record, as tasks of their own
+    - ``rerun``: whether a task is run again when its instance has died meanwhile;
+      where tasks live in the memory of a process, they die with it
     - ``notify``: how the user is told that it has succeeded or failed: "mail"
 
     Raises BadOption for a value that cannot be used.
@@ -58,6 +60,7 @@ class Options:
     on_success: Callable | None = None
     on_failure: Callable | None = None
     notify: str | None = None
+    rerun: bool = False
 
     def __post_init__(self):
         _check("title", self.title, _is_text_or_callable, "a text")
@@ -71,6 +74,7 @@ class Options:
         _check("backoff", self.backoff, _is_duration, "seconds, not less than 0")
         _check("unique", self.unique, _is_text_or_callable, "a text")
         _check("timeout", self.timeout, _is_timeout, "seconds, more than 0")
+        _check("rerun", self.rerun, _is_bool, "True or False")
         for name in ("on_success", "on_failure"):
             _check(name, getattr(self, name), _is_callable_or_none, "a function")
         if self.notify not in (None, *NOTIFICATIONS):
@@ -145,6 +149,10 @@ def _suggest(given, known, words):
 def _check(name, value, is_good, expected):
     if not is_good(value):
         raise BadOption(f"{name} is {value!r}; it must be {expected}")
+
+
+def _is_bool(value):
+    return isinstance(value, bool)
 
 
 def _is_text(value):

@@ -66,6 +66,14 @@ class Spool:
         """Return a Spool of ``data``, a bytes object."""
         return cls(io.BytesIO(data))
 
+    @classmethod
+    def of_file(cls, file, size, truncated=False):
+        """Return a Spool of an open file of ``size`` bytes, which then belongs to it."""
+        spool = cls.__new__(cls)
+        spool._data, spool._file = None, file
+        spool.size, spool.truncated = size, truncated
+        return spool
+
     @property
     def on_disk(self):
         return self._file is not None

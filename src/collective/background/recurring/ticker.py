@@ -11,6 +11,7 @@ from collective.background.capture.snapshot import Snapshot
 from collective.background.capture.snapshot import SYSTEM
 from collective.background.capture.snapshot import UserReference
 from collective.background.environment.application import environment
+from collective.background.environment.sites import find_sites
 from collective.background.exceptions import ShuttingDown
 from collective.background.recurring.registration import registered
 from collective.background.recurring.ticks import start_due_tasks
@@ -18,8 +19,6 @@ from collective.background.scheduling.shutdown import before_drain
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
-from plone.base.interfaces import IPloneSiteRoot
-from plone.browserlayer.interfaces import ILocalBrowserLayerType
 from transaction.interfaces import TransientError
 
 import logging
@@ -30,7 +29,6 @@ import transaction
 
 logger = logging.getLogger(__name__)
 
-PACKAGE = "collective.background"
 LONGEST = timedelta(minutes=1)
 ATTEMPTS = 3
 JOIN = 2.0  # seconds; far more than a transaction takes
@@ -128,15 +126,4 @@ def _environment(database, path):
 def _site_paths(database):
     """Return the paths of the sites in which the add-on is installed."""
     with _environment(database, None) as env, transaction.manager:
-        return ["/".join(site.getPhysicalPath()) for site in _sites(env.app)]
-
-
-def _sites(container):
-    """Yield them, where Zope's own page of sites finds them as well."""
-    for obj in container.objectValues():
-        if IPloneSiteRoot.providedBy(obj):
-            layers = obj.getSiteManager().queryUtility
-            if layers(ILocalBrowserLayerType, name=PACKAGE) is not None:
-                yield obj
-        elif obj.meta_type == "Folder":
-            yield from _sites(obj)
+        return ["/".join(site.getPhysicalPath()) for site in find_sites(env.app)]

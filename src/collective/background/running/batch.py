@@ -61,12 +61,8 @@ class Batch:
 
     def committed(self, chunk):
         """The transaction of ``chunk`` is committed: move the cursor on."""
-        for failure in chunk.failures.values():
-            if len(self._execution.batch_failures) >= MAX_TRACEBACKS:
-                error = replace(failure.error, traceback="")
-                failure = replace(failure, error=error)
-            self._execution.batch_failures += (failure,)
-        self._execution.cursor += len(chunk.items)
+        self._execution.batch_failures = chunk.noted(self._execution.batch_failures)
+        self._execution.cursor = chunk.end
         self._show_progress()
 
     def _show_progress(self):
@@ -116,11 +112,29 @@ class Chunk:
         self.items = items
         self.failures = {}
 
+    @property
+    def end(self):
+        """Where the cursor is when it is committed."""
+        return self._start + len(self.items)
+
+    def noted(self, failures):
+        """Return BatchFailures, with those of this chunk after them."""
+        for failure in self.failures.values():
+            if len(failures) >= MAX_TRACEBACKS:
+                error = replace(failure.error, traceback="")
+                failure = replace(failure, error=error)
+            failures += (failure,)
+        return failures
+
     def make_request(self, snapshot):
         return make_request(snapshot)
 
     def conflicted(self):
         self.failures.clear()
+
+    def save(self, execution, env, package):
+        """Let the cursor be committed together with the items."""
+        execution.save_cursor(env, self.end, self.noted(execution.batch_failures))
 
     def run(self, env):
         """Call the function for every item, in the current transaction."""

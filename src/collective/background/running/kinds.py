@@ -3,7 +3,8 @@
 Each kind is a class; the runner makes an object of it for every run, asks it
 for its request, and calls ``run(env)`` inside the attempt's transaction.
 ``run`` returns the result, or raises Failed where there is a result in spite of
-an error. ``conflicted()`` is called before an attempt is repeated. Batches are
+an error. ``save(execution, env, package)`` is called before the commit, with the
+Package of the result; ``conflicted()`` before an attempt is repeated. Batches are
 many transactions, and in ``batch.py``.
 """
 
@@ -39,6 +40,10 @@ class CallKind:
 
     def conflicted(self):
         """Nothing is kept from one attempt to the next."""
+
+    def save(self, execution, env, package):
+        """Let the success be committed together with the work."""
+        execution.save_success(env, package)
 
     def run(self, env):
         function, args, kwargs = unpack(self.call.package, env.app)

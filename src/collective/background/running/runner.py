@@ -119,7 +119,9 @@ def _attempt(execution, work):
 def _in_transaction(execution, env, work):
     # Packed inside the transaction: a result that cannot be carried fails the
     # task before anything is committed.
-    return outcome.pack_result(work.run(env))
+    package = outcome.pack_result(work.run(env))
+    work.save(execution, env, package)
+    return package
 
 
 def _with_messages(execution, env, work):

@@ -85,6 +85,17 @@ class Execution:
                 f"the task has run for longer than {self.options.timeout} seconds"
             )
 
+    # Of a task that lives in memory nothing is to be written.
+
+    def save_success(self, env, package):
+        """Called in the transaction of the work, before it commits.
+
+        ``env``: its Environment; ``package``: of the result.
+        """
+
+    def save_cursor(self, env, cursor, failures):
+        """As above, for each transaction of a batch, with what is true after it."""
+
     def wait_before_retry(self, delay):
         """Wait ``delay`` seconds, or until the task is cancelled."""
         self._scheduler.wait_before_retry(self._task, delay)

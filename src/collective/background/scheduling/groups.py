@@ -18,6 +18,13 @@ KIND = "group"
 WORST_FIRST = (states.FAILED, states.LOST, states.CANCELLED, states.SUCCEEDED)
 
 
+def state_of(found):
+    """Return the state of a group whose tasks have these states, a set."""
+    if not found & states.UNFINISHED:
+        return next(state for state in WORST_FIRST if state in found)
+    return states.QUEUED if found == {states.QUEUED} else states.RUNNING
+
+
 class GroupState:
     """One group: the states of its tasks, also of those that were forgotten.
 
@@ -64,10 +71,7 @@ class GroupState:
     @property
     def state(self):
         """The state of the whole."""
-        found = {state for state, count in self._counts.items() if count}
-        if not found & states.UNFINISHED:
-            return next(state for state in WORST_FIRST if state in found)
-        return states.QUEUED if found == {states.QUEUED} else states.RUNNING
+        return state_of({state for state, count in self._counts.items() if count})
 
     def tell(self):
         """Return whether it has ended, and nobody was told so far."""

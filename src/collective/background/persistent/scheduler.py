@@ -1,0 +1,483 @@
+"""The persistent scheduler: tasks in the ZODB, for all instances of a site.
+
+Comes in: a Call and Options, in the thread of a request. Goes out: a StoredTask,
+written in the caller's own transaction, and records for everybody. A local utility
+of the site, in place of the global one; the workers of all instances
+(``worker.py``) execute what it has.
+
+Who controls a task wants that at once, whatever becomes of his transaction: so
+that is done in a transaction of its own, but for tasks that only the current one
+knows.
+"""
+
+from BTrees.OOBTree import OOBTree
+from BTrees.OOBTree import OOTreeSet
+from collective.background import states
+from collective.background.capture.call import capture_call
+from collective.background.capture.call import capture_callbacks
+from collective.background.capture.call import VIEW
+from collective.background.capture.describing import describe_arguments
+from collective.background.capture.pickling import unpack
+from collective.background.capture.snapshot import capture_snapshot
+from collective.background.capture.snapshot import find_application
+from collective.background.capture.snapshot import without_form
+from collective.background.events import announce
+from collective.background.events import note_transition
+from collective.background.events import TaskScheduled
+from collective.background.exceptions import BadOption
+from collective.background.exceptions import IllegalTransition
+from collective.background.exceptions import TaskCancelled
+from collective.background.exceptions import TaskNotFound
+from collective.background.exceptions import WaitTimeout
+from collective.background.interfaces import ITransactionalScheduler
+from collective.background.options import Options
+from collective.background.persistent.groups import StoredGroup
+from collective.background.persistent.housekeeping import settle
+from collective.background.persistent.private import connected
+from collective.background.persistent.private import privately
+from collective.background.persistent.shards import Shards
+from collective.background.persistent.tasks import StoredTask
+from collective.background.persistent.tasks import WAITING
+from collective.background.persistent.workers import process_settings
+from collective.background.persistent.workers import worker_of
+from collective.background.records import QueueStatus
+from collective.background.running import outcome
+from collective.background.running.current import running
+from collective.background.scheduling.execution import Execution
+from collective.background.scheduling.joining import join_transaction
+from collective.background.scheduling.task import Task
+from collective.background.selection import Selection
+from collective.background.settings import seconds_to_keep
+from dataclasses import replace
+from itertools import islice
+from persistent import Persistent
+from threading import Event
+from time import monotonic
+from ZODB.utils import z64
+from zope.event import notify
+from zope.interface import implementer
+
+import transaction
+
+
+PLAIN = Options()
+FIRST_LOOK = 0.01  # seconds between two looks of wait(), doubled each time
+LAST_LOOK = 0.2
+
+
+@implementer(ITransactionalScheduler)
+class PersistentTransactionalScheduler(Persistent):
+    """Keeps tasks in the ZODB and lets the instances of the site run them.
+
+    - ``shards``: all tasks; ``groups``: StoredGroups by their id
+    - ``instances``: the Instances that execute tasks, by their id
+    - ``paused``: names of queues; ``retired``: it belongs to no site any more
+    """
+
+    retired = False
+
+    __parent__ = None  # what a local utility is registered with
+    __name__ = "collective.background"
+
+    def __init__(self):
+        self.shards = Shards()
+        self.groups = OOBTree({"": None})
+        self.instances = OOBTree({"": None})
+        self.paused = OOTreeSet([""])
+
+    # Scheduling.
+
+    def schedule(self, f, *args, **kw):
+        return self.add_task(capture_call(f, args, kw), PLAIN)
+
+    def add_task(self, call, options, group=None):
+        holder = self._find_holder(options)
+        if holder is not None:
+            call.close()
+            return holder.id
+        stored = self._store(call, options, group)
+        record = stored.record()
+        notify(TaskScheduled(record))
+        worker = worker_of(self)
+        join_transaction(
+            reserve=lambda: worker.admit(stored.title),
+            finish=lambda: self._scheduled(worker, record),
+            forget=lambda: None,
+        )
+        self._add(stored, group)
+        return stored.id
+
+    def run_now(self, call, options, work, group=None):
+        holder = self._find_holder(options)
+        if holder is not None:
+            call.close()
+            return holder.id
+        stored = self._store(call, options, group)
+        notify(TaskScheduled(stored.record()))
+        worker = worker_of(self)
+        worker.admit(stored.title)
+        task = stored.make_task(None)
+        stored.claim(worker.instance)
+        task.attempts, task.started = stored.attempts, stored.started
+        with running(Execution(worker, task)):
+            ended = outcome.succeeded(outcome.pack_result(work()))
+        stored.end(ended, task)
+        self._add(stored, group)
+        record = settle(self, stored)
+        join_transaction(
+            reserve=lambda: None,
+            finish=lambda: self._ended(worker, record),
+            forget=lambda: None,
+        )
+        return stored.id
+
+    def _find_holder(self, options):
+        unique = options.unique
+        return None if unique is None else self.shards.holder(unique)
+
+    def _store(self, call, options, group):
+        """Return a StoredTask of a call in the present environment."""
+        self._check_queue(options.queue)
+        for id in options.after:
+            if self.record(id) is None:
+                raise BadOption(
+                    f"after is {id!r}, but there is no such task (any more); "
+                    "pass what schedule() has returned"
+                )
+        callbacks = capture_callbacks(options)
+        snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
+        keep = seconds_to_keep()
+        if keep is None:
+            keep = process_settings().keep
+        task = Task(call, snapshot, None, options, keep, callbacks, group)
+        try:
+            return StoredTask(task, self._home())
+        finally:
+            task.close()
+
+    def _home(self):
+        if self._p_oid is None:  # the site got it in this very transaction
+            transaction.savepoint(optimistic=True)
+        return self._p_oid
+
+    def _add(self, stored, group=None):
+        self.shards.add(stored)
+        if group is not None:
+            if group.id not in self.groups:
+                self.groups[group.id] = StoredGroup(group, stored.body)
+            self.groups[group.id].members.add(stored.id)
+
+    def _scheduled(self, worker, record):
+        note_transition(record)
+        worker.wake_up()
+
+    def _ended(self, worker, record):
+        announce(record)
+        worker.wake_up()
+
+    def _check_queue(self, name):
+        if name in process_settings().queues:
+            return
+        known = self._slots()
+        if name not in known:
+            raise BadOption(
+                f"there is no queue {name!r}; there are: "
+                f"{', '.join(known)} (the setting 'queues' makes more)"
+            )
+
+    def _slots(self):
+        """Return the slots of all instances by the name of the queue."""
+        slots = dict.fromkeys(process_settings().queues, 0)
+        instances = [instance for instance in self.instances.values() if instance]
+        for instance in instances:
+            for name, count in instance.slots.items():
+                slots[name] = slots.get(name, 0) + count
+        return slots
+
+    def call_back(self, stored, calls, title=None, record=None):
+        """Schedule the callbacks of ``stored``, or of a group to which it belongs.
+
+        ``calls``: Calls; ``title`` and ``record``: of the group.
+        """
+        for call in calls:
+            options = Options(
+                title=f"{title or stored.title}: {call.name}",
+                queue=stored.queue,
+                priority=stored.priority,
+            )
+            callback = Task(
+                replace(call, extra=(record or stored.record(),)),
+                without_form(stored.body.snapshot),
+                None,
+                options,
+                stored.keep,
+            )
+            # It is a matter of the add-on; its user did not ask for it.
+            callback.dismissed = True
+            self.shards.add(StoredTask(callback, stored.home))
+
+    # Control.
+
+    def cancel(self, id):
+        return self._change(id, "cancel_here")
+
+    def retry(self, id):
+        return self._change(id, "retry_here")
+
+    def dismiss(self, id):
+        return self._change(id, "dismiss_here")
+
+    def remove(self, id):
+        if self._knows(id):
+            self._change(id, "remove_here")
+
+    def _change(self, id, method):
+        """Do something to a task, or to each of a group, and return the record."""
+        if not self._knows(id):
+            raise TaskNotFound(f"there is no task {id!r} (any more)")
+        if self._is_new(id):
+            record, changed = getattr(self, method)(id)
+        else:
+            record, changed = privately(
+                self._p_jar.db(), self._p_oid, lambda mine: getattr(mine, method)(id)
+            )
+        for each in changed:
+            announce(each)
+        worker_of(self).wake_up()
+        return record
+
+    def _knows(self, id):
+        return self.shards.find(id) is not None or bool(id and id in self.groups)
+
+    def _is_new(self, id):
+        """Whether only the current transaction knows a task, or a group."""
+        stored = self.shards.find(id) or self.groups[id]
+        return stored._p_serial == z64
+
+    # In the transaction of whoever calls them. They return the record, and those of
+    # the tasks that have changed their states.
+
+    def _each(self, id, method):
+        changed = [
+            record
+            for member in self.groups[id].ids()
+            if self.shards.find(member) is not None
+            for record in getattr(self, method)(member)[1]
+        ]
+        return self.record(id), changed
+
+    def cancel_here(self, id):
+        if id in self.groups:
+            return self._each(id, "cancel_here")
+        stored = self.shards.find(id)
+        if stored.state in WAITING:
+            before = "its next attempt" if stored.attempts else "it had begun"
+            reason = TaskCancelled(f"the task was cancelled before {before}")
+            return self._cancel(stored, reason)
+        if stored.state == states.RUNNING:
+            self.shards.of(id).cancelled.add(id)
+        return self.record(id), []
+
+    def _cancel(self, stored, reason):
+        stored.end(outcome.cancelled(reason))
+        record = settle(self, stored)
+        return record, [record]
+
+    def retry_here(self, id):
+        if id in self.groups:
+            return self._retry_group(id)
+        stored = self.shards.find(id)
+        states.check_transition(id, stored.state, states.QUEUED)
+        if stored.unique is not None:
+            holder = self.shards.holder(stored.unique)
+            if holder is not None:
+                raise IllegalTransition(
+                    f"task {id} cannot be tried again: the task {holder.id} with the "
+                    f"same unique key {stored.unique!r} is unfinished"
+                )
+        worker_of(self).admit(stored.title)
+        self.shards.no_longer_expiring(stored)
+        stored.requeue()
+        self.shards.move(stored)
+        if stored.group_id in self.groups:
+            self.groups[stored.group_id].told = False
+        record = stored.record()
+        return record, [record]
+
+    def _retry_group(self, id):
+        members = [self.shards.find(member) for member in self.groups[id].ids()]
+        ended = [
+            member
+            for member in members
+            if member and states.QUEUED in states.TRANSITIONS[member.state]
+        ]
+        if not ended:
+            raise IllegalTransition(
+                f"no task of the group {id} has failed, was cancelled or lost"
+            )
+        changed = [record for m in ended for record in self.retry_here(m.id)[1]]
+        return self.record(id), changed
+
+    def dismiss_here(self, id):
+        if id in self.groups:
+            return self._each(id, "dismiss_here")
+        stored = self.shards.find(id)
+        if stored.state not in states.FINISHED:
+            raise IllegalTransition(
+                f"task {id} is {stored.state}; one that has ended can be dismissed"
+            )
+        stored.dismissed = True
+        return self.record(id), []
+
+    def remove_here(self, id):
+        if id in self.groups:
+            return self._each(id, "remove_here")
+        record, changed = self.cancel_here(id)
+        stored = self.shards.find(id)
+        if stored.state in states.FINISHED:
+            self.forget(stored)
+        else:
+            self.shards.of(id).forgotten.add(id)
+        return record, changed
+
+    def forget(self, stored):
+        """Remove a task that has ended."""
+        self.shards.remove(stored)
+        group = self.groups.get(stored.group_id or "")
+        if group is not None and stored.id in group.members:
+            group.members.remove(stored.id)
+            if not group.ids():
+                del self.groups[group.id]
+
+    def pause(self, queue):
+        self._check_queue(queue)
+        self._pause(lambda paused: paused.add(queue))
+
+    def resume(self, queue):
+        self._check_queue(queue)
+        self._pause(lambda paused: paused.discard(queue))
+
+    def _pause(self, change):
+        privately(self._p_jar.db(), self._home(), lambda mine: change(mine.paused))
+        worker_of(self).wake_up()
+
+    def drain(self, timeout=None):
+        worker_of(self).drain(timeout)
+
+    def retire(self):
+        """It is about to be taken away: nobody works for it any more."""
+        self.retired = True
+
+    # Reading.
+
+    def record(self, id):
+        if id and id in self.groups:
+            group = self.groups[id]
+            records = [self.record(member) for member in group.ids()]
+            return group.record([record for record in records if record])
+        stored = self.shards.find(id)
+        return None if stored is None else self._record(stored)
+
+    def _record(self, stored):
+        if stored.state != states.RUNNING:
+            return stored.record()
+        instance = self.instances.get(stored.instance)
+        report = None if instance is None else instance.reports.get(stored.id)
+        return stored.record(report, self.shards.is_cancelled(stored.id))
+
+    def completed(self, id):
+        record = self.record(id)
+        return None if record is None else record.state in states.FINISHED
+
+    def get_result(self, id):
+        stored = self.shards.find(id)
+        if stored is None:
+            return None
+        if stored.state not in states.FINISHED:
+            return False
+        app = find_application()
+        result = stored.kept and stored.kept.result
+        exception = stored.kept and stored.kept.exception
+        pair = result and unpack(result, app), exception and unpack(exception, app)
+        # In the transaction that reads it; if that aborts, it stays.
+        self.forget(stored)
+        return pair
+
+    def peek_result(self, id):
+        stored = self.shards.find(id)
+        package = stored and stored.kept and stored.kept.result
+        return None if package is None else unpack(package, find_application())
+
+    def arguments(self, id):
+        stored = self.shards.find(id)
+        return None if stored is None else describe_arguments(stored.body.call)
+
+    def records(self, *, start=0, limit=50, **filters):
+        stop = None if limit is None else start + limit
+        found = self.shards.select(Selection(**filters))
+        return [self._record(stored) for stored in islice(found, start, stop)]
+
+    def count(self, **filters):
+        return self.shards.count(Selection(**filters))
+
+    def queues(self):
+        statuses = []
+        for name, slots in self._slots().items():
+            running = self.count(queue=name, states=states.RUNNING)
+            waiting = self.count(queue=name, states=WAITING)
+            statuses.append(
+                QueueStatus(
+                    name=name,
+                    slots=slots,
+                    running=running,
+                    waiting=waiting,
+                    paused=name in self.paused,
+                )
+            )
+        return statuses
+
+    def wait(self, id, timeout):
+        def look(mine):
+            record = mine.record(id)
+            if record is None:
+                raise TaskNotFound(f"there is no task {id!r} (any more)")
+            return record.state in states.FINISHED, record
+
+        record, has_ended = self._wait_for(look, timeout)
+        if not has_ended:
+            raise WaitTimeout(
+                f"task {id} {record.title!r} is still {record.state} after {timeout} s"
+            )
+        return record
+
+    def wait_all(self, timeout):
+        def look(mine):
+            left = mine.records(states=states.UNFINISHED, limit=10)
+            is_tidy = all(
+                task.state == task.hint for task in mine.shards.by_hint(states.RUNNING)
+            )
+            return not left and is_tidy, left
+
+        left, have_ended = self._wait_for(look, timeout)
+        if not have_ended:
+            raise WaitTimeout(
+                f"after {timeout} s there are still unfinished tasks: "
+                + ", ".join(f"{record.title!r} ({record.state})" for record in left)
+            )
+
+    def _wait_for(self, look, timeout):
+        """Look until it is so; return what was seen last, and whether it is so.
+
+        ``look(scheduler)``: returns whether it is so, and what was seen.
+        """
+        deadline = monotonic() + timeout
+        pause = FIRST_LOOK
+        with connected(self._p_jar.db(), self._home()) as (mine, manager):
+            while True:
+                manager.begin()
+                is_so, seen = look(mine)
+                left = deadline - monotonic()
+                if is_so or left <= 0:
+                    return seen, is_so
+                Event().wait(min(pause, left))
+                pause = min(pause * 2, LAST_LOOK)

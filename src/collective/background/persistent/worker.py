@@ -1,0 +1,466 @@
+"""The worker: what one process does for the tasks of one site.
+
+Two threads that are always there, and one for each running task. The dispatcher of
+``scheduling/`` starts those, in the order of queues and priorities; this module
+feeds it with what waits in the database, and takes back what has become of it. A
+task is claimed in its own thread, just before it runs: of two instances that try,
+one conflicts.
+
+Comes in: StoredTasks. Goes out: claims and outcomes. Made by ``workers.py``.
+"""
+
+from AccessControl.SecurityManagement import noSecurityManager
+from collective.background import states
+from collective.background.events import announce
+from collective.background.exceptions import QueueFull
+from collective.background.exceptions import ShuttingDown
+from collective.background.exceptions import TaskCancelled
+from collective.background.exceptions import TaskFailed
+from collective.background.persistent.execution import PersistentExecution
+from collective.background.persistent.housekeeping import Housekeeper
+from collective.background.persistent.housekeeping import settle
+from collective.background.persistent.instances import report_of
+from collective.background.persistent.private import connected
+from collective.background.persistent.private import privately
+from collective.background.persistent.tasks import VERSION
+from collective.background.persistent.tasks import WAITING
+from collective.background.running import outcome
+from collective.background.running.current import TaskLogHandler
+from collective.background.running.runner import run
+from collective.background.scheduling.dispatcher import Dispatcher
+from dataclasses import dataclass
+from datetime import datetime
+from datetime import timedelta
+from datetime import UTC
+from time import monotonic
+from transaction.interfaces import TransientError
+from ZODB.POSException import POSKeyError
+from zope.i18n import translate
+
+import logging
+import threading
+
+
+logger = logging.getLogger(__name__)
+
+_log_handler = TaskLogHandler()
+
+ROUND = 0.2  # seconds between two looks at the database
+TROUBLE = 5.0  # seconds until the next one, when the database cannot be reached
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A task that waits, as the dispatcher and its queues know it.
+
+    ``options``: itself; they ask for its ``queue`` and ``priority`` there.
+    """
+
+    id: str
+    oid: bytes
+    queue: str
+    priority: int
+
+    @property
+    def options(self):
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """What a thread has claimed: a StoredTask, by the number ``fence``."""
+
+    oid: bytes
+    fence: int
+    database_name: str
+
+
+class Worker:
+    """``database``: of Zope; ``home``: the database and the oid of the scheduler;
+    ``instance``: the id of this process; ``settings``: Settings."""
+
+    def __init__(self, database, home, instance, settings):
+        self._database = database
+        self._home, self._oid = home
+        self.instance = instance
+        self.settings = settings
+        self.executes = settings.role != "web"
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self._dispatcher = Dispatcher(
+            self.lock, settings.queues, self._run, self._refused
+        )
+        self._waiting = {}  # Waiting, by their ids: what the dispatcher has
+        self.running = {}  # Tasks by their ids
+        self._own_cancels = set()  # ids of those that somebody has cancelled
+        self._unsaved = {}  # what could not be written: functions by id
+        self._news = True
+        self._stopping = False
+        self._housekeeper = Housekeeper(self)
+        self._thread = threading.Thread(
+            target=self._watch, name="background-worker", daemon=True
+        )
+
+    # For the scheduler, in any thread.
+
+    def start(self):
+        self._thread.start()
+
+    def admit(self, title):
+        """Raise ShuttingDown or QueueFull if there can be no more tasks."""
+        if self._stopping:
+            raise ShuttingDown(
+                "this process is about to stop and takes no more tasks; try again "
+                "in a moment"
+            )
+        most = self.settings.max_waiting
+        if len(self._waiting) >= most:
+            raise QueueFull(
+                f"{most} tasks are waiting already, and 'max_waiting' allows no "
+                f"more, so {title!r} was refused; try again later"
+            )
+
+    def wake_up(self):
+        """There may be something new in the database."""
+        with self.lock:
+            self._news = True
+            self.changed.notify_all()
+
+    def is_alive(self):
+        return self._thread.is_alive()
+
+    def drain(self, timeout=None):
+        """Start nothing more, ask what runs to stop, and leave it to others.
+
+        What has not stopped after ``timeout`` seconds is left to others as well if it
+        may run again; else it is lost.
+        """
+        if timeout is None:
+            timeout = self.settings.drain_timeout
+        deadline = monotonic() + timeout
+        with self.lock:
+            self._stopping = True
+            self._dispatcher.stop()
+            for task in self.running.values():
+                task.cancel_requested = True
+            self.changed.notify_all()
+            self.changed.wait_for(
+                lambda: not self.running, max(0.0, deadline - monotonic())
+            )
+            left = dict(self.running)
+        if self._thread is not threading.current_thread() and self._thread.is_alive():
+            self._thread.join(max(ROUND, deadline - monotonic()))
+        self._attempt(lambda scheduler: self._housekeeper.leave(scheduler, left))
+
+    # The thread that looks at the database.
+
+    def _watch(self):
+        while not self._stopping:
+            try:
+                with connected(self._home, self._oid) as (scheduler, manager):
+                    self._look_again_and_again(scheduler, manager)
+            except POSKeyError:
+                self._retire()
+            except Exception:
+                logger.exception("the tasks of the database cannot be looked after")
+                self._pause(TROUBLE)
+
+    def _look_again_and_again(self, scheduler, manager):
+        while not self._stopping:
+            manager.begin()
+            if scheduler.retired:
+                self._retire()
+                return
+            self._save_unsaved()
+            try:
+                told = self._look(scheduler)
+                manager.commit()
+            except TransientError as conflict:
+                logger.debug("another instance was faster: %s", conflict)
+                manager.abort()
+            else:
+                for record in told:
+                    announce(record)
+            self._pause(ROUND)
+
+    def _retire(self):
+        """The site has no such scheduler any more."""
+        logger.info("a persistent scheduler is gone, and so is its worker")
+        with self.lock:
+            self._stopping = True
+            self._dispatcher.stop()
+
+    def _pause(self, seconds):
+        with self.lock:
+            self.changed.wait_for(lambda: self._news or self._stopping, seconds)
+            self._news = False
+
+    def _look(self, scheduler):
+        """See what is new, and do what is due; return the records of what ended."""
+        told = []
+        if self.executes:
+            self._follow_pauses(scheduler)
+            told = self._find_waiting(scheduler)
+            self._find_cancelled(scheduler)
+        return told + self._housekeeper.work(scheduler)
+
+    def _follow_pauses(self, scheduler):
+        for name, queue in self._dispatcher.queues.items():
+            if queue.paused != (name in scheduler.paused):
+                if queue.paused:
+                    self._dispatcher.resume(name)
+                else:
+                    self._dispatcher.pause(name)
+
+    def _find_waiting(self, scheduler):
+        """Give the dispatcher what waits, and take back what does not any more.
+
+        Returns the records of tasks that cannot start at all.
+        """
+        found = set()
+        records = []
+        for stored in list(scheduler.shards.by_hint(*WAITING)):
+            found.add(stored.id)
+            if not self._is_for_us(stored):
+                continue
+            hindrance = _hindrance(scheduler, stored)
+            if hindrance is not None:
+                stored.end(outcome.cancelled(hindrance))
+                records.append(settle(scheduler, stored))
+            elif all(_has_succeeded(scheduler, id) for id in stored.after):
+                self._push(stored)
+        with self.lock:
+            gone = [self._waiting.pop(id) for id in set(self._waiting) - found]
+        for waiting in gone:
+            self._dispatcher.discard(waiting)
+        self._dispatcher.wake_up()
+        return records
+
+    def _is_for_us(self, stored):
+        return (
+            stored.id not in self._waiting
+            and stored.id not in self.running
+            and stored.version <= VERSION
+            and stored.queue in self._dispatcher.queues
+        )
+
+    def _push(self, stored):
+        waiting = Waiting(
+            id=stored.id,
+            oid=stored._p_oid,
+            queue=stored.queue,
+            priority=stored.priority,
+        )
+        at = 0.0
+        if stored.eta is not None:
+            at = monotonic() + _seconds_until(stored.eta)
+        with self.lock:
+            self._waiting[stored.id] = waiting
+            self._dispatcher.push(waiting, at)
+
+    def _find_cancelled(self, scheduler):
+        for id in scheduler.shards.cancelled():
+            with self.lock:
+                task = self.running.get(id)
+                if task is not None and id not in self._own_cancels:
+                    self._own_cancels.add(id)
+                    task.cancel_requested = True
+                    self.changed.notify_all()
+
+    # The thread of a task.
+
+    def _run(self, waiting):
+        """The whole life of a task's thread; called by the dispatcher."""
+        try:
+            with self.lock:
+                if self._waiting.pop(waiting.id, None) is None:
+                    return
+            self._claim_and_run(waiting)
+        except TransientError as conflict:
+            logger.debug("%s is another instance's: %s", waiting.id, conflict)
+        except Exception:
+            # It is still in the database, and found there once more.
+            logger.exception("the task %s could not be begun", waiting.id)
+        finally:
+            with self.lock:
+                self.running.pop(waiting.id, None)
+                self._own_cancels.discard(waiting.id)
+                self.changed.notify_all()
+            noSecurityManager()
+            self.wake_up()
+
+    def _claim_and_run(self, waiting):
+        claimed = self._claim(waiting)
+        if claimed is None:
+            return
+        claim, task, record, error = claimed
+        if error is not None:
+            self._save(claim, task, outcome.failed(error))
+            return
+        logging.getLogger().addHandler(_log_handler)
+        try:
+            announce(record)
+            ended = run(PersistentExecution(self, task, claim))
+        except BaseException as error:  # SystemExit and the like, of a subscriber
+            ended = outcome.failed(error)
+        self._save(claim, task, ended)
+
+    def _claim(self, waiting):
+        """Return (Claim, Task, record, error), or None if there is nothing to do.
+
+        ``error``: why the task cannot be loaded, or None.
+        """
+        with connected(self._home, self._oid) as (scheduler, manager):
+            stored = scheduler.shards.find(waiting.id)
+            if stored is None or stored.state not in WAITING:
+                return None
+            fence = stored.claim(self.instance)
+            scheduler.shards.move(stored)
+            error = None
+            try:
+                task = stored.make_task(self._database)
+            except Exception as reason:  # of the classes of an add-on: anything
+                logger.exception("the task %s cannot be loaded", stored.id)
+                task, error = None, reason
+            with self.lock:
+                # Before it is committed, as it must not be found again.
+                if task is not None:
+                    self.running[stored.id] = task
+            manager.commit()
+            claim = Claim(
+                oid=stored._p_oid,
+                fence=fence,
+                database_name=self._home.database_name,
+            )
+            return claim, task, stored.record(), error
+
+    def _refused(self, waiting, error):
+        """There is no thread for a task: it fails."""
+        with self.lock:
+            self._waiting.pop(waiting.id, None)
+        claimed = self._claim(waiting)
+        if claimed is not None:
+            claim, task, _, _ = claimed
+            failure = TaskFailed(f"no thread could be started for the task: {error}")
+            self._save(claim, task, outcome.failed(failure))
+            with self.lock:
+                self.running.pop(waiting.id, None)
+
+    def wait_before_retry(self, task, delay):
+        """Let a task wait between two attempts; called by its Execution."""
+        with self.lock:
+            self.changed.wait_for(lambda: task.cancel_requested, delay)
+            task.attempts += 1
+
+    # Outcomes.
+
+    def _save(self, claim, task, ended):
+        """Write how a run has ended; if that is impossible now, again and again."""
+        try:
+            record = privately(
+                self._home,
+                self._oid,
+                lambda scheduler: self._save_here(scheduler, claim, task, ended),
+            )
+        except Exception:
+            logger.exception("the outcome of a task cannot be written, for now")
+            with self.lock:
+                self._unsaved[claim.oid] = (claim, task, ended)
+        else:
+            if record is not None:
+                announce(record)
+
+    def _save_unsaved(self):
+        with self.lock:
+            unsaved, self._unsaved = self._unsaved, {}
+        for claim, task, ended in unsaved.values():
+            self._save(claim, task, ended)
+
+    def _save_here(self, scheduler, claim, task, ended):
+        stored = scheduler._p_jar.get(claim.oid)
+        try:
+            is_ours = stored.fence == claim.fence
+        except POSKeyError:
+            return None
+        if is_ours and stored.state == ended.state == states.SUCCEEDED:
+            # Written by the work itself; but not what was told after its commit.
+            stored.note(task)
+            return settle(scheduler, stored)
+        if not is_ours or stored.state != states.RUNNING:
+            logger.warning(
+                "task %s %r has ended (%s), but is recorded as %s",
+                *(stored.id, stored.title, ended.state, stored.state),
+            )
+            return None
+        if self._is_interrupted(stored, ended):
+            stored.note(task)
+            stored.release()
+            scheduler.shards.move(stored)
+            return None
+        if ended.retry_in is not None and stored.id not in self._own_cancels:
+            task.failures += 1
+            eta = datetime.now(UTC) + timedelta(seconds=ended.retry_in)
+            stored.put_off(ended, task, eta)
+            scheduler.shards.move(stored)
+            return stored.record()
+        stored.end(ended, task)
+        return settle(scheduler, stored)
+
+    def _is_interrupted(self, stored, ended):
+        """Whether a task has stopped only because this process does."""
+        return (
+            self._stopping
+            and ended.state == states.CANCELLED
+            and stored.id not in self._own_cancels
+        )
+
+    def _attempt(self, change):
+        try:
+            return privately(self._home, self._oid, change)
+        except Exception:
+            logger.exception("the database could not be told that this process ends")
+
+    def has(self, id):
+        """Whether this process takes care of a running task."""
+        with self.lock:
+            return id in self.running or any(
+                task is not None and task.id == id
+                for _, task, _ in self._unsaved.values()
+            )
+
+    def has_unsaved(self):
+        return bool(self._unsaved)
+
+    def reports(self):
+        """Return a Report for each running task, by its id."""
+        with self.lock:
+            return {id: report_of(task) for id, task in self.running.items()}
+
+
+def _hindrance(scheduler, stored):
+    """Return why a waiting task cannot start at all, or None."""
+    if stored.home != scheduler._p_oid:
+        return TaskCancelled(
+            "the task was copied together with its site; the original one is run there"
+        )
+    for id in stored.after:
+        before = scheduler.shards.find(id)
+        if before is None:
+            return TaskCancelled(
+                f"the task {id}, after which this one was to start, is not known "
+                "(any more)"
+            )
+        if before.state in states.FINISHED and before.state != states.SUCCEEDED:
+            return TaskCancelled(
+                f"the task {id} {translate(before.title)!r}, after which this one was "
+                f"to start, is {before.state}"
+            )
+    return None
+
+
+def _has_succeeded(scheduler, id):
+    return scheduler.shards.find(id).state == states.SUCCEEDED
+
+
+def _seconds_until(eta):
+    return max(0.0, (eta - datetime.now(UTC)).total_seconds())
