@@ -1,6 +1,7 @@
 """What becomes of the answer of a view: the task's result, or its error."""
 
 from AccessControl import Unauthorized
+from collective.background import current_task
 from collective.background import get_scheduler
 from collective.background import schedule_view
 from collective.background import using
@@ -309,6 +310,18 @@ class TestErrors:
         assert finished(task_id).state == "succeeded"
         response, _ = get_scheduler().get_result(task_id)
         assert response.status == 204
+        assert folder.title == "A folder"
+
+    def test_a_view_that_is_cancelled_has_not_failed(self, folder):
+        def cancel_itself(view):
+            rename(view)
+            task = current_task()
+            get_scheduler().cancel(task.id)
+            task.check_cancelled()
+
+        record = finished(act(folder, cancel_itself))
+        assert record.state == "cancelled"
+        assert not record.has_result
         assert folder.title == "A folder"
 
     def test_a_conflict_is_repeated(self, folder):

@@ -1,7 +1,10 @@
 """People who talk to the REST API over HTTP."""
 
+from collective.background import get_scheduler
+from helpers import TIMEOUT
 from plone import api
 from sessions import PASSWORD
+from sessions import PREFER
 from sessions import Session
 
 import pytest
@@ -72,3 +75,18 @@ def tree(users, folder):
     folder.reindexObjectSecurity()
     transaction.commit()
     return folder
+
+
+@pytest.fixture
+def later(editor):
+    """Return a function that makes a call as a task, with its record and its answer."""
+
+    def later(method, url, session=editor, headers=(), **kwargs):
+        headers = {**dict(headers), **PREFER}
+        accepted = session.request(method, url, headers=headers, **kwargs)
+        assert accepted.status_code == 202, accepted.text
+        record = get_scheduler().wait(accepted.json()["id"], TIMEOUT)
+        transaction.begin()
+        return record, session.get(f"{accepted.headers['Location']}/result")
+
+    return later

@@ -6,6 +6,7 @@ import requests
 
 
 PASSWORD = "a long secret"  # of every user
+PREFER = {"Prefer": "respond-async"}
 
 
 class Session(requests.Session):

@@ -4,6 +4,7 @@ from collective.background import get_scheduler
 from helpers import TIMEOUT
 from plone import api
 from sessions import PASSWORD
+from sessions import PREFER
 from zope.component.hooks import site as in_site
 from zope.configuration import xmlconfig
 
@@ -12,23 +13,6 @@ import pytest
 import sys
 import transaction
 import zipfile
-
-
-PREFER = {"Prefer": "respond-async"}
-
-
-@pytest.fixture
-def later(editor):
-    """Return a function that makes a call as a task, with its record and its answer."""
-
-    def later(method, path, session=editor, **kwargs):
-        accepted = session.request(method, path, headers=PREFER, **kwargs)
-        assert accepted.status_code == 202, accepted.text
-        record = get_scheduler().wait(accepted.json()["id"], TIMEOUT)
-        transaction.begin()
-        return record, session.get(f"{accepted.headers['Location']}/result")
-
-    return later
 
 
 class TestAccepted:

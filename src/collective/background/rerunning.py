@@ -24,6 +24,7 @@ from collective.background.running.current import current_task
 from plone import api
 from plone.protect.authenticator import check
 from plone.protect.interfaces import IDisableCSRFProtection
+from plone.rest.interfaces import IAPIRequest
 from plone.rest.traverse import RESTWrapper
 from zope.component import getMultiAdapter
 
@@ -32,15 +33,8 @@ from zope.component import getMultiAdapter
 # one that has locked content proves it with the token, a script that it was on a page
 # of the site.
 HEADERS = ("Accept", "Content-Type", "Lock-Token", "X-CSRF-TOKEN")
-# What the publisher reads into the form, from which it is taken.
-FORM_TYPES = frozenset(
-    {
-        "multipart/form-data",
-        "application/x-www-form-urlencoded",
-        "application/x-url-encoded",
-        "",
-    }
-)
+# What the publisher reads into the form, besides what has files in it.
+FORM_TYPES = ("application/x-www-form-urlencoded", "application/x-url-encoded", "")
 
 
 def rerun_in_background(view, title=None, **options):
@@ -88,20 +82,23 @@ def schedule_again(context, request, **options):
     if "++api++" in request.steps:
         # What the address has said without words.
         headers["accept"] = "application/json"
-    kind = (headers["content-type"] or "").partition(";")[0].strip().lower()
-    if kind in FORM_TYPES:
-        headers["content-type"] = None
-        body = Spool.of(b"")
-    else:
-        body = _copy_of(request.get("BODYFILE"))
+    file = request.get("BODYFILE")
+    if _is_form(headers["content-type"] or "", request):
+        file = headers["content-type"] = None
     view = ViewRequest(
         method=request.method,
         headers={name: value for name, value in headers.items() if value},
-        body=body,
-        query=request.get("QUERY_STRING", ""),
+        body=_copy_of(file),
+        # What is in it is in the form as well.
+        query="" if has_credentials(request.form) else request["QUERY_STRING"],
     )
     call = capture_publication(context, steps_below(context, request), form, view)
     return get_scheduler().add_task(call, options.resolve((), {}), current_group())
+
+
+def has_credentials(form):
+    """Whether a form has fields that log a user in. ``form``: a dictionary."""
+    return not SECRET_FIELDS.isdisjoint(form)
 
 
 def steps_below(context, request):
@@ -121,6 +118,15 @@ def steps_below(context, request):
         f"{context!r} is not what {request['ACTUAL_URL']} has led to; only the request "
         "that a view is answering itself can be made again"
     )
+
+
+def _is_form(content_type, request):
+    """Whether the form has all that the body says."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return True
+    # The REST API reads JSON, whatever a client calls it.
+    return kind in FORM_TYPES and not IAPIRequest.providedBy(request)
 
 
 def _copy_of(file):

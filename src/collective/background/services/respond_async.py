@@ -9,6 +9,7 @@ publisher calls this, by way of the subscriber.
 from collective.background import current_task
 from collective.background.interfaces import ICollectiveBackgroundLayer
 from collective.background.interfaces import ISynchronousService
+from collective.background.rerunning import has_credentials
 from collective.background.rerunning import schedule_again
 from collective.background.rerunning import steps_below
 from collective.background.services.representing import represent
@@ -63,6 +64,7 @@ def _is_possible(service, request):
         and not ISynchronousService.providedBy(service)
         and current_task() is None
         and int(request.environ.get("CONTENT_LENGTH") or 0) <= MAX_BODY
+        and not has_credentials(request.form)
         and may_have_tasks()
     )
 

@@ -35,6 +35,8 @@ def list_tasks(request):
     filters = _read_filters(request.form)
     if filters.get("everybody") and not may_manage():
         raise Unauthorized("Only managers of background tasks see those of all users")
+    if "user_id" in filters and not filters.get("everybody"):
+        raise BadRequest("user_id is only for the tasks of all users: add all=1")
     try:
         batch = HypermediaBatch(request, _Tasks(filters, size))
         listing = {

@@ -36,7 +36,7 @@ def answer_with_result(record, request):
     if record.state not in states.FINISHED:
         answer = refuse(response, 404, "The task has not ended yet")
     elif result is None and record.state != states.SUCCEEDED:
-        answer = refuse(response, 404, f"The task is {record.state}, without a result")
+        answer = refuse(response, 404, f"The task has {record.state}, without a result")
     else:
         answer = _as_json(result, response)
     return json.dumps(answer, indent=2)

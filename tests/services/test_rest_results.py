@@ -1,0 +1,180 @@
+"""``@tasks/<id>/result``: what a task has returned, and nothing that could do harm."""
+
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background import schedule_batch
+from collective.background import schedule_view
+from collective.background.capture.spool import MEMORY_LIMIT
+from helpers import TIMEOUT
+from helpers import waiting
+from plone import api
+from plone.namedfile import NamedBlobFile
+
+import pytest
+import transaction
+
+
+SCRIPT = b"<html><body><script>alert(1)</script></body></html>"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+
+
+@pytest.fixture
+def as_editor(users):
+    """Return a function: editor1 schedules a call; the value is the id of the task."""
+
+    def as_editor(call, *args, ends=True, **kwargs):
+        with api.env.adopt_user(username="editor1"):
+            task_id = call(*args, **kwargs)
+            transaction.commit()
+        if ends:
+            get_scheduler().wait(task_id, TIMEOUT)
+            transaction.begin()
+        return task_id
+
+    return as_editor
+
+
+@pytest.fixture
+def file_of(site):
+    """Return a function that makes a public file of some data."""
+
+    def file_of(data, content_type, name):
+        blob = NamedBlobFile(data, contentType=content_type, filename=name)
+        content = api.content.create(site, "File", "a-file", file=blob)
+        content.manage_permission("View", ["Anonymous"])
+        transaction.commit()
+        return content
+
+    return file_of
+
+
+def identity(value):
+    return value
+
+
+def fail_at_two(number):
+    if number == 2:
+        raise ValueError("two")
+
+
+def fail():
+    raise ValueError("it went wrong")
+
+
+class TestViews:
+    @pytest.mark.parametrize(
+        ("data", "content_type"),
+        [(SCRIPT, "text/html"), (SVG, "image/svg+xml"), (b"x", "text/plain")],
+    )
+    def test_all_but_json_is_for_downloading(
+        self, as_editor, file_of, editor, data, content_type
+    ):
+        content = file_of(data, content_type, "ä file.bin")
+        task_id = as_editor(schedule_view, content, "@@download/file/harmless.bin")
+        answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.status_code == 200
+        assert answer.content == data
+        assert answer.headers["Content-Type"].startswith(content_type)
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+    def test_an_inline_one_too_under_its_own_name(self, as_editor, file_of, editor):
+        content = file_of(b"%PDF-1.4", "application/pdf", "a file.pdf")
+        task_id = as_editor(schedule_view, content, "@@display-file/file")
+        usual = editor.get(
+            "a-file/@@display-file/file", headers={"Accept": "text/html"}
+        )
+        answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.content == b"%PDF-1.4"
+        _, _, name = usual.headers["Content-Disposition"].partition(";")
+        assert answer.headers["Content-Disposition"] == f"attachment;{name}"
+
+    def test_a_page_is_not_themed(self, as_editor, site, editor):
+        task_id = as_editor(schedule_view, site, "@@accessibility-info")
+        (result, _) = get_scheduler().get_result(task_id)
+        answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.content == result.body
+        assert answer.headers["Content-Disposition"] == "attachment"
+
+    def test_a_large_one(self, as_editor, file_of, editor):
+        data = b"0123456789" * (MEMORY_LIMIT // 10 + 1)
+        content = file_of(data, "application/zip", "a.zip")
+        task_id = as_editor(schedule_view, content, "@@download/file")
+        for _ in range(2):  # it is still there afterwards
+            answer = editor.get(f"@tasks/{task_id}/result")
+            assert answer.content == data
+            assert answer.headers["Content-Length"] == str(len(data))
+
+    def test_a_redirect(self, as_editor, site, editor):
+        address = "http://example.org/elsewhere"
+        link = api.content.create(site, "Link", "link", remoteUrl=address)
+        link.manage_permission("View", ["Anonymous"])
+        link.manage_permission("Modify portal content", ["Manager"])
+        transaction.commit()
+        task_id = as_editor(schedule_view, link, "link_redirect_view")
+        answer = editor.get(f"@tasks/{task_id}/result", allow_redirects=False)
+        assert answer.status_code == 302
+        assert answer.headers["Location"] == address
+
+
+class TestOthers:
+    @pytest.mark.parametrize("value", [7, "text", ["a", {"b": 1.5}], True])
+    def test_json(self, as_editor, editor, value):
+        task_id = as_editor(schedule, identity, value)
+        answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.json() == value
+
+    def test_none(self, as_editor, editor):
+        task_id = as_editor(schedule, identity, None)
+        answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.status_code == 200
+        assert answer.json() is None
+
+    def test_what_is_no_json(self, as_editor, editor):
+        task_id = as_editor(schedule, identity, 1j)
+        answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.status_code == 404
+        assert "a complex, cannot be told as JSON" in answer.json()["message"]
+
+    def test_a_batch(self, as_editor, editor, boss):
+        task_id = as_editor(schedule_batch, fail_at_two, [1, 2, 3])
+        result = editor.get(f"@tasks/{task_id}/result").json()
+        assert result["done"] == 2
+        (failure,) = result["failures"]
+        assert (failure["index"], failure["item"]) == (1, "2")
+        assert failure["error"]["message"] == "two"
+        assert failure["error"]["traceback"] == ""
+        result = boss.get(f"@tasks/{task_id}/result").json()
+        assert "Traceback" in result["failures"][0]["error"]["traceback"]
+
+
+class TestNone:
+    def test_of_an_unfinished_one_with_when_to_ask_again(self, as_editor, editor):
+        with waiting():
+            task_id = as_editor(schedule, identity, 7, ends=False)
+            answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.status_code == 404
+        assert answer.json()["message"] == "The task has not ended yet"
+        assert answer.headers["Retry-After"] == "2"
+
+    def test_of_a_failed_one(self, as_editor, editor):
+        task_id = as_editor(schedule, fail)
+        answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.status_code == 404
+        assert answer.json()["message"] == "The task has failed, without a result"
+        assert "Retry-After" not in answer.headers
+
+    def test_of_a_cancelled_one(self, as_editor, editor):
+        with waiting():
+            task_id = as_editor(schedule, identity, 7, ends=False)
+            editor.delete(f"@tasks/{task_id}")
+        answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.status_code == 404
+        assert "cancelled" in answer.json()["message"]
+
+    def test_of_anothers(self, as_editor, other, visitor):
+        task_id = as_editor(schedule, identity, 7)
+        assert other.get(f"@tasks/{task_id}/result").status_code == 404
+        assert visitor.get(f"@tasks/{task_id}/result").status_code == 401
