@@ -42,8 +42,9 @@ CHROMIUM_ARGUMENTS = [
 ]
 # Nothing inline, and nothing from elsewhere; images that Plone's style sheet brings.
 STRICT_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'self'"
+    "default-src 'none'; script-src 'self' 'report-sample'; "
+    "style-src 'self' 'report-sample'; font-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'self'"
 )
 
 expect.set_options(timeout=TIMEOUT * 1000)

@@ -5,12 +5,13 @@ from playwright.sync_api import expect
 
 IMPORT = "countries/@@import-countries"
 
-# Every violation of the Content-Security-Policy: the directive, and what is refused.
+# Every violation of the Content-Security-Policy: the directive, and what is refused:
+# an address, or the beginning of what is inline.
 NOTE_VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => {
-  const culprit = event.target.outerHTML ?? event.sourceFile;
-  window.violations.push(`${event.effectiveDirective} ${event.blockedURI} ${culprit}`);
+  const { effectiveDirective, blockedURI, sample } = event;
+  window.violations.push(`${effectiveDirective}: ${blockedURI} ${sample}`);
 });
 """
 

@@ -171,3 +171,45 @@ class TestControlPanel:
         for path in (*PAGES, f"@@background-task/{failed}"):
             manager.open(path)
             assert (path, manager.refused() - plones) == (path, set())
+
+    def test_new_tasks_appear_while_somebody_types(self, manager, waiting):
+        manager.open(f"{TASKS}?state=queued")
+        manager.page.get_by_label("Text").fill("half a wo")
+        with api.env.adopt_user("editor1"):
+            fourth = using(title="Task 4", queue="imports").schedule(int)
+        transaction.commit()
+        expect(tasks(manager, fourth)).to_be_visible()
+        expect(tasks(manager)).to_have_count(4)
+        expect(manager.page.get_by_label("Text")).to_have_value("half a wo")
+
+    def test_a_row_stays_with_its_task(self, manager, waiting):
+        """Also when those before it go, and new ones come."""
+        manager.open(f"{TASKS}?state=queued")
+        select(manager, waiting[0])
+        get_scheduler().cancel(waiting[1])
+        expect(tasks(manager)).to_have_count(2)
+        expect(tasks(manager, waiting[0]).get_by_role("checkbox")).to_be_checked()
+        expect(tasks(manager, waiting[2]).get_by_role("checkbox")).not_to_be_checked()
+
+    def test_it_can_be_told_to_stay_as_it_is(self, manager, waiting):
+        manager.page.clock.install()
+        manager.open(TASKS)
+        live = manager.page.get_by_label("Keep up to date")
+        live.uncheck()
+        asked = []
+        manager.page.on("request", lambda request: asked.append(request.url))
+        manager.page.clock.run_for("10:00")
+        assert asked == []
+        live.check()
+        get_scheduler().cancel(waiting[0])
+        manager.page.clock.run_for("00:30")
+        expect_state(tasks(manager, waiting[0]), "cancelled")
+
+    def test_a_task_is_followed_to_its_end(self, manager, waiting):
+        manager.open(f"@@background-task/{waiting[0]}")
+        expect_state(tasks(manager), "queued")
+        live = manager.page.get_by_label("Keep up to date")
+        expect(live).to_be_visible()
+        get_scheduler().resume("imports")
+        expect_state(tasks(manager), "succeeded")
+        expect(live).to_be_hidden()

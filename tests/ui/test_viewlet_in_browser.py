@@ -1,0 +1,221 @@
+"""The viewlet with a user's tasks, in a browser."""
+
+from collective.background import get_scheduler
+from people import expect_state
+from people import tasks
+from playwright.sync_api import expect
+from plone import api
+
+import pytest
+import transaction
+
+
+pytestmark = pytest.mark.slow
+
+VIEWLET = "#background-tasks"
+LAST = "Azerbaijan"  # of the first fifteen countries
+LONG = 120_000  # milliseconds; longer than a page ever waits before it asks again
+SET_HIDDEN = """
+(isHidden) => {
+  Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+
+
+def the_task(person):
+    """The only task that a person sees."""
+    expect(tasks(person)).to_have_count(1)
+    return tasks(person)
+
+
+def button(task, name):
+    return task.get_by_role("button", name=name)
+
+
+def polls(person):
+    """Return a list that gets the address of each poll from now on."""
+    sent = []
+    person.page.on(
+        "request",
+        lambda request: sent.append(request.url) if "ids=" in request.url else None,
+    )
+    return sent
+
+
+@pytest.fixture
+def folder(demo):
+    return demo["portal"]["countries"]
+
+
+@pytest.fixture
+def importing(editor, gate):
+    """The page of the folder of an editor whose import has done 5 of 15."""
+    editor.import_countries(15)
+    gate.let(6)
+    editor.open("countries")
+    # Five are in one transaction.
+    expect(the_task(editor)).to_contain_text("5 / 15")
+    return editor
+
+
+# One class: the layer is set up once for it.
+class TestViewlet:
+    def test_progress_moves_and_the_listing_is_refreshed(self, importing, gate):
+        """The page itself stays: it is not loaded again."""
+        task = the_task(importing)
+        expect(task).to_contain_text("Import of 15 countries")
+        expect(task.get_by_role("progressbar")).to_have_attribute("value", "33")
+        listing = importing.page.locator("#content-core")
+        last = listing.get_by_role("link", name=LAST)
+        expect(last).to_have_count(0)
+        importing.page.evaluate("window.isTheSame = true")
+
+        gate.open()
+        expect_state(task, "succeeded")
+        expect(task).to_contain_text("15 / 15")
+        expect(last).to_be_visible()
+        expect(importing.page.locator("[aria-live]")).to_have_text(
+            "Import of 15 countries: done"
+        )
+        assert importing.page.evaluate("window.isTheSame")
+
+    def test_a_running_task_is_cancelled(self, importing, gate, folder):
+        """After the transaction in which it is; what was committed stays."""
+        task = the_task(importing)
+        button(task, "Cancel").click()
+        expect(task).to_contain_text("is being cancelled")
+        gate.open()
+        expect_state(task, "cancelled")
+        transaction.begin()
+        assert len(folder) == 10
+
+    def test_a_failed_task_is_retried(self, editor, folder):
+        """It calls a view that is not there at first."""
+        editor.fill_in("countries/@@run-view", name="report")
+        editor.open("countries")
+        task = the_task(editor)
+        expect_state(task, "failed")
+        expect(task).to_contain_text("NotFound")
+        transaction.begin()
+        api.content.create(folder, "Document", "report", "A report")
+        transaction.commit()
+        button(task, "Retry").click()
+        expect_state(task, "succeeded")
+        expect(task).not_to_contain_text("NotFound")
+
+    def test_a_result_is_downloaded(self, editor):
+        editor.fill_in("countries/@@run-view", name="folder_contents")
+        editor.open("countries")
+        task = the_task(editor)
+        expect_state(task, "succeeded")
+        with editor.page.expect_download() as download:
+            task.get_by_role("link", name="Download the result").click()
+        assert download.value.suggested_filename == "folder_contents.html"
+        assert "pat-structure" in download.value.path().read_text()
+
+    def test_what_has_ended_stays_until_it_is_dismissed(self, editor):
+        editor.import_countries(1)
+        editor.open("countries")
+        task = the_task(editor)
+        expect_state(task, "succeeded")
+        button(task, "Dismiss").click()
+        expect(tasks(editor)).to_have_count(0)
+        editor.open("countries")
+        expect(editor.page.locator("#content")).to_be_visible()
+        expect(editor.page.locator(VIEWLET)).to_have_count(0)
+
+    def test_others_see_nothing_of_it(self, importing, colleague):
+        colleague.open("countries")
+        expect(colleague.page.locator("#content")).to_be_visible()
+        expect(colleague.page.locator(VIEWLET)).to_have_count(0)
+
+    def test_without_scripts(self, visit, gate):
+        """States are those at page load, and the buttons work."""
+        editor = visit("editor1", java_script_enabled=False)
+        editor.import_countries(15)
+        gate.let(6)
+        editor.open("countries")
+        task = the_task(editor)
+        expect_state(task, "running")
+        button(task, "Cancel").click()
+        expect(editor.page.locator("#global_statusmessage")).to_contain_text(
+            "will stop at the next opportunity"
+        )
+        gate.open()
+        get_scheduler().wait_all(30)
+        expect_state(task, "running")
+        editor.open("countries")
+        expect_state(task, "cancelled")
+
+    def test_the_keyboard_is_enough(self, importing, gate):
+        """The focus goes on to the next thing that can be done."""
+        task = the_task(importing)
+        button(task, "Cancel").press("Enter")
+        gate.open()
+        expect_state(task, "cancelled")
+        button(task, "Retry").focus()
+        importing.page.keyboard.press("Tab")
+        expect(button(task, "Dismiss")).to_be_focused()
+        importing.page.keyboard.press("Enter")
+        expect(tasks(importing)).to_have_count(0)
+
+    def test_a_hidden_page_asks_nothing(self, importing):
+        """It asks at once when it is shown again."""
+        page = importing.page
+        page.clock.install()
+        importing.open("countries")
+        page.evaluate(SET_HIDDEN, True)
+        page.clock.run_for(1)
+        sent = polls(importing)
+        page.clock.run_for(LONG)
+        assert sent == []
+        page.evaluate(SET_HIDDEN, False)
+        with page.expect_request("**/@@background-tasks?ids=*"):
+            page.clock.run_for(1)
+
+    def test_nothing_is_asked_when_all_have_ended(self, importing, gate):
+        page = importing.page
+        page.clock.install()
+        gate.open()
+        get_scheduler().wait_all(30)
+        importing.open("countries")
+        expect_state(the_task(importing), "succeeded")
+        sent = polls(importing)
+        page.clock.run_for(LONG)
+        assert sent == []
+
+    def test_what_users_write_is_no_script(self, editor):
+        name = "<script>throw 1</script>"
+        editor.fill_in("countries/@@run-view", name=name)
+        editor.open("countries")
+        task = the_task(editor)
+        expect_state(task, "failed")
+        expect(task).to_contain_text(name)
+        button(task, "Retry").click()
+        expect(task).to_contain_text(name)
+        expect(task.locator("script")).to_have_count(0)
+
+    def test_is_accessible(self, importing, axe, gate):
+        importing.fill_in("countries/@@run-view", name="missing")
+        importing.open("countries")
+        expect(tasks(importing)).to_have_count(2)
+        assert importing.inaccessible(axe, VIEWLET) == []
+
+    @pytest.mark.parametrize("width", [320, 375])
+    def test_fits_on_a_phone(self, visit, gate, width):
+        editor = visit("editor1", viewport={"width": width, "height": 800})
+        editor.import_countries(10)
+        editor.open("countries")
+        the_task(editor)
+        assert editor.page.evaluate("document.documentElement.scrollWidth") == width
+
+    def test_a_strict_policy_refuses_nothing(self, strict, importing, gate, colleague):
+        """But for what it refuses in Plone's own pages as well."""
+        colleague.open("countries")
+        plones = colleague.refused()
+        gate.open()
+        expect_state(the_task(importing), "succeeded")
+        expect(importing.page.locator("#content-core")).to_contain_text(LAST)
+        expect(importing.page.locator(f"{VIEWLET} [style]")).to_have_count(0)
+        assert importing.refused() - plones == set()
