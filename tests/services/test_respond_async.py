@@ -15,6 +15,14 @@ import transaction
 import zipfile
 
 
+POLICY = """
+<configure xmlns:plone="http://namespaces.plone.org/plone">
+  <include package="plone.rest" file="meta.zcml" />
+  <plone:CORSPolicy allow_origin="http://example.org" />
+</configure>
+"""
+
+
 class TestAccepted:
     def test_answers_at_once_with_the_address_of_the_task(self, server, tree, editor):
         get_scheduler().pause("default")
@@ -35,6 +43,19 @@ class TestAccepted:
             assert "folder" not in api.portal.get()["target"]
         finally:
             get_scheduler().resume("default")
+
+    def test_clients_of_other_origins_may_read_the_answer(
+        self, functional, tree, editor
+    ):
+        """As they may that of the call, where the site has such a policy."""
+        with in_site(None):
+            xmlconfig.string(POLICY, context=functional["configurationContext"])
+        headers = {**PREFER, "Origin": "http://example.org"}
+        answer = editor.post(
+            "target/@copy", json={"source": "/folder"}, headers=headers
+        )
+        get_scheduler().wait(answer.json()["id"], TIMEOUT)
+        assert answer.headers["Access-Control-Allow-Origin"] == "http://example.org"
 
 
 class TestCalls:

@@ -86,8 +86,9 @@ class TestViews:
         )
         answer = editor.get(f"@tasks/{task_id}/result")
         assert answer.content == b"%PDF-1.4"
-        _, _, name = usual.headers["Content-Disposition"].partition(";")
-        assert answer.headers["Content-Disposition"] == f"attachment;{name}"
+        # Before Plone 6.2 it has no such header.
+        name = usual.headers.get("Content-Disposition", "inline").removeprefix("inline")
+        assert answer.headers["Content-Disposition"] == f"attachment{name}"
 
     def test_a_page_is_not_themed(self, as_editor, site, editor):
         task_id = as_editor(schedule_view, site, "@@accessibility-info")
