@@ -19,6 +19,8 @@ from plone.protect.interfaces import IDisableCSRFProtection
 from Products.Five import BrowserView
 from zope.component.hooks import site as in_site
 from zope.configuration import xmlconfig
+from zope.i18n import translate
+from zope.i18nmessageid import Message
 from zope.interface import alsoProvides
 from zope.interface import implementer
 from zope.publisher.interfaces import IPublishTraverse
@@ -60,7 +62,7 @@ seen = []  # what the views have seen when they did their work
 class Work(BrowserView):
     """Tells what its request is like, in a task."""
 
-    title = "Work"
+    title = Message("msgid_of_work", domain="no.domain", default="Work")
     steps = ()
 
     def publishTraverse(self, request, name):
@@ -140,7 +142,7 @@ class TestAgain:
         assert [step.status_code for step in answer.history] == [302]
         assert answer.url == url
         assert "Work goes on in the background." in answer.text
-        assert record.title == "Work"
+        assert translate(record.title) == "Work"
         assert record.state == "succeeded", record.error
 
     def test_the_work_is_done_by_the_same_user_at_the_same_place(self, url, token):

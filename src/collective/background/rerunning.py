@@ -27,6 +27,7 @@ from plone.protect.interfaces import IDisableCSRFProtection
 from plone.rest.interfaces import IAPIRequest
 from plone.rest.traverse import RESTWrapper
 from zope.component import getMultiAdapter
+from zope.i18n import translate
 
 
 # Of the headers, besides those of every snapshot. None of them says who the user is:
@@ -64,7 +65,7 @@ def rerun_in_background(view, title=None, **options):
         check(request)
     context = aq_inner(view.context)
     schedule_again(context, request, title=title, **options)
-    api.portal.show_message(_message(title), request)
+    api.portal.show_message(_message(title, request), request)
     state = getMultiAdapter((context, request), name="plone_context_state")
     return request.response.redirect(state.view_url())
 
@@ -140,7 +141,10 @@ def _copy_of(file):
     return body
 
 
-def _message(title):
+def _message(title, request):
     if title is None:
         return _("This goes on in the background.")
-    return _("${title} goes on in the background.", mapping={"title": title})
+    return _(
+        "${title} goes on in the background.",
+        mapping={"title": translate(title, context=request)},
+    )
