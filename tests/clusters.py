@@ -14,21 +14,24 @@ class Cluster:
     """Instances by their names; they are made when they are first asked for.
 
     ``folder``: where it may write; ``data``: the folder ``var`` of an instance with
-    a site; ``storage``: the name of one.
+    a site; ``storage``: the name of one; ``settings``: those of the package that all
+    instances have.
     """
 
-    def __init__(self, folder, data, storage):
+    def __init__(self, folder, data, storage, **settings):
         self._folder = folder
+        self._settings = settings
         self._instances = {}
         self.storage = STORAGES[storage](folder, data)
 
     def run(self, **instances):
         """Return a list of instances that serve the site.
 
-        ``instances``: the settings of each, by its name. One that runs with just
-        these goes on; the others are started, all at the same time.
+        ``instances``: the further settings of each, by its name. One that runs with
+        just these goes on; the others are started, all at the same time.
         """
         for name, settings in instances.items():
+            settings = {**self._settings, **settings}
             instance = self._instances.get(name)
             if instance is None or not instance.is_running:
                 self._start(name, settings)

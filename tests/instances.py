@@ -127,6 +127,10 @@ class Instance(Process):
         """Return what tasks have left behind: how often by mark."""
         return self.get("probe-marks").json()
 
+    def titles(self):
+        """Return the titles of the content of the site, as a list."""
+        return self.get("probe-titles").json()
+
     def die_at(self, point):
         """Let the process be killed as soon as it reaches a point of ``faults.py``."""
         self.is_tampered = True

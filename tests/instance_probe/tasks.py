@@ -30,6 +30,26 @@ def create(site, mark):
     reach("running")
 
 
+def create_if_allowed(site, mark):
+    """Do the same, if another task has left the mark "allowed"; fail if not."""
+    if "allowed" not in site.marks:
+        raise LookupError("it was not allowed")
+    create(site, mark)
+
+
+def create_later(site, mark):
+    """Do it as soon as there is a file, whose path is the mark."""
+    logger.info("%s has begun", mark)
+    while not os.path.exists(mark):
+        Event().wait(0.01)
+    create(site, mark)
+
+
+def answer(site, mark):
+    """Return the mark."""
+    return mark
+
+
 def write_log_id(site, mark):
     """Leave a mark with the task that a log record names."""
     write(site, f"{mark} {logging.makeLogRecord({}).background_task}")
@@ -74,7 +94,17 @@ def now(site):
     return time()
 
 
-TASKS = (write, create, write_log_id, cooperate, finish, hang)
+TASKS = (
+    write,
+    create,
+    create_if_allowed,
+    create_later,
+    answer,
+    write_log_id,
+    cooperate,
+    finish,
+    hang,
+)
 
 
 def beat():

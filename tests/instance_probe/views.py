@@ -1,6 +1,7 @@
 """What the tests ask an instance over HTTP, and let it do; for Managers only."""
 
 from collective.background import get_scheduler
+from collective.background import schedule_view
 from collective.background import using
 from dataclasses import fields
 from dataclasses import is_dataclass
@@ -24,6 +25,22 @@ class Start(BrowserView):
         faults.watch_commit("request")
         calls = using(title=mark, **json.loads(options))
         return calls.schedule(function, self.context, mark)
+
+
+class Echo(BrowserView):
+    """Answers with the file that was sent."""
+
+    def __call__(self, file):
+        self.request.response.setHeader("Content-Type", "application/octet-stream")
+        return file.read()
+
+
+class EchoLater(BrowserView):
+    """Does the same in the background; answers with the id of the task."""
+
+    def __call__(self, file):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        return schedule_view(self.context, "probe-echo", {"file": file}, method="POST")
 
 
 class Create(BrowserView):
@@ -59,11 +76,27 @@ class Marks(BrowserView):
         return json.dumps(dict(self.context.marks))
 
 
+class Titles(BrowserView):
+    """The titles of the site's content, as JSON."""
+
+    def __call__(self):
+        return json.dumps([item.title for item in self.context.contentValues()])
+
+
 class Fault(BrowserView):
     """The process is to be killed at a point."""
 
     def __call__(self, point):
         faults.ask(point)
+
+
+class Persist(BrowserView):
+    """Keeps the tasks of the site in the database from now on."""
+
+    def __call__(self):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        setup = api.portal.get_tool("portal_setup")
+        setup.runAllImportStepsFromProfile("profile-collective.background:persistent")
 
 
 class Modules(BrowserView):

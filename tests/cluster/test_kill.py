@@ -1,0 +1,103 @@
+"""An instance is killed: a task has then either done its work and says so, or nothing.
+
+One instance executes, and is killed at the points of ``instance_probe/faults.py``;
+the other one only schedules, and sees what is left. What was done is counted in
+content.
+"""
+
+from processes import END
+
+import pytest
+import requests
+
+
+pytestmark = pytest.mark.slow
+
+BEFORE_ITS_COMMIT = ("started", "running", "task-voted")
+AFTER_ITS_COMMIT = ("task-committed", "succeeded")
+
+
+@pytest.fixture
+def instances(cluster):
+    return cluster.run(a={}, web={"role": "web"})
+
+
+def done(instance, title):
+    """How often a task has done its work: by its content, and by its mark."""
+    return instance.titles().count(title), instance.marks().get(title, 0)
+
+
+def find(instance, title):
+    """Return the records of the tasks with a title."""
+    return instance.scheduler("records", text=title)
+
+
+def test_before_the_commit_there_is_no_task(instances):
+    a, web = instances
+    a.die_at("request-voted")
+    with pytest.raises(requests.ConnectionError):
+        a.schedule("create", "not committed")
+    a.has_ended()
+    assert find(web, "not committed") == []
+
+
+def test_after_the_commit_the_task_is_executed(instances, cluster):
+    a, web = instances
+    a.die_at("request-committed")
+    with pytest.raises(requests.ConnectionError):
+        a.schedule("create", "committed")
+    a.has_ended()
+    (record,) = find(web, "committed")
+    assert record["state"] == "queued"
+    cluster.run(a={})
+    assert web.scheduler("wait", record["id"], END)["state"] == "succeeded"
+    assert done(web, "committed") == (1, 1)
+
+
+@pytest.mark.parametrize("point", BEFORE_ITS_COMMIT)
+def test_a_task_that_has_not_committed_is_lost_and_can_be_tried_again(
+    instances, cluster, point
+):
+    a, web = instances
+    title = f"lost at {point}"
+    a.die_at(point)
+    id = web.schedule("create", title)
+    a.has_ended()
+    record = web.scheduler("wait", id, END)
+    assert (record["state"], done(web, title)) == ("lost", (0, 0))
+    cluster.run(a={})
+    web.scheduler("retry", id)
+    assert web.scheduler("wait", id, END)["state"] == "succeeded"
+    assert done(web, title) == (1, 1)
+
+
+@pytest.mark.parametrize("point", BEFORE_ITS_COMMIT)
+def test_with_rerun_a_task_that_has_not_committed_is_executed_again(
+    instances, cluster, point
+):
+    a, web = instances
+    title = f"again after {point}"
+    a.die_at(point)
+    id = web.schedule("create", title, rerun=True)
+    a.has_ended()
+    cluster.run(a={})
+    record = web.scheduler("wait", id, END)
+    assert (record["state"], record["attempts"]) == ("succeeded", 2)
+    assert done(web, title) == (1, 1)
+
+
+@pytest.mark.parametrize("rerun", [False, True])
+@pytest.mark.parametrize("point", AFTER_ITS_COMMIT)
+def test_a_task_that_has_committed_has_succeeded(instances, cluster, point, rerun):
+    """There is no moment at which its work is done, and it does not say so."""
+    a, web = instances
+    title = f"succeeded at {point} {rerun}"
+    a.die_at(point)
+    id = web.schedule("create", title, rerun=rerun)
+    a.has_ended()
+    assert web.scheduler("record", id)["state"] == "succeeded"
+    assert done(web, title) == (1, 1)
+    cluster.run(a={})
+    web.scheduler("wait_all", END)
+    assert web.scheduler("record", id)["state"] == "succeeded"
+    assert done(web, title) == (1, 1)

@@ -1,0 +1,77 @@
+"""The tasks of a site are the same whichever instance is asked.
+
+One instance schedules only, so it is the other one that executes.
+"""
+
+from processes import END
+
+import os
+import pytest
+
+
+pytestmark = pytest.mark.slow
+
+MEGABYTES = 3_000_000  # of which one must not be kept in memory
+
+
+@pytest.fixture
+def instances(cluster):
+    """One that only schedules, and one that executes as well."""
+    return cluster.run(web={"role": "web"}, a={})
+
+
+def test_what_one_schedules_another_executes(instances):
+    web, a = instances
+    id = web.schedule("create", "by another one")
+    a.expect(f"task {id}", "succeeded")
+    record = web.scheduler("record", id)
+    assert record == a.scheduler("record", id)
+    assert record["state"] == "succeeded"
+    assert web.titles().count("by another one") == 1
+
+
+def test_a_result_is_read_where_the_task_did_not_run(instances):
+    web, _ = instances
+    id = web.schedule("answer", "42")
+    web.scheduler("wait", id, END)
+    assert web.scheduler("peek_result", id) == "42"
+
+
+def test_uploads_and_large_results_go_from_instance_to_instance(instances):
+    web, _ = instances
+    upload = os.urandom(MEGABYTES)
+    id = web.request("POST", "probe-echo-later", files={"file": upload}).text
+    web.scheduler("wait", id, END)
+    assert web.get(f"@@background-result/{id}").content == upload
+
+
+def test_a_running_task_is_cancelled_through_another_instance(instances):
+    web, a = instances
+    id = web.schedule("cooperate", "cancelled elsewhere")
+    a.expect("cancelled elsewhere has begun")
+    assert web.scheduler("record", id)["state"] == "running"
+    assert web.scheduler("cancel", id)["cancel_requested"]
+    assert a.scheduler("wait", id, END)["state"] == "cancelled"
+
+
+def test_a_waiting_task_is_cancelled_through_another_instance(instances):
+    web, a = instances
+    web.scheduler("pause", "default")
+    id = a.schedule("write", "never")
+    assert web.scheduler("cancel", id)["state"] == "cancelled"
+    assert a.scheduler("record", id)["state"] == "cancelled"
+    a.scheduler("resume", "default")
+    a.scheduler("wait_all", END)
+    assert "never" not in a.marks()
+
+
+def test_a_failed_task_is_retried_through_another_instance(instances):
+    web, a = instances
+    id = a.schedule("create_if_allowed", "at the second try")
+    record = a.scheduler("wait", id, END)
+    assert record["state"] == "failed"
+    assert record["error"]["message"] == "it was not allowed"
+    a.scheduler("wait", a.schedule("write", "allowed"), END)
+    assert web.scheduler("retry", id)["state"] == "queued"
+    assert a.scheduler("wait", id, END)["state"] == "succeeded"
+    assert web.titles().count("at the second try") == 1
