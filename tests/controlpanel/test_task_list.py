@@ -223,6 +223,14 @@ class TestLive:
         assert "collective.background.controlpanel" not in boss.contents
 
 
+def test_the_managers_own_tasks_are_not_there_twice(boss, portal):
+    login(portal, "boss")
+    task_id = done()
+    assert task_id in boss.open("@@overview-controlpanel").contents
+    boss.open()
+    assert len(boss.find_all(f"[data-task-id='{task_id}']")) == 1
+
+
 def test_a_task_of_nobody_is_anonymous(boss, portal, anonymous):
     logout()
     done()

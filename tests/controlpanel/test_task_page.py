@@ -96,12 +96,14 @@ class TestRecord:
         boss.browser.getLink(url="resolveuid").click()
         assert boss.browser.url == f"{portal.absolute_url()}/moved"
 
-    def test_leads_to_the_result(self, boss, folder):
-        record = finished(schedule_view(folder, "title_or_id"))
-        boss.look(page(record.id))
-        assert bool(record.has_result) == bool(
-            boss.find(f"a[href$='@@background-result/{record.id}']")
-        )
+    def test_leads_to_what_a_view_has_answered(self, boss, folder):
+        task_id = finished(schedule_view(folder, "title_or_id")).id
+        boss.look(page(task_id)).browser.getLink("Download the result").click()
+        assert boss.contents == folder.Title()
+
+    def test_leads_to_no_result_of_a_function(self, boss, portal):
+        task_id = finished(schedule(int)).id
+        assert "@@background-result" not in boss.look(page(task_id)).contents
 
     def test_that_is_unfinished_has_no_end(self, boss, portal):
         with waiting():

@@ -6,12 +6,14 @@ something and sends the browser back to where it was. The base of the other modu
 
 from collective.background.messages import _
 from collective.background.presentation import duration
+from collective.background.presentation import percentage
 from collective.background.presentation import STATE_CLASSES
 from collective.background.presentation import state_label
 from collective.background.settings import background_settings
 from functools import cached_property
 from plone import api
 from plone.app.event.base import default_timezone
+from plone.app.layout.viewlets.common import ViewletBase
 from plone.protect import CheckAuthenticator
 from Products.CMFPlone.resources import add_bundle_on_request
 from Products.Five.browser import BrowserView
@@ -35,6 +37,13 @@ TABS = {
     "@@background-tasks-recurring": _("Recurring tasks"),
     "@@background-tasks-settings": _("Settings"),
 }
+
+
+class NoViewlet(ViewletBase):
+    """In place of the viewlet with one's own tasks: the pages have all tasks."""
+
+    def render(self):
+        return ""
 
 
 class ControlPanelPage(BrowserView):
@@ -114,11 +123,7 @@ class ControlPanelPage(BrowserView):
         return STATE_CLASSES[record.state]
 
     def percentage(self, record):
-        """How far a task is, from 0 to 100; None if that is not known."""
-        progress = record.progress
-        if not progress.total:
-            return None
-        return min(100, max(0, round(100 * progress.done / progress.total)))
+        return percentage(record.progress)
 
     def duration(self, seconds):
         return "—" if seconds is None else duration(seconds)

@@ -6,7 +6,12 @@ from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.pages import TASKS
 from collective.background.exceptions import TaskNotFound
 from collective.background.messages import _
+from collective.background.presentation import MESSAGE_CLASSES
+from collective.background.presentation import progress_text
+from collective.background.results import download_url
+from collective.background.results import is_for_people
 from collective.background.visibility import task_arguments
+from collective.background.visibility import task_result
 from collective.background.visibility import visible_record
 from functools import cached_property
 from plone import api
@@ -24,9 +29,6 @@ KINDS = {
     "batch": _("batch"),
     "group": _("group of tasks"),
 }
-
-# Bootstrap's alerts for the types of messages.
-ALERTS = {"info": "alert-info", "warning": "alert-warning", "error": "alert-danger"}
 
 
 @implementer(IPublishTraverse)
@@ -74,8 +76,17 @@ class TaskPage(ControlPanelPage):
     def arguments(self):
         return task_arguments(self.record.id)
 
+    def progress(self):
+        return progress_text(self.record.progress)
+
     def alert(self, message):
-        return ALERTS[message.type]
+        return MESSAGE_CLASSES[message.type]
+
+    def result_url(self):
+        """Where what a view or a server has answered can be downloaded, or None."""
+        if not is_for_people(self.record):
+            return None
+        return download_url(self.record.id, task_result(self.record.id))
 
     def context_url(self):
         """Where the content is: also when it was moved since then."""
