@@ -217,5 +217,5 @@ class LifeMachine(RuleBasedStateMachine):
 
 TestLifeMachine = LifeMachine.TestCase
 TestLifeMachine.settings = settings(
-    max_examples=12, stateful_step_count=20, deadline=None
+    max_examples=25, stateful_step_count=25, deadline=None
 )
