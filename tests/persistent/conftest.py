@@ -4,7 +4,9 @@ from collective.background import get_scheduler
 from collective.background.persistent import workers
 from collective.background.persistent.installing import install
 from helpers import TIMEOUT
+from threading import Event
 
+import gated_tasks
 import pytest
 import transaction
 
@@ -22,3 +24,22 @@ def persistent_site(site):
 @pytest.fixture
 def scheduler(persistent_site):
     return get_scheduler()
+
+
+class Gates:
+    """Lets tasks of this process wait until the test says so; see ``gated``."""
+
+    def __init__(self):
+        self.begun, self.opened = Event(), Event()
+
+    def wait(self):
+        assert self.begun.wait(TIMEOUT)
+
+
+@pytest.fixture
+def gates(monkeypatch):
+    """What ``gated`` and ``gated_until_cancelled`` wait for."""
+    made = Gates()
+    monkeypatch.setattr(gated_tasks, "gates", made)
+    yield made
+    made.opened.set()
