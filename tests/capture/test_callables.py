@@ -235,6 +235,7 @@ class TestCallables:
                 (report.own, "x"),
                 (partial(report.own, "x"),),
                 (Multiplier(1), 1),
+                (str.upper, "x"),
             )
         ]
         assert [record.callable for record in records] == [
@@ -242,6 +243,7 @@ class TestCallables:
             f"{__name__}.Report.own",
             f"{__name__}.Report.own",
             f"{__name__}.Multiplier",
+            "builtins.str.upper",
         ]
 
     def test_the_record_has_the_context(self, report):

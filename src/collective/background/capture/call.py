@@ -353,7 +353,9 @@ def dotted_name(function):
         return f"{owner.__module__}.{owner.__qualname__}.{function.__name__}"
     if not hasattr(function, "__qualname__"):
         function = type(aq_base(function))
-    return f"{function.__module__}.{function.__qualname__}"
+    # A method of a built-in type, as str.upper, has no module of its own.
+    module = getattr(function, "__objclass__", function).__module__
+    return f"{module}.{function.__qualname__}"
 
 
 def _context_of(function, args, package):
