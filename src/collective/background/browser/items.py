@@ -23,6 +23,7 @@ from collective.background.visibility import may_cancel
 from collective.background.visibility import task_result
 from datetime import datetime
 from datetime import UTC
+from functools import cache
 from functools import cached_property
 from operator import attrgetter
 from plone import api
@@ -55,6 +56,8 @@ class Items:
     def __init__(self, request):
         self._request = request
         self._now = datetime.now(UTC)
+        # Tasks often begin, or end, in the same minute.
+        self._localized = cache(self._localize)
 
     @cached_property
     def may_change(self):
@@ -132,12 +135,16 @@ class Items:
         return self._at(_("scheduled ${time}"), record.created)
 
     def _at(self, message, moment):
-        moment, now = (each.astimezone(self._timezone) for each in (moment, self._now))
-        is_today = moment.date() == now.date()
-        time = api.portal.get_localized_time(
-            moment, long_format=not is_today, time_only=is_today
-        )
+        # Seconds are not shown.
+        time = self._localized(moment.replace(second=0, microsecond=0))
         return self._text(Message(message, mapping={"time": time}))
+
+    def _localize(self, minute):
+        minute, now = (each.astimezone(self._timezone) for each in (minute, self._now))
+        is_today = minute.date() == now.date()
+        return api.portal.get_localized_time(
+            minute, long_format=not is_today, time_only=is_today
+        )
 
     def _error(self, record):
         return "" if record.error is None else error_text(record.error)

@@ -8,9 +8,8 @@ as one that does not exist.
 from collective.background.browser.items import count_active
 from collective.background.browser.items import Items
 from collective.background.browser.items import version
-from collective.background.exceptions import TaskNotFound
 from collective.background.settings import background_settings
-from collective.background.visibility import visible_record
+from collective.background.visibility import find_visible
 from hashlib import blake2b
 from Products.Five.browser import BrowserView
 from zExceptions import BadRequest
@@ -66,17 +65,10 @@ class PollingView(BrowserView):
 
     def _look_up(self, ids):
         """Return the records of what is to be shown, and the ids of the rest."""
-        records, gone = [], []
-        for id in ids:
-            try:
-                record = visible_record(id)
-            except TaskNotFound:
-                record = None
-            if record is None or record.dismissed:
-                gone.append(id)
-            else:
-                records.append(record)
-        return records, gone
+        visible = find_visible(ids)
+        records = [record for record in visible.values() if not record.dismissed]
+        shown = {record.id for record in records}
+        return records, [id for id in ids if id not in shown]
 
     def _etag(self, *parts):
         # The same in all processes, unlike what hash() returns.

@@ -5,12 +5,13 @@ the task has it from, and might have scripts. It is not read into memory.
 """
 
 from collective.background.exceptions import TaskNotFound
+from collective.background.messages import _
+from collective.background.records import BatchResult
 from collective.background.records import Response
 from collective.background.visibility import task_result
 from collective.background.visibility import visible_record
 from dataclasses import asdict
-from dataclasses import is_dataclass
-from email.message import Message
+from email.message import Message as Headers
 from mimetypes import guess_extension
 from plone.i18n.normalizer.interfaces import IFileNameNormalizer
 from plone.restapi.serializer.converters import json_compatible
@@ -20,6 +21,7 @@ from urllib.parse import quote
 from zExceptions import NotFound
 from zope.component import getUtility
 from zope.i18n import translate
+from zope.i18nmessageid import Message
 from zope.interface import implementer
 from zope.publisher.interfaces import IPublishTraverse
 from ZPublisher.Iterators import IStreamIterator
@@ -80,7 +82,10 @@ class ResultView(BrowserView):
             body, size = SpoolIterator(result.spool), result.spool.size
         else:
             content_type, name = "application/json", None
-            body = self._as_json(result)
+            try:
+                body = _as_json(result)
+            except (TypeError, ValueError):
+                return self._explain(result)
             size = len(body)
         self._set_headers(
             content_type or "application/octet-stream",
@@ -89,16 +94,14 @@ class ResultView(BrowserView):
         )
         return body
 
-    def _as_json(self, result):
-        """Return the bytes of a result. Raises NotFound."""
-        values = asdict(result) if is_dataclass(result) else result
-        try:
-            return json.dumps(json_compatible(values), indent=2).encode()
-        except (TypeError, ValueError) as error:
-            raise NotFound(
-                f"the result of the task {self.task_id}, a {type(result).__name__}, "
-                f"is not meant to be downloaded: {error}"
-            ) from error
+    def _explain(self, result):
+        """Answer that there is something, but nothing for people."""
+        response = self.request.response
+        response.setStatus(404)
+        response.setHeader("Content-Type", "text/plain; charset=utf-8")
+        text = _("The result, a ${type}, cannot be downloaded.")
+        text = Message(text, mapping={"type": type(result).__name__})
+        return translate(text, context=self.request)
 
     def _derived_name(self, record, content_type):
         """Return a file name of the title of the task."""
@@ -119,9 +122,25 @@ class ResultView(BrowserView):
         self.request.environ[DISABLE_TRANSFORM_REQUEST_KEY] = True
 
 
+def _as_json(result):
+    """Return the bytes of a result. Raises TypeError, ValueError."""
+    if isinstance(result, BatchResult):
+        return json.dumps(_failures(result), indent=2, default=repr).encode()
+    return json.dumps(json_compatible(result), indent=2).encode()
+
+
+def _failures(result):
+    """Return what a BatchResult says, whatever its items are."""
+    failures = [
+        {"index": failure.index, "item": failure.item, "error": asdict(failure.error)}
+        for failure in result.failures
+    ]
+    return {"done": result.done, "failures": failures}
+
+
 def _file_name(disposition):
     """Return the file name of a header Content-Disposition, without any path."""
-    header = Message()
+    header = Headers()
     header["Content-Disposition"] = " ".join((disposition or "").split())
     name = (header.get_filename() or "").replace("\\", "/")
     return name.rpartition("/")[2].strip(". ")

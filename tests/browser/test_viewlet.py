@@ -1,0 +1,351 @@
+"""The viewlet: a user's own tasks, above the content of every page."""
+
+from collective.background import current_task
+from collective.background import get_scheduler
+from collective.background import group
+from collective.background import schedule
+from collective.background import schedule_batch
+from collective.background import schedule_request
+from collective.background import schedule_view
+from collective.background import using
+from collective.background.browser import items
+from collective.background.browser import viewlet
+from helpers import finished
+from helpers import waiting
+from http.server import BaseHTTPRequestHandler
+from http.server import HTTPServer
+from plone import api
+from threading import Event
+from threading import Thread
+from urllib.parse import urlsplit
+from visitors import buttons
+from visitors import text
+from visitors import VIEWLET
+from zope.globalrequest import getRequest
+from zope.i18nmessageid import Message
+
+import pytest
+import transaction
+
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+def talk():
+    current_task().message(SCRIPT, type="warning")
+    current_task().progress(3, 12, SCRIPT)
+    raise ValueError(SCRIPT)
+
+
+@pytest.fixture
+def held(portal):
+    """The id of a task that has done something and goes on after the test."""
+    begun, free = Event(), Event()
+
+    def work():
+        current_task().message("It is late", type="warning")
+        current_task().progress(3, 12, "Half asleep")
+        begun.set()
+        assert free.wait(60)
+
+    task_id = schedule(work)
+    transaction.commit()
+    assert begun.wait(60)
+    yield task_id
+    free.set()
+    get_scheduler().wait_all(60)
+
+
+class TestWhatIsShown:
+    def test_of_a_task_that_has_succeeded(self, editor, done):
+        task = editor.tasks()[done]
+        assert task["data-task-state"] == "succeeded"
+        assert text(task, "label") == "done"
+        assert text(task, "title") == "Counting"
+        assert text(task, "moment").startswith("ended ")
+        assert task.select_one("progress")["value"] == "100"
+        assert buttons(task) == ["dismiss"]
+
+    def test_of_one_that_has_failed(self, editor, failed):
+        """The error, but not where it comes from."""
+        task = editor.tasks()[failed]
+        assert task["data-task-state"] == "failed"
+        assert text(task, "error") == "ValueError: it went <wrong>"
+        assert buttons(task) == ["retry", "dismiss"]
+        assert "Traceback" not in task.text
+
+    def test_of_one_that_waits(self, editor, portal):
+        with waiting():
+            task_id = schedule(int)
+            transaction.commit()
+            task = editor.tasks()[task_id]
+        assert task["data-task-state"] == "queued"
+        assert task["data-task-active"] == "true"
+        assert text(task, "moment").startswith("scheduled ")
+        assert task.select_one("progress")["value"] == "0"
+        assert buttons(task) == ["cancel"]
+
+    def test_of_one_that_will_start_later(self, editor, portal):
+        task_id = using(delay=3600).schedule(int)
+        transaction.commit()
+        assert text(editor.tasks()[task_id], "moment").startswith("waits until ")
+        get_scheduler().cancel(task_id)
+
+    def test_of_one_that_was_cancelled(self, editor, portal):
+        with waiting():
+            task_id = schedule(int)
+            transaction.commit()
+            get_scheduler().cancel(task_id)
+        assert buttons(editor.tasks()[task_id]) == ["retry", "dismiss"]
+
+    def test_of_one_that_runs(self, editor, portal, held):
+        """How far it is, and what it says."""
+        task = editor.tasks()[held]
+        assert task["data-task-state"] == "running"
+        assert task.select_one("progress")["value"] == "25"
+        assert text(task, "progress") == "3 / 12 · Half asleep"
+        assert text(task, "remaining") == "a few seconds left"
+        assert text(task, "moment").startswith("started ")
+        (message,) = task.select("[data-messages] li")
+        assert message.text == "It is late"
+        assert "alert-warning" in message["class"]
+        assert buttons(task) == ["cancel"]
+
+    def test_of_one_that_is_asked_to_stop(self, editor, portal, held):
+        get_scheduler().cancel(held)
+        task = editor.tasks()[held]
+        assert text(task, "label") == "is being cancelled"
+        assert buttons(task) == []
+
+    def test_how_many_are_active(self, editor, portal, done):
+        with waiting():
+            for _ in range(3):
+                schedule(int)
+            transaction.commit()
+            page = editor.see()
+        assert page.select_one(f"{VIEWLET} [data-active-count]").text == "3"
+
+    def test_no_script_comes_from_anywhere(self, editor, portal):
+        title = Message("${what}", mapping={"what": SCRIPT})
+        titles = (SCRIPT, title)
+        ids = [finished(using(title=given).schedule(talk)).id for given in titles]
+        tasks = editor.tasks()
+        for task_id in ids:
+            assert tasks[task_id].select("script") == []
+            assert tasks[task_id].text.count(SCRIPT) == 4
+            assert text(tasks[task_id], "title") == SCRIPT
+
+    def test_a_group_as_one(self, editor, portal):
+        with group(title="Both of them") as both:
+            for _ in "12":
+                schedule(int)
+        transaction.commit()
+        get_scheduler().wait_all(60)
+        (task,) = editor.tasks().values()
+        assert task["data-task-id"] == both.id
+        assert text(task, "title") == "Both of them"
+        assert text(task, "progress") == "2 / 2"
+
+
+class TestWhichAreShown:
+    def test_none_to_others(self, other, boss, done):
+        """Managers see those of others in the control panel."""
+        for visitor in (other, boss):
+            assert visitor.see().select(VIEWLET) == []
+
+    def test_none_to_anonymous_visitors(self, anonymous, done):
+        assert anonymous.see().select(VIEWLET) == []
+
+    def test_none_where_the_site_does_not_want_it(self, editor, done, setting):
+        setting("show_viewlet", False)
+        assert editor.see().select(VIEWLET) == []
+
+    def test_none_without_the_permission(self, editor, portal, done):
+        portal.manage_permission("View own background tasks", ["Manager"])
+        transaction.commit()
+        assert editor.see().select(VIEWLET) == []
+
+    def test_not_those_that_were_dismissed(self, editor, done, failed):
+        get_scheduler().dismiss(done)
+        assert list(editor.tasks()) == [failed]
+        get_scheduler().dismiss(failed)
+        assert editor.see().select(VIEWLET) == []
+
+    def test_not_callbacks(self, editor, portal):
+        task_id = finished(using(on_success=repr).schedule(int)).id
+        get_scheduler().wait_all(60)
+        assert list(editor.tasks()) == [task_id]
+
+    def test_those_of_the_page_first_then_those_that_have_not_ended(
+        self, editor, folder, done
+    ):
+        of_folder = finished(schedule(api.content.get_path, folder)).id
+        of_site = finished(schedule(int)).id
+        with waiting():
+            active = schedule(int)
+            transaction.commit()
+            assert list(editor.tasks()) == [active, of_site, of_folder, done]
+            tasks = editor.tasks("folder")
+        assert list(tasks) == [of_folder, active, of_site, done]
+        here = [id for id, task in tasks.items() if task.has_attr("data-here")]
+        assert here == [of_folder]
+
+    def test_those_of_a_folder_on_its_default_page(self, editor, folder):
+        page = api.content.create(folder, "Document", "page")
+        folder.setDefaultPage("page")
+        transaction.commit()
+        ids = {finished(schedule(api.content.get_path, x)).id for x in (folder, page)}
+        tasks = editor.tasks("folder")
+        assert {id for id, task in tasks.items() if task.has_attr("data-here")} == ids
+
+    def test_not_too_many(self, editor, folder, monkeypatch):
+        monkeypatch.setattr(viewlet, "SHOWN", 2)
+        of_folder = finished(schedule(api.content.get_path, folder)).id
+        latest = [finished(schedule(int)).id for _ in "123"][-1]
+        page = editor.see("folder")
+        ids = [task["data-task-id"] for task in page.select("[data-task-id]")]
+        assert ids == [of_folder, latest]
+        assert "There are more tasks" in page.select_one(VIEWLET).text
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Sends everybody on to somewhere else."""
+
+    def do_GET(self):
+        self.send_response(302)
+        self.send_header("Location", "http://example.org/")
+        self.end_headers()
+
+    def log_message(self, *args):
+        """Not to the output of the tests."""
+
+
+@pytest.fixture
+def elsewhere():
+    with HTTPServer(("localhost", 0), Elsewhere) as web_server:
+        thread = Thread(target=web_server.serve_forever)
+        thread.start()
+        yield f"http://localhost:{web_server.server_port}/"
+        web_server.shutdown()
+        thread.join()
+
+
+class TestLinks:
+    def test_to_the_content_also_when_it_was_moved(self, editor, folder):
+        task_id = finished(schedule(api.content.get_path, folder)).id
+        link = editor.tasks()[task_id].select_one("a[data-field=title]")
+        api.content.rename(folder, "renamed")
+        transaction.commit()
+        path = urlsplit(link["href"]).path.removeprefix("/plone/")
+        assert editor.get(path).url == f"{editor.url}/renamed"
+
+    def test_not_to_the_page_at_hand(self, editor, folder):
+        task_id = finished(schedule(api.content.get_path, folder)).id
+        task = editor.tasks("folder")[task_id]
+        assert task.select("a[data-field=title]") == []
+        assert text(task, "title")
+
+    def result_links(self, editor, task_id):
+        """Return the links to the result of a task: what they are, and their paths."""
+        links = editor.tasks()[task_id].select("a[data-link]")
+        shown = [link for link in links if not link.has_attr("hidden")]
+        return {link["data-link"]: urlsplit(link["href"]).path for link in shown}
+
+    def test_to_the_file_that_a_view_has_made(self, editor, folder):
+        task_id = finished(schedule_view(folder, "folder_contents")).id
+        assert self.result_links(editor, task_id) == {
+            "download_url": f"/plone/@@background-result/{task_id}"
+        }
+
+    def test_to_the_page_to_which_a_view_has_led(self, editor, folder):
+        url = urlsplit(editor.url)
+        getRequest().setServerURL(url.scheme, url.hostname, url.port)
+        task_id = finished(schedule_view(folder, f"resolveuid/{folder.UID()}")).id
+        assert self.result_links(editor, task_id) == {"page_url": "/plone/folder"}
+
+    def test_not_to_a_page_of_another_site(self, editor, portal, elsewhere):
+        task_id = finished(schedule_request("GET", elsewhere, allow_redirects=False)).id
+        assert get_scheduler().peek_result(task_id).location == "http://example.org/"
+        assert self.result_links(editor, task_id) == {}
+
+    def test_to_the_errors_of_a_batch(self, editor, portal):
+        good = finished(schedule_batch(int, ["1", "2"])).id
+        bad = finished(schedule_batch(int, ["1", "two"])).id
+        assert self.result_links(editor, good) == {}
+        assert list(self.result_links(editor, bad)) == ["download_url"]
+
+    def test_none_to_what_a_function_returns(self, editor, done):
+        assert self.result_links(editor, done) == {}
+
+
+class TestListing:
+    """The script fetches a listing again, and nothing else."""
+
+    def is_listing(self, editor, path):
+        return editor.see(path).select_one(VIEWLET).has_attr("data-listing")
+
+    def test_the_view_of_a_folder_is_one(self, editor, done):
+        assert self.is_listing(editor, "folder")
+        assert self.is_listing(editor, "folder/view")
+
+    def test_its_other_pages_are_none(self, editor, done):
+        for path in ("folder/edit", "folder/folder_contents", "folder/@@sharing"):
+            assert not self.is_listing(editor, path)
+
+    def test_a_page_is_none(self, editor, folder, done):
+        api.content.create(folder, "Document", "page")
+        transaction.commit()
+        assert not self.is_listing(editor, "folder/page")
+
+
+class TestBundle:
+    def test_is_for_those_who_can_have_tasks(self, editor, anonymous):
+        for visitor, number in ((editor, 1), (anonymous, 0)):
+            page = visitor.see()
+            scripts = page.select("script[src*='collective.background/tasks.js']")
+            styles = page.select("link[href*='collective.background/tasks.css']")
+            assert (len(scripts), len(styles)) == (number, number)
+
+    def test_no_script_is_inside_of_the_page(self, editor, failed):
+        found = editor.see().select_one(VIEWLET)
+        assert found.select("script, style, [style], [onclick]") == []
+
+
+class TestCost:
+    """Who has no tasks should not notice that there is a viewlet."""
+
+    @pytest.fixture
+    def calls(self, monkeypatch):
+        """The names of the functions that are called to render the viewlet."""
+        calls = []
+
+        def note(module, name):
+            function = getattr(module, name)
+
+            def noted(*args, **kwargs):
+                calls.append(name)
+                return function(*args, **kwargs)
+
+            monkeypatch.setattr(module, name, noted)
+
+        for name in ("visible_records", "background_settings", "count_active"):
+            note(viewlet, name)
+        note(items, "may_cancel")
+        return calls
+
+    def test_nothing_is_looked_up_for_anonymous_visitors(self, anonymous, done, calls):
+        assert anonymous.get("").status_code == 200
+        assert calls == []
+
+    def test_of_who_has_none_only_that_is_looked_up(self, other, done, calls):
+        assert other.get("").status_code == 200
+        assert calls == ["visible_records"]
+
+    def test_of_others_it_is_what_the_tests_look_at(self, editor, failed, calls):
+        assert editor.get("").status_code == 200
+        assert set(calls) == {
+            "visible_records",
+            "background_settings",
+            "count_active",
+            "may_cancel",
+        }

@@ -1,0 +1,57 @@
+"""Users who look at the site over HTTP, and what they find on its pages."""
+
+from bs4 import BeautifulSoup
+
+import requests
+
+
+PASSWORD = "a secret of tests"
+VIEWLET = "#background-tasks"
+POLL = "@@background-tasks"
+ACTION = "@@background-task-action"
+
+
+class Visitor(requests.Session):
+    """A user of the site at ``url``, or nobody. Addresses are paths below it."""
+
+    def __init__(self, url, user_id=None):
+        super().__init__()
+        self.url = url
+        if user_id is not None:
+            self.auth = (user_id, PASSWORD)
+
+    def request(self, method, path, **kwargs):
+        return super().request(method, f"{self.url}/{path}", **kwargs)
+
+    def see(self, path=""):
+        """Return what a page has in it, as the visitor finds it."""
+        return BeautifulSoup(self.get(path).text, "lxml")
+
+    def tasks(self, path=""):
+        """Return the tasks that the viewlet of a page shows, by their ids."""
+        found = self.see(path).select(f"{VIEWLET} [data-task-id]")
+        return {task["data-task-id"]: task for task in found}
+
+    def poll(self, *ids, etag=None, headers=()):
+        headers = {**dict(headers), **({"If-None-Match": etag} if etag else {})}
+        return self.get(POLL, params={"ids": ",".join(ids)}, headers=headers)
+
+    def form_of(self, task_id, path=""):
+        """Return the fields of the form of a task, but for its buttons."""
+        inputs = self.tasks(path)[task_id].select("form input")
+        return {field["name"]: field["value"] for field in inputs}
+
+    def act(self, task_id, action, path="", headers=None, **changed):
+        """Press a button of a task."""
+        form = {**self.form_of(task_id, path), "action": action, **changed}
+        return self.post(ACTION, data=form, headers=headers, allow_redirects=False)
+
+
+def text(task, field):
+    """Return what is in a place of an item."""
+    return task.select_one(f"[data-field={field}]").text.strip()
+
+
+def buttons(task):
+    """Return what the buttons that are shown would do."""
+    return [b["value"] for b in task.select("button") if not b.has_attr("hidden")]
