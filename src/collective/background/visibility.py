@@ -49,7 +49,7 @@ def visible_records(*, start=0, limit=50, everybody=False, **filters):
     if owner is None:
         return []
     found = get_scheduler().records(start=start, limit=limit, **{**filters, **owner})
-    return [shown(record) for record in found]
+    return _shown(found)
 
 
 def count_visible(*, everybody=False, **filters):
@@ -58,20 +58,28 @@ def count_visible(*, everybody=False, **filters):
     return 0 if owner is None else get_scheduler().count(**{**filters, **owner})
 
 
+def find_visible(ids):
+    """Return {id: TaskRecord} of those tasks that the current user may see."""
+    owner = _owner(everybody=True)
+    if owner is None:
+        return {}
+    scheduler = get_scheduler()
+    known = [record for id in ids if (record := scheduler.record(id)) is not None]
+    visible = [record for record in known if _has(record, owner)]
+    return {record.id: record for record in _shown(visible)}
+
+
 def visible_record(id):
     """Return the record of one task. Raises TaskNotFound, also for another's."""
-    record = get_scheduler().record(id)
-    if record is None or not _is_visible(record):
+    record = find_visible([id]).get(id)
+    if record is None:
         raise TaskNotFound(f"there is no task {id!r} (any more)")
-    return shown(record)
+    return record
 
 
 def shown(record):
     """Return the record without what is for managers only: traceback and log."""
-    if may_manage():
-        return record
-    error = record.error and replace(record.error, traceback="")
-    return replace(record, error=error, log=())
+    return _shown([record])[0]
 
 
 def may_cancel():
@@ -165,8 +173,18 @@ def _owner(everybody):
     return {"site_path": site_path, "user_id": user.id, "user_path": user.folder}
 
 
-def _is_visible(record):
-    owner = _owner(everybody=True)
-    return owner is not None and all(
-        getattr(record, name) == value for name, value in owner.items()
-    )
+def _has(record, owner):
+    """Whether a record has the values of the filters that ``_owner`` returns."""
+    return all(getattr(record, name) == value for name, value in owner.items())
+
+
+def _shown(records):
+    # Permissions are looked up once: that takes longer than all the rest.
+    if may_manage():
+        return records
+    return [_without_secrets(record) for record in records]
+
+
+def _without_secrets(record):
+    error = record.error and replace(record.error, traceback="")
+    return replace(record, error=error, log=())
