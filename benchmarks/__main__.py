@@ -15,6 +15,7 @@ def main():
         from benchmarks import politeness
         from benchmarks import scheduling
         from benchmarks import views
+        from benchmarks import watching
         from benchmarks.site import as_editor
 
         # A log on a terminal costs more than a task.
@@ -24,6 +25,7 @@ def main():
             show(scheduling.measure(site))
             show(views.measure(site, port))
             show(politeness.measure(port))
+            show(watching.measure(site, port))
             show(growth.measure(site))
             tracemalloc.start()
             show(growth.measure_memory(site))
