@@ -1,8 +1,9 @@
 """Where tasks are kept, and how they are found: many BTrees instead of one.
 
 Transactions that schedule tasks at the same time must not conflict. So tasks are
-spread over shards by their ids, which are random; and no tree ever gets empty,
-since two changes of a bucket are resolved by BTrees, unless one of them empties it.
+spread over shards by their ids, which are random; and trees have a first and a last
+item that stay. Two changes of a bucket are resolved by BTrees, but not when one of
+them empties it or takes its first item away.
 
 The index knows a task by a hint: the state that it had when it was put there. It is
 the real state, but for tasks that have succeeded: that they write in their own
@@ -21,19 +22,17 @@ from zlib import crc32
 
 
 SHARDS = 16  # one for each first digit of an id
-LAST = 2**63 - 1  # larger than the key of any task
+# Keys of the items that stay: before and after all others.
+FIRST, LAST = -(2**63), 2**63 - 1
 
 
 def _new_numbers():
-    """Return a tree by numbers, with an item in it that stays."""
-    tree = LOBTree()
-    tree[LAST] = None
-    return tree
+    return LOBTree({FIRST: None, LAST: None})
 
 
 def _tasks_in(tree):
     """Return (key, task) of a tree by numbers."""
-    return tree.items(None, LAST, False, True)
+    return tree.items(FIRST, LAST, True, True)
 
 
 class Shard(Persistent):
@@ -42,7 +41,7 @@ class Shard(Persistent):
     - ``tasks``: StoredTasks by their id
     - ``index``: trees of StoredTasks, the newest first, by user, queue and hint
     - ``expiring``: StoredTasks that have ended, by the time at which they are to
-      be forgotten (microseconds)
+      be forgotten (microseconds) and their id
     - ``cancelled``: ids of running tasks that are asked to stop; ``forgotten``: that
       are to be forgotten as soon as they have ended
     - ``unique``: ids of the tasks that were the last ones with their unique key
@@ -51,7 +50,7 @@ class Shard(Persistent):
     def __init__(self):
         self.tasks = OOBTree({"": None})
         self.index = OOBTree()
-        self.expiring = _new_numbers()
+        self.expiring = OOBTree({(FIRST, ""): None, (LAST, ""): None})
         self.cancelled = OOTreeSet([""])
         self.forgotten = OOTreeSet([""])
         self.unique = OOBTree({"": None})
@@ -77,9 +76,7 @@ class Shard(Persistent):
         if task.state in states.FINISHED:
             if task.id in self.cancelled:
                 self.cancelled.remove(task.id)
-            self.expiring[self._free_moment(_expiry(task))] = task
-        else:
-            self.no_longer_expiring(task)
+            self.expiring[_expiry(task)] = task
 
     def _add_to_index(self, task):
         key = _key(task)
@@ -90,19 +87,10 @@ class Shard(Persistent):
     def _tree(self, task):
         return self.index.get(_key(task), {})
 
-    def _free_moment(self, moment):
-        while moment in self.expiring:
-            moment += 1
-        return moment
-
     def no_longer_expiring(self, task):
-        if task.finished is None:
-            return
-        for moment, other in self.expiring.items(_expiry(task)):
-            if other is task:
-                del self.expiring[moment]
-            if other is None or other is task:
-                return
+        """A task that has ended is about to be tried again, or forgotten."""
+        if task.finished is not None:
+            self.expiring.pop(_expiry(task), None)
 
 
 def _key(task):
@@ -110,8 +98,8 @@ def _key(task):
 
 
 def _expiry(task):
-    """Return when a task is to be forgotten, in microseconds."""
-    return int((task.finished.timestamp() + task.keep) * 1_000_000)
+    """Return when a task is to be forgotten: microseconds, and its id."""
+    return int((task.finished.timestamp() + task.keep) * 1_000_000), task.id
 
 
 class Shards(Persistent):
@@ -215,7 +203,7 @@ class Shards(Persistent):
         return matching
 
     def count_ended(self):
-        return sum(len(shard.expiring) - 1 for shard in self._shards)
+        return sum(len(shard.expiring) - 2 for shard in self._shards)
 
     def expired(self, moment):
         """Yield ended tasks that are to be forgotten by then; None: all.
@@ -223,7 +211,10 @@ class Shards(Persistent):
         ``moment``: microseconds.
         """
         for shard in self._shards:
-            yield from (task for task in shard.expiring.values(None, moment) if task)
+            ended = shard.expiring.values(
+                None, (LAST if moment is None else moment, "")
+            )
+            yield from (task for task in ended if task is not None)
 
     def is_forgotten(self, id):
         """Whether a running task is to be forgotten as soon as it has ended."""

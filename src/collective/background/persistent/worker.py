@@ -45,7 +45,10 @@ logger = logging.getLogger(__name__)
 
 _log_handler = TaskLogHandler()
 
-ROUND = 0.2  # seconds between two looks at the database
+# Where the storage tells by itself what others have committed (ZEO, and a storage of
+# this process alone), it is seen after one of the former; elsewhere after the latter.
+GLANCE = 0.1  # seconds between two questions whether anything was committed
+LOOK = 1.0  # seconds between two looks at the database, at the most
 TROUBLE = 5.0  # seconds until the next one, when the database cannot be reached
 
 
@@ -149,7 +152,7 @@ class Worker:
             )
             left = dict(self.running)
         if self._thread is not threading.current_thread() and self._thread.is_alive():
-            self._thread.join(max(ROUND, deadline - monotonic()))
+            self._thread.join(max(LOOK, deadline - monotonic()))
         self._attempt(lambda scheduler: self._housekeeper.leave(scheduler, left))
 
     # The thread that looks at the database.
@@ -167,6 +170,8 @@ class Worker:
 
     def _look_again_and_again(self, scheduler, manager):
         while not self._stopping:
+            # Before: what is committed from now on is seen by the next look.
+            seen = self._home.lastTransaction()
             manager.begin()
             if scheduler.retired:
                 self._retire()
@@ -181,7 +186,14 @@ class Worker:
             else:
                 for record in told:
                     announce(record)
-            self._pause(ROUND)
+            self._wait_for_news(seen)
+
+    def _wait_for_news(self, seen):
+        """Wait until it is time for the next look. ``seen``: a transaction's id."""
+        at = monotonic()
+        while not self._pause(GLANCE):
+            if self._home.lastTransaction() != seen or monotonic() - at > LOOK:
+                return
 
     def _retire(self):
         """The site has no such scheduler any more."""
@@ -191,9 +203,13 @@ class Worker:
             self._dispatcher.stop()
 
     def _pause(self, seconds):
+        """Wait, and return whether somebody has woken us up."""
         with self.lock:
-            self.changed.wait_for(lambda: self._news or self._stopping, seconds)
+            is_woken = self.changed.wait_for(
+                lambda: self._news or self._stopping, seconds
+            )
             self._news = False
+            return is_woken
 
     def _look(self, scheduler):
         """See what is new, and do what is due; return the records of what ended."""
