@@ -98,6 +98,7 @@
   let isOver = false;
 
   async function refresh() {
+    const begun = performance.now();
     try {
       const response = await fetch(address, { cache: "no-store" });
       if (response.redirected || (response.status >= 400 && response.status < 500)) {
@@ -118,18 +119,20 @@
     if (isOver) {
       live.hidden = true;
     }
-    wait();
+    wait(performance.now() - begun);
   }
 
-  function wait() {
+  /* If an answer takes long, the next one is asked for later: at most a tenth of the
+     time is spent on answers. */
+  function wait(took) {
     clearTimeout(timer);
     if (!isOver && !document.hidden && liveSwitch.checked) {
-      timer = setTimeout(refresh, interval);
+      timer = setTimeout(refresh, Math.max(interval, 10 * took));
     }
   }
 
   live.hidden = false;
-  liveSwitch.addEventListener("change", wait);
-  document.addEventListener("visibilitychange", wait);
-  wait();
+  liveSwitch.addEventListener("change", () => wait(0));
+  document.addEventListener("visibilitychange", () => wait(0));
+  wait(0);
 })();
