@@ -99,6 +99,10 @@ lint: $(INSTALLED) ## check the Python files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
+.PHONY: screenshots
+screenshots: $(INSTALLED) ## make the pictures of the documentation anew
+	@$(BIN)/python -m scripts.screenshots
+
 .PHONY: i18n
 i18n: $(INSTALLED) ## collect the texts to translate, for all languages
 	@cd src && ../$(BIN)/i18ndude rebuild-pot --wrap --no-line-numbers \
