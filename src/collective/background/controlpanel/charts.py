@@ -15,7 +15,7 @@ from math import log10
 
 
 WIDTH, HEIGHT = 600, 170
-LEFT, RIGHT, TOP, BOTTOM = 50, 5, 15, 25  # room around the bars, for what is written
+LEFT, RIGHT, TOP, BOTTOM = 50, 5, 15, 32  # room around the bars, for what is written
 PLOT_WIDTH = WIDTH - LEFT - RIGHT
 PLOT_HEIGHT = HEIGHT - TOP - BOTTOM
 LABELS = 4  # how many times of day are written below
@@ -56,7 +56,7 @@ class Chart:
     width, height = WIDTH, HEIGHT
     left, right = LEFT, WIDTH - RIGHT
     bottom = HEIGHT - BOTTOM
-    times_y = HEIGHT - 8
+    times_y = HEIGHT - 6
 
 
 def chart_of_ends(periods, time):
