@@ -45,7 +45,8 @@ class ScheduleForm(AutoExtensibleForm, form.Form):
             return
         # Nothing has started yet. That happens when the transaction of this
         # request commits, and not at all if it does not.
-        self.request.response.redirect(f"{api.portal.get().absolute_url()}/@@my-tasks")
+        # Above the content of the folder, its tasks are shown.
+        self.request.response.redirect(self.context.absolute_url())
 
 
 class IImportCountries(Interface):
