@@ -55,7 +55,6 @@ def held():
         assert free.wait(TIMEOUT)
 
     held.started = started
-    held.free = free
     yield held
     free.set()
     get_scheduler().wait_all(TIMEOUT)
