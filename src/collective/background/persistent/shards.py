@@ -206,15 +206,16 @@ class Shards(Persistent):
         return sum(len(shard.expiring) - 2 for shard in self._shards)
 
     def expired(self, moment):
-        """Yield ended tasks that are to be forgotten by then; None: all.
+        """Return an iterable of ended tasks that are to be forgotten by then.
 
-        ``moment``: microseconds.
+        The oldest come first. ``moment``: microseconds; None: all.
         """
-        for shard in self._shards:
-            ended = shard.expiring.values(
-                None, (LAST if moment is None else moment, "")
-            )
-            yield from (task for task in ended if task is not None)
+        until = (LAST if moment is None else moment, "")
+        ended = merge(
+            *(shard.expiring.items(None, until) for shard in self._shards),
+            key=itemgetter(0),
+        )
+        return (task for _, task in ended if task is not None)
 
     def is_forgotten(self, id):
         """Whether a running task is to be forgotten as soon as it has ended."""

@@ -49,6 +49,7 @@ _log_handler = TaskLogHandler()
 # this process alone), it is seen after one of the former; elsewhere after the latter.
 GLANCE = 0.1  # seconds between two questions whether anything was committed
 LOOK = 1.0  # seconds between two looks at the database, at the most
+PATIENCE = 60.0  # seconds until a scheduler must have been committed
 TROUBLE = 5.0  # seconds until the next one, when the database cannot be reached
 
 
@@ -99,6 +100,7 @@ class Worker:
         self._unsaved = {}  # what could not be written: functions by id
         self._news = True
         self._stopping = False
+        self._has_seen_it = self.is_retired = False
         self._housekeeper = Housekeeper(self)
         self._thread = threading.Thread(
             target=self._watch, name="background-worker", daemon=True
@@ -129,9 +131,6 @@ class Worker:
             self._news = True
             self.changed.notify_all()
 
-    def is_alive(self):
-        return self._thread.is_alive()
-
     def drain(self, timeout=None):
         """Start nothing more, ask what runs to stop, and leave it to others.
 
@@ -158,12 +157,16 @@ class Worker:
     # The thread that looks at the database.
 
     def _watch(self):
+        patience = monotonic() + PATIENCE
         while not self._stopping:
             try:
                 with connected(self._home, self._oid) as (scheduler, manager):
                     self._look_again_and_again(scheduler, manager)
             except POSKeyError:
-                self._retire()
+                # It is new, and its transaction is still going on; or it was packed.
+                if self._has_seen_it or monotonic() > patience:
+                    self._retire()
+                self._pause(GLANCE)
             except Exception:
                 logger.exception("the tasks of the database cannot be looked after")
                 self._pause(TROUBLE)
@@ -173,6 +176,8 @@ class Worker:
             # Before: what is committed from now on is seen by the next look.
             seen = self._home.lastTransaction()
             manager.begin()
+            scheduler._p_activate()
+            self._has_seen_it = True
             if scheduler.retired:
                 self._retire()
                 return
@@ -199,7 +204,7 @@ class Worker:
         """The site has no such scheduler any more."""
         logger.info("a persistent scheduler is gone, and so is its worker")
         with self.lock:
-            self._stopping = True
+            self._stopping = self.is_retired = True
             self._dispatcher.stop()
 
     def _pause(self, seconds):

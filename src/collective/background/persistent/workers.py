@@ -7,16 +7,17 @@ minute from then on.
 
 from collective.background.capture.snapshot import find_database
 from collective.background.environment.sites import find_sites
+from collective.background.environment.sites import system_environment
 from collective.background.interfaces import ITransactionalScheduler
-from collective.background.persistent.private import connected
 from collective.background.persistent.worker import Worker
 from collective.background.scheduling.shutdown import before_drain
-from ZODB.utils import z64
+from persistent import Persistent
 from zope.component import getGlobalSiteManager
 
 import logging
 import sys
 import threading
+import transaction
 
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def worker_of(scheduler, database=None):
     key = id(home), scheduler._p_oid
     with _lock:
         worker = _workers.get(key)
-        if worker is None:
+        if worker is None or worker.is_retired:
             process = process_scheduler()
             worker = _workers[key] = Worker(
                 database or find_database(),
@@ -106,8 +107,8 @@ class Discovery:
 
     def look(self):
         """See that each of them has its worker."""
-        with connected(self._database, z64) as (root, _manager):
-            for site in find_sites(root["Application"]):
+        with system_environment(self._database) as env, transaction.manager:
+            for site in find_sites(env.app):
                 scheduler = local_scheduler(site)
                 if scheduler is not None and not self._stopping.is_set():
                     worker_of(scheduler, self._database)
@@ -115,7 +116,5 @@ class Discovery:
 
 def local_scheduler(site):
     """Return the persistent scheduler of a site, or None."""
-    for registration in site.getSiteManager().registeredUtilities():
-        if registration.provided is ITransactionalScheduler:
-            return registration.component
-    return None
+    found = site.getSiteManager().queryUtility(ITransactionalScheduler)
+    return found if isinstance(found, Persistent) else None

@@ -5,13 +5,9 @@ stop. It wakes up for the next tick, and at least once a minute, as another
 process may have changed something.
 """
 
-from AccessControl import SpecialUsers
 from collective.background.capture.snapshot import find_database
-from collective.background.capture.snapshot import Snapshot
-from collective.background.capture.snapshot import SYSTEM
-from collective.background.capture.snapshot import UserReference
-from collective.background.environment.application import environment
 from collective.background.environment.sites import find_sites
+from collective.background.environment.sites import system_environment
 from collective.background.exceptions import ShuttingDown
 from collective.background.recurring.registration import registered
 from collective.background.recurring.ticks import start_due_tasks
@@ -108,7 +104,10 @@ def tick(database, now):
 def _tick_site(database, path, now):
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with _environment(database, path) as env, transaction.manager as current:
+            with (
+                system_environment(database, path) as env,
+                transaction.manager as current,
+            ):
                 current.note("Recurring tasks")
                 return start_due_tasks(env.site, now)
         except TransientError as conflict:
@@ -118,12 +117,7 @@ def _tick_site(database, path, now):
             logger.info("recurring tasks of %s conflict: %s", path, conflict)
 
 
-def _environment(database, path):
-    system = UserReference(kind=SYSTEM, id=SpecialUsers.system.getUserName())
-    return environment(Snapshot(site_path=path, user=system, request=None), database)
-
-
 def _site_paths(database):
     """Return the paths of the sites in which the add-on is installed."""
-    with _environment(database, None) as env, transaction.manager:
+    with system_environment(database) as env, transaction.manager:
         return ["/".join(site.getPhysicalPath()) for site in find_sites(env.app)]
