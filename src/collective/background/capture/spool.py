@@ -68,7 +68,7 @@ class Spool:
 
     @classmethod
     def of_file(cls, file, size, truncated=False):
-        """Return a Spool of an open file of ``size`` bytes, which then belongs to it."""
+        """Return a Spool of an open file of ``size`` bytes, which it then owns."""
         spool = cls.__new__(cls)
         spool._data, spool._file = None, file
         spool.size, spool.truncated = size, truncated

@@ -25,7 +25,7 @@ from collective.background.persistent.private import privately
 from collective.background.persistent.tasks import VERSION
 from collective.background.persistent.tasks import WAITING
 from collective.background.running import outcome
-from collective.background.running.current import TaskLogHandler
+from collective.background.running.current import keep_log_lines
 from collective.background.running.runner import run
 from collective.background.scheduling.dispatcher import Dispatcher
 from dataclasses import dataclass
@@ -42,8 +42,6 @@ import threading
 
 
 logger = logging.getLogger(__name__)
-
-_log_handler = TaskLogHandler()
 
 # Where the storage tells by itself what others have committed (ZEO, and a storage of
 # this process alone), it is seen after one of the former; elsewhere after the latter.
@@ -318,7 +316,7 @@ class Worker:
         if error is not None:
             self._save(claim, task, outcome.failed(error))
             return
-        logging.getLogger().addHandler(_log_handler)
+        keep_log_lines()
         try:
             announce(record)
             ended = run(PersistentExecution(self, task, claim))

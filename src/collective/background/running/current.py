@@ -145,3 +145,12 @@ class TaskLogHandler(logging.Handler):
             execution.add_log_line(text[:LOG_LINE_LENGTH])
         except Exception:
             self.handleError(record)
+
+
+_log_handler = TaskLogHandler()
+
+
+def keep_log_lines():
+    """Let what tasks log be kept with them. May be called for every task."""
+    # Not once and for all: tests and set-ups of logging take handlers away.
+    logging.getLogger().addHandler(_log_handler)

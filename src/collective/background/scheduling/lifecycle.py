@@ -17,7 +17,7 @@ from collective.background.exceptions import TaskFailed
 from collective.background.exceptions import TaskLost
 from collective.background.options import Options
 from collective.background.running import outcome
-from collective.background.running.current import TaskLogHandler
+from collective.background.running.current import keep_log_lines
 from collective.background.running.runner import run
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.task import Task
@@ -31,8 +31,6 @@ import logging
 
 
 logger = logging.getLogger(__name__)
-
-_log_handler = TaskLogHandler()
 
 
 class Lifecycle:
@@ -145,7 +143,7 @@ class Lifecycle:
             return True
 
     def _execute(self, task):
-        logging.getLogger().addHandler(_log_handler)
+        keep_log_lines()
         try:
             announce(task.record(self.instance))
             ended = run(Execution(self, task))
