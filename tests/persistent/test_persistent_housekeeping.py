@@ -56,7 +56,7 @@ def of_a_dead_instance(settings, persistent_site):
         # Nobody else is there yet.
         task_id = make()
         stored = scheduler.shards.find(task_id)
-        scheduler.instances[OTHER] = Instance(OTHER, {"default": 1})
+        scheduler.instances_by_id[OTHER] = Instance(OTHER, {"default": 1})
         stored.claim(OTHER)
         for name, value in changes.items():
             setattr(stored, name, value)
@@ -86,7 +86,7 @@ class TestRescue:
         record = scheduler.wait(task_id, TIMEOUT)
         assert record.state == "lost"
         assert OTHER in record.error.message
-        until(lambda mine: OTHER not in mine.instances)
+        until(lambda mine: OTHER not in mine.instances_by_id)
         assert "new" not in folder
         assert scheduler.retry(task_id).state == "queued"
         assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
@@ -111,13 +111,13 @@ class TestRescue:
         settings(lease=1.0)
         task_id = schedule(create, folder, "new")
         stored = scheduler.shards.find(task_id)
-        scheduler.instances[OTHER] = Instance(OTHER, {"default": 1})
+        scheduler.instances_by_id[OTHER] = Instance(OTHER, {"default": 1})
         stored.claim(OTHER)
         scheduler.shards.move(stored)
         transaction.commit()
         for beat in range(1, 16):
             transaction.begin()
-            scheduler.instances[OTHER].beat = beat
+            scheduler.instances_by_id[OTHER].beat = beat
             transaction.commit()
             until(lambda mine: mine.record(task_id).state == "running")
             pause = scheduler._wait_for(lambda mine: (False, None), 0.1)
@@ -154,7 +154,7 @@ class TestDrain:
         transaction.begin()
         record = scheduler.record(task_id)
         assert (record.state, record.error, record.instance) == ("queued", None, "")
-        assert [id for id in scheduler.instances if id] == []
+        assert [id for id in scheduler.instances_by_id if id] == []
 
     @pytest.mark.parametrize("rerun, state", [(True, "queued"), (False, "lost")])
     def test_one_that_does_not_stop(self, scheduler, gates, rerun, state):
@@ -191,7 +191,7 @@ class TestRoles:
         transaction.begin()
         scheduler._wait_for(lambda mine: (False, None), 0.5)
         assert scheduler.record(task_id).state == "queued"
-        assert [id for id in scheduler.instances if id] == []
+        assert [id for id in scheduler.instances_by_id if id] == []
         assert scheduler.cancel(task_id).state == "cancelled"
 
 
@@ -338,7 +338,7 @@ class TestDiscovery:
 def test_a_queue_that_only_another_instance_has(scheduler, folder):
     with pytest.raises(BadOption, match="no queue 'mail'"):
         using(queue="mail").schedule(create, folder, "new")
-    scheduler.instances[OTHER] = Instance(OTHER, {"mail": 3})
+    scheduler.instances_by_id[OTHER] = Instance(OTHER, {"mail": 3})
     task_id = using(queue="mail").schedule(create, folder, "new")
     transaction.commit()
     transaction.begin()

@@ -12,6 +12,7 @@ from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
 from collective.background.persistent.scheduler import PersistentTransactionalScheduler
+from collective.background.persistent.workers import process_scheduler
 from collective.background.visibility import visible_records
 from datetime import datetime
 from datetime import timedelta
@@ -400,3 +401,19 @@ class TestRecords:
         scheduler.shards.move(stored)
         assert scheduler.count(states="succeeded") == 1
         assert scheduler.count(states="running") == 0
+
+
+def test_instances(scheduler, gates):
+    schedule(gated)
+    transaction.commit()
+    gates.wait()
+
+    def look(mine):
+        found = mine.instances()
+        return bool(found and found[0].running), found
+
+    (instance,), _ = scheduler._wait_for(look, TIMEOUT)
+    assert instance.id == process_scheduler().instance
+    assert (instance.slots, instance.running) == ({"default": 2}, 1)
+    (itself,) = process_scheduler().instances()
+    assert itself.running == 0

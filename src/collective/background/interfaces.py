@@ -140,7 +140,10 @@ class ITransactionalScheduler(Interface):
         """Start tasks of the queue again. Raises BadOption if unknown."""
 
     def queues():
-        """Return a list of QueueStatus, one for each queue of the process."""
+        """Return a list of QueueStatus, one for each queue there is."""
+
+    def instances():
+        """Return a list of InstanceStatus, one for each process that runs tasks."""
 
     def wait(id, timeout):
         """Wait until the task has ended and return its record.

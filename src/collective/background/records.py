@@ -108,6 +108,18 @@ class QueueStatus:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class InstanceStatus:
+    """A process that runs tasks: its ``slots`` by the name of the queue.
+
+    ``id``: as in ``TaskRecord.instance``; ``running``: how many tasks it runs now.
+    """
+
+    id: str
+    slots: dict
+    running: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Response:
     """The answer of a view, or of a web server.
 

@@ -70,8 +70,8 @@ class ActivityPage(ControlPanelPage):
 
     @cached_property
     def instances(self):
-        """(instance, number of running tasks) of each process that runs any."""
-        return sorted(Counter(record.instance for record in self.running).items())
+        """An InstanceStatus of each process that runs tasks of the site."""
+        return get_scheduler().instances()
 
     # Over time.
 

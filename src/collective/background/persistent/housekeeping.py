@@ -103,7 +103,7 @@ class Housekeeper:
         dead = self._find_dead(scheduler)
         records = self._rescue(scheduler, dead)
         for id in dead:
-            scheduler.instances.pop(id, None)
+            scheduler.instances_by_id.pop(id, None)
         if monotonic() - self._swept_at > SWEEP and self._is_first(scheduler):
             self._swept_at = monotonic()
             self._sweep(scheduler)
@@ -112,11 +112,11 @@ class Housekeeper:
     def _beat(self, scheduler):
         reports = self._worker.reports()
         silence = monotonic() - self._told_at
-        me = scheduler.instances.get(self._worker.instance)
+        me = scheduler.instances_by_id.get(self._worker.instance)
         if me is None:
             slots = self._worker.settings.queues
             me = Instance(self._worker.instance, slots)
-            scheduler.instances[me.id] = me
+            scheduler.instances_by_id[me.id] = me
         elif silence < REPORT or (
             reports == self._told and silence < self._lease / BEATS
         ):
@@ -128,7 +128,7 @@ class Housekeeper:
         """Return the ids of the instances that were silent for too long."""
         others = {
             instance.id: instance.beat
-            for instance in scheduler.instances.values()
+            for instance in scheduler.instances_by_id.values()
             if instance is not None and instance.id != self._worker.instance
         }
         dead = {
@@ -167,12 +167,12 @@ class Housekeeper:
     def _is_nobodys(self, scheduler, stored):
         return (
             stored.instance == self._worker.instance
-            or stored.instance not in scheduler.instances
+            or stored.instance not in scheduler.instances_by_id
         )
 
     def _is_first(self, scheduler):
         """Whether it is this instance that sweeps: so that only one does."""
-        ids = [id for id in scheduler.instances if id]
+        ids = [id for id in scheduler.instances_by_id if id]
         return not ids or ids[0] == self._worker.instance
 
     def _sweep(self, scheduler):
@@ -197,4 +197,4 @@ class Housekeeper:
             ):
                 lose(scheduler, stored)
         if not self._worker.has_unsaved():
-            scheduler.instances.pop(self._worker.instance, None)
+            scheduler.instances_by_id.pop(self._worker.instance, None)

@@ -12,6 +12,7 @@ knows.
 
 from BTrees.OOBTree import OOBTree
 from BTrees.OOBTree import OOTreeSet
+from collections import Counter
 from collective.background import states
 from collective.background.capture.call import capture_call
 from collective.background.capture.call import capture_callbacks
@@ -40,6 +41,7 @@ from collective.background.persistent.tasks import StoredTask
 from collective.background.persistent.tasks import WAITING
 from collective.background.persistent.workers import process_settings
 from collective.background.persistent.workers import worker_of
+from collective.background.records import InstanceStatus
 from collective.background.records import QueueStatus
 from collective.background.running import outcome
 from collective.background.running.current import running
@@ -70,7 +72,7 @@ class PersistentTransactionalScheduler(Persistent):
     """Keeps tasks in the ZODB and lets the instances of the site run them.
 
     - ``shards``: all tasks; ``groups``: StoredGroups by their id
-    - ``instances``: the Instances that execute tasks, by their id
+    - ``instances_by_id``: the Instances that execute tasks, by their id
     - ``paused``: names of queues; ``retired``: it belongs to no site any more
     """
 
@@ -82,7 +84,7 @@ class PersistentTransactionalScheduler(Persistent):
     def __init__(self):
         self.shards = Shards()
         self.groups = OOBTree({"": None})
-        self.instances = OOBTree({"": None})
+        self.instances_by_id = OOBTree({"": None})
         self.paused = OOTreeSet([""])
 
     # Scheduling.
@@ -188,7 +190,7 @@ class PersistentTransactionalScheduler(Persistent):
     def _slots(self):
         """Return the slots of all instances by the name of the queue."""
         slots = dict.fromkeys(process_settings().queues, 0)
-        instances = [instance for instance in self.instances.values() if instance]
+        instances = [instance for instance in self.instances_by_id.values() if instance]
         for instance in instances:
             for name, count in instance.slots.items():
                 slots[name] = slots.get(name, 0) + count
@@ -381,7 +383,7 @@ class PersistentTransactionalScheduler(Persistent):
     def _record(self, stored):
         if stored.state != states.RUNNING:
             return stored.record()
-        instance = self.instances.get(stored.instance)
+        instance = self.instances_by_id.get(stored.instance)
         report = None if instance is None else instance.reports.get(stored.id)
         return stored.record(report, self.shards.is_cancelled(stored.id))
 
@@ -435,6 +437,18 @@ class PersistentTransactionalScheduler(Persistent):
                 )
             )
         return statuses
+
+    def instances(self):
+        running = Counter(
+            task.instance for task in self.shards.select(Selection(states="running"))
+        )
+        return [
+            InstanceStatus(
+                id=instance.id, slots=dict(instance.slots), running=running[instance.id]
+            )
+            for instance in self.instances_by_id.values()
+            if instance is not None
+        ]
 
     def wait(self, id, timeout):
         def look(mine):

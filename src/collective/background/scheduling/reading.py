@@ -9,6 +9,7 @@ from collective.background.capture.pickling import unpack
 from collective.background.capture.snapshot import find_application
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
+from collective.background.records import InstanceStatus
 from collective.background.scheduling.joining import join_transaction
 from collective.background.selection import Selection
 from itertools import islice
@@ -82,6 +83,15 @@ class Reading:
     def queues(self):
         with self._changed:
             return [queue.status() for queue in self._dispatcher.queues.values()]
+
+    def instances(self):
+        with self._changed:
+            running = len(self._running)
+        return [
+            InstanceStatus(
+                id=self.instance, slots=dict(self.settings.queues), running=running
+            )
+        ]
 
     def wait(self, id, timeout):
         what = self._groups.get(id) or self._get(id)

@@ -7,6 +7,7 @@ do without them, ``scheduled()`` to see what was scheduled.
 from collective.background.api import get_scheduler
 from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITransactionalScheduler
+from collective.background.persistent.workers import stop_workers
 from collective.background.scheduling.scheduler import TransactionalScheduler
 from contextlib import contextmanager
 from plone.app.testing import applyProfile
@@ -105,6 +106,7 @@ class CollectiveBackgroundLayer(PloneSandboxLayer):
         applyProfile(portal, "collective.background:default")
 
     def testTearDown(self):
+        stop_workers(TIMEOUT)
         scheduler = getGlobalSiteManager().getUtility(ITransactionalScheduler)
         scheduler.wait_all(TIMEOUT)
         for record in scheduler.records(limit=None):
