@@ -104,6 +104,7 @@ def test_chapter(functional, chapter, hook_url, recurring_task):
         "hook_url": hook_url,
         "import_row": import_row,
         "import_rows": import_rows,
+        "portal_url": portal.absolute_url(),
         "refresh": refresh,
         "tell": tell,
         "transaction": transaction,

@@ -56,8 +56,9 @@ class Items:
     def __init__(self, request):
         self._request = request
         self._now = datetime.now(UTC)
-        # Tasks often begin, or end, in the same minute.
-        self._localized = cache(self._localize)
+        # Many tasks are in the same state, and begin or end in the same minute.
+        self._label = cache(self._text)
+        self._at = cache(self._at)
 
     @cached_property
     def may_change(self):
@@ -93,7 +94,7 @@ class Items:
             "state_class": STATE_CLASSES[record.state],
             "percentage": self._percentage(record),
             "title": text(record.title),
-            "label": text(state_label(record)),
+            "label": self._label(state_label(record)),
             "progress": self._progress(record.progress),
             "remaining": text(time_left(record, self._now) or ""),
             "moment": self._moment(record),
@@ -127,24 +128,23 @@ class Items:
     def _moment(self, record):
         """Return when it has ended, or was begun, or is to begin."""
         if record.finished is not None:
-            return self._at(_("ended ${time}"), record.finished)
-        if record.eta is not None:
-            return self._at(_("waits until ${time}"), record.eta)
-        if record.started is not None:
-            return self._at(_("started ${time}"), record.started)
-        return self._at(_("scheduled ${time}"), record.created)
-
-    def _at(self, message, moment):
+            message, moment = _("ended ${time}"), record.finished
+        elif record.eta is not None:
+            message, moment = _("waits until ${time}"), record.eta
+        elif record.started is not None:
+            message, moment = _("started ${time}"), record.started
+        else:
+            message, moment = _("scheduled ${time}"), record.created
         # Seconds are not shown.
-        time = self._localized(moment.replace(second=0, microsecond=0))
-        return self._text(Message(message, mapping={"time": time}))
+        return self._at(message, moment.replace(second=0, microsecond=0))
 
-    def _localize(self, minute):
+    def _at(self, message, minute):
         minute, now = (each.astimezone(self._timezone) for each in (minute, self._now))
         is_today = minute.date() == now.date()
-        return api.portal.get_localized_time(
+        time = api.portal.get_localized_time(
             minute, long_format=not is_today, time_only=is_today
         )
+        return self._text(Message(message, mapping={"time": time}))
 
     def _error(self, record):
         return "" if record.error is None else error_text(record.error)

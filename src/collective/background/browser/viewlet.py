@@ -8,6 +8,7 @@ it the viewlet shows the tasks as they were when the page was made, and its form
 from collective.background.browser.items import count_active
 from collective.background.browser.items import Items
 from collective.background.exceptions import TaskNotFound
+from collective.background.messages import _
 from collective.background.settings import background_settings
 from collective.background.states import UNFINISHED
 from collective.background.visibility import visible_record
@@ -15,7 +16,17 @@ from collective.background.visibility import visible_records
 from plone import api
 from plone.app.layout.viewlets.common import ViewletBase
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
+from zope.i18n import translate
 
+
+# What buttons and links are called, by the names that items have for them.
+LABELS = {
+    "cancel": _("Cancel"),
+    "retry": _("Retry"),
+    "dismiss": _("Dismiss"),
+    "page_url": _("Show the result"),
+    "download_url": _("Download the result"),
+}
 
 SHOWN = 20  # tasks; what a page has room for
 LOOKED_AT = 100  # of these, tasks of a group make one
@@ -83,6 +94,13 @@ class BackgroundTasksViewlet(ViewletBase):
         return list(wholes.values())
 
     # For the template.
+
+    def labels(self):
+        """Translated once, and not for each task."""
+        return {
+            name: translate(label, context=self.request)
+            for name, label in LABELS.items()
+        }
 
     @property
     def base_url(self):
