@@ -3,8 +3,8 @@
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
+from collective.background.records import InstanceStatus
 from collective.background.testing import drain
-from dataclasses import replace
 from helpers import finished
 from helpers import TIMEOUT
 from zope.component.hooks import site as in_site
@@ -80,17 +80,13 @@ class TestSlots:
         schedule(held)
         transaction.commit()
         assert held.started.wait(TIMEOUT)
-        read = get_scheduler().records
-
-        def records(**arguments):
-            own = read(**arguments)
-            return own + [replace(r, id="0" * 32, instance="other:1:x") for r in own]
-
-        monkeypatch.setattr(get_scheduler(), "records", records)
+        read = get_scheduler().instances
+        other = InstanceStatus(id="other:1:x", slots={"default": 1}, running=0)
+        monkeypatch.setattr(get_scheduler(), "instances", lambda: [*read(), other])
         instance = get_scheduler().instance
         assert set(boss.look(PAGE).texts("#background-tasks-instances li")) == {
             f"{instance} : 1",
-            "other:1:x : 1",
+            "other:1:x : 0",
         }
 
     def test_that_tasks_elsewhere_use_are_only_counted(self, boss, portal, held):
