@@ -114,12 +114,17 @@ class Gate:
     """Imports wait here before each country, until they are let through."""
 
     def __init__(self):
+        self._arrived = threading.Semaphore(0)
         self._free = threading.Semaphore(0)
         self._is_open = False
 
     def let(self, number):
-        """Let so many countries through."""
-        self._free.release(number)
+        """Let so many countries through, and wait until the next one has come."""
+        for _ in range(number):
+            self._free.release()
+        for _ in range(number + 1):
+            if not self._arrived.acquire(timeout=TIMEOUT):
+                raise TimeoutError(f"less than {number + 1} countries have come")
 
     def open(self):
         """Let everybody through from now on."""
@@ -127,6 +132,7 @@ class Gate:
         self._free.release()
 
     def __call__(self, content, event):
+        self._arrived.release()
         if not self._free.acquire(timeout=TIMEOUT):
             raise TimeoutError("the test did not open the gate")
         if self._is_open:
