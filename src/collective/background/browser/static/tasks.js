@@ -75,7 +75,9 @@
     if (before !== task.state) {
       announce(`${task.title}: ${task.label}`);
       if (task.state === "succeeded" && item.dataset.here) {
-        refreshListing();
+        refreshListing().catch((error) => {
+          console.debug("the listing could not be fetched", error);
+        });
       }
     }
   }
