@@ -109,6 +109,20 @@ class TestConflicts:
         assert record.error.type == "ZODB.POSException.ConflictError"
         assert "again and again" in record.error.message
 
+    def test_waits_grow_up_to_a_limit(self, functional, make_scheduler, monkeypatch):
+        """However many attempts a site allows, a task is not put off for hours."""
+        waits = []
+        monkeypatch.setattr(runner, "uniform", lambda _, most: waits.append(most) or 0)
+        make_scheduler(conflict_attempts=12)
+
+        def work():
+            raise ConflictError("again and again")
+
+        failure_of(schedule(work))
+        assert waits == sorted(waits)
+        assert waits[0] < waits[1]
+        assert waits[-1] == waits[-2] == runner.transactional.retry_longest_delay
+
     def test_real_ones_leave_both_effects(self, folder):
         """Both read the same value; the one that commits later begins anew."""
         together = Barrier(2)

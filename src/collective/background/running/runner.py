@@ -113,6 +113,7 @@ def _attempt(execution, work):
         execution.wait_before_retry(uniform(0, delay))
         execution.check_cancelled()
         delay *= transactional.retry_delay_factor
+        delay = min(delay, transactional.retry_longest_delay)
 
 
 @transactional
