@@ -149,7 +149,7 @@ class Housekeeper:
         """See to running tasks, and ended ones, of which nobody takes care."""
         seen = []
         records = []
-        for stored in list(scheduler.shards.by_hint(states.RUNNING)):
+        for stored in list(scheduler.shards.running()):
             if self._worker.has(stored.id):
                 continue
             seen.append(stored.id)

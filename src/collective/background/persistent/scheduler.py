@@ -36,6 +36,7 @@ from collective.background.persistent.groups import StoredGroup
 from collective.background.persistent.housekeeping import settle
 from collective.background.persistent.private import connected
 from collective.background.persistent.private import privately
+from collective.background.persistent.shards import new_id
 from collective.background.persistent.shards import Shards
 from collective.background.persistent.tasks import StoredTask
 from collective.background.persistent.tasks import WAITING
@@ -153,7 +154,8 @@ class PersistentTransactionalScheduler(Persistent):
             keep = process_settings().keep
         task = Task(call, snapshot, None, options, keep, callbacks, group)
         try:
-            return StoredTask(task, self._home())
+            home = self._home()
+            return StoredTask(task, new_id(self._p_jar), home)
         finally:
             task.close()
 
@@ -216,7 +218,7 @@ class PersistentTransactionalScheduler(Persistent):
             )
             # It is a matter of the add-on; its user did not ask for it.
             callback.dismissed = True
-            self.shards.add(StoredTask(callback, stored.home))
+            self.shards.add(StoredTask(callback, new_id(self._p_jar), stored.home))
 
     # Control.
 
@@ -467,9 +469,7 @@ class PersistentTransactionalScheduler(Persistent):
     def wait_all(self, timeout):
         def look(mine):
             left = mine.records(states=states.UNFINISHED, limit=10)
-            is_tidy = all(
-                task.state == task.hint for task in mine.shards.by_hint(states.RUNNING)
-            )
+            is_tidy = all(task.state == task.hint for task in mine.shards.running())
             return not left and is_tidy, left
 
         left, have_ended = self._wait_for(look, timeout)

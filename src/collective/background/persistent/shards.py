@@ -1,9 +1,10 @@
 """Where tasks are kept, and how they are found: many BTrees instead of one.
 
-Transactions that schedule tasks at the same time must not conflict. So tasks are
-spread over shards by their ids, which are random; and trees have a first and a last
-item that stay. Two changes of a bucket are resolved by BTrees, but not when one of
-them empties it or takes its first item away.
+Transactions that schedule tasks at the same time must not conflict, neither with one
+another nor with the workers. BTrees resolve changes of the same bucket, but not when
+it is split or emptied, or its first item is taken away. So each transaction has a
+shard of its own, chosen at random; what waits is in another tree than what runs or
+has ended; and trees have a first and a last item that stay.
 
 The index knows a task by a hint: the state that it had when it was put there. It is
 the real state, but for tasks that have succeeded: that they write in their own
@@ -11,35 +12,47 @@ transaction, which touches nothing but their status. Under "running" there may b
 tasks that have ended, for the moment until the instance has tidied up.
 """
 
-from BTrees.LOBTree import LOBTree
 from BTrees.OOBTree import OOBTree
 from BTrees.OOBTree import OOTreeSet
 from collective.background import states
+from collective.background.persistent.tasks import WAITING
 from heapq import merge
 from operator import itemgetter
 from persistent import Persistent
 from zlib import crc32
 
-
-SHARDS = 16  # one for each first digit of an id
-# Keys of the items that stay: before and after all others.
-FIRST, LAST = -(2**63), 2**63 - 1
+import secrets
 
 
-def _new_numbers():
-    return LOBTree({FIRST: None, LAST: None})
+SHARDS = 64
+
+# Keys of the items that stay, before and after all others: an empty tuple, and one
+# with the last of all characters.
+FIRST, LAST = (), ("\U0010ffff",)
+END = 2**63  # larger than any number or moment
 
 
-def _tasks_in(tree):
-    """Return (key, task) of a tree by numbers."""
-    return tree.items(FIRST, LAST, True, True)
+def new_id(connection):
+    """Return an id for a task; all of a connection's transaction have one shard."""
+    current = connection.transaction_manager.get()
+    try:
+        prefix = current.data(Shards)
+    except KeyError:
+        prefix = secrets.token_hex(1)
+        current.set_data(Shards, prefix)
+    return prefix + secrets.token_hex(15)
+
+
+def _new_tree():
+    return OOBTree({FIRST: None, LAST: None})
 
 
 class Shard(Persistent):
     """One of many places for tasks.
 
     - ``tasks``: StoredTasks by their id
-    - ``index``: trees of StoredTasks, the newest first, by user, queue and hint
+    - ``waiting``, ``running``, ``ended``: the index; StoredTasks by their hint, user
+      and queue, the newest first
     - ``expiring``: StoredTasks that have ended, by the time at which they are to
       be forgotten (microseconds) and their id
     - ``cancelled``: ids of running tasks that are asked to stop; ``forgotten``: that
@@ -49,20 +62,20 @@ class Shard(Persistent):
 
     def __init__(self):
         self.tasks = OOBTree({"": None})
-        self.index = OOBTree()
-        self.expiring = OOBTree({(FIRST, ""): None, (LAST, ""): None})
+        self.waiting, self.running = _new_tree(), _new_tree()
+        self.ended, self.expiring = _new_tree(), _new_tree()
         self.cancelled = OOTreeSet([""])
         self.forgotten = OOTreeSet([""])
         self.unique = OOBTree({"": None})
 
     def add(self, task):
         self.tasks[task.id] = task
-        self._add_to_index(task)
+        self.tree(task.hint)[_key(task)] = task
 
     def remove(self, task):
         """Forget a task."""
         self.tasks.pop(task.id, None)
-        self._tree(task).pop(-task.number, None)
+        self.tree(task.hint).pop(_key(task), None)
         self.no_longer_expiring(task)
         for ids in (self.cancelled, self.forgotten):
             if task.id in ids:
@@ -70,22 +83,18 @@ class Shard(Persistent):
 
     def move(self, task):
         """The index is to know a task by its present state."""
-        self._tree(task).pop(-task.number, None)
+        self.tree(task.hint).pop(_key(task), None)
         task.hint = task.state
-        self._add_to_index(task)
+        self.tree(task.hint)[_key(task)] = task
         if task.state in states.FINISHED:
             if task.id in self.cancelled:
                 self.cancelled.remove(task.id)
             self.expiring[_expiry(task)] = task
 
-    def _add_to_index(self, task):
-        key = _key(task)
-        if key not in self.index:
-            self.index[key] = _new_numbers()
-        self.index[key][-task.number] = task
-
-    def _tree(self, task):
-        return self.index.get(_key(task), {})
+    def tree(self, hint):
+        if hint in WAITING:
+            return self.waiting
+        return self.running if hint == states.RUNNING else self.ended
 
     def no_longer_expiring(self, task):
         """A task that has ended is about to be tried again, or forgotten."""
@@ -94,12 +103,33 @@ class Shard(Persistent):
 
 
 def _key(task):
-    return task.user_path or "", task.user_id or "", task.queue, task.hint
+    user = task.user_path or "", task.user_id or ""
+    return task.hint, *user, task.queue, -task.number
 
 
 def _expiry(task):
-    """Return when a task is to be forgotten: microseconds, and its id."""
-    return int((task.finished.timestamp() + task.keep) * 1_000_000), task.id
+    """Return when a task is to be forgotten: microseconds as a text, and its id."""
+    moment = int((task.finished.timestamp() + task.keep) * 1_000_000)
+    return _moment(moment), task.id
+
+
+def _moment(microseconds):
+    # As texts they can be compared with the items that stay.
+    return f"{microseconds:020d}"
+
+
+def _groups(tree):
+    """Yield (hint, user path, user id, queue), and the items of these."""
+    after = ("",)
+    while (key := tree.minKey(after)) != LAST:
+        group = key[:4]
+        after = (*group, END)
+        yield group, tree.items(group, after)
+
+
+def _tasks_in(tree):
+    """Return all tasks of a tree."""
+    return tree.values(FIRST, LAST, True, True)
 
 
 class Shards(Persistent):
@@ -114,7 +144,7 @@ class Shards(Persistent):
     def of(self, id):
         """Return the shard of the task with this id, whether there is one or not."""
         try:
-            return self._shards[int(id[:1], 16)]
+            return self._shards[int(id[:2], 16) % SHARDS]
         except ValueError:
             return self._shards[0]
 
@@ -158,16 +188,19 @@ class Shards(Persistent):
         for shard in self._shards:
             yield from (id for id in shard.tasks if id)
 
-    def by_hint(self, *hints):
-        """Yield the tasks that the index knows by one of these states."""
+    def waiting(self):
+        """Yield the tasks that wait."""
         for shard in self._shards:
-            for key, tree in shard.index.items():
-                if key[-1] in hints:
-                    yield from (task for _, task in _tasks_in(tree))
+            yield from _tasks_in(shard.waiting)
+
+    def running(self):
+        """Yield the tasks that run, or did so at the last look."""
+        for shard in self._shards:
+            yield from _tasks_in(shard.running)
 
     def select(self, selection):
         """Return an iterable of the wanted tasks in their order."""
-        found = merge(*self._matching(selection), key=itemgetter(0))
+        found = merge(*self._matching(selection), key=_number)
         tasks = (task for _, task in found)
         if not selection.is_coarse:
             tasks = filter(selection.matches, tasks)
@@ -182,24 +215,26 @@ class Shards(Persistent):
         )
 
     def _matching(self, selection):
-        """Return for each tree (key, task) of the tasks in it."""
+        """Return the items of each group of tasks in which wanted ones may be."""
         matching = []
         for shard in self._shards:
-            for (user_path, user_id, queue, hint), tree in shard.index.items():
-                facts = {
-                    "site_path": selection.site_path,  # of the only site there is
-                    "user_path": user_path or None,
-                    "user_id": user_id or None,
-                    "queue": queue,
-                }
-                if hint == states.RUNNING:
+            for tree in (shard.waiting, shard.running, shard.ended):
+                for group, items in _groups(tree):
+                    hint, user_path, user_id, queue = group
+                    is_running = hint == states.RUNNING
                     if any(
-                        selection.may_contain(**facts, state=state)
-                        for state in selection.states
+                        selection.may_contain(
+                            site_path=selection.site_path,  # of the only site here
+                            user_path=user_path or None,
+                            user_id=user_id or None,
+                            queue=queue,
+                            state=state,
+                        )
+                        for state in (selection.states if is_running else (hint,))
                     ):
-                        matching.append(_really(tree, selection))
-                elif selection.may_contain(**facts, state=hint):
-                    matching.append(_tasks_in(tree))
+                        matching.append(
+                            _really(items, selection) if is_running else items
+                        )
         return matching
 
     def count_ended(self):
@@ -210,12 +245,12 @@ class Shards(Persistent):
 
         The oldest come first. ``moment``: microseconds; None: all.
         """
-        until = (LAST if moment is None else moment, "")
+        until = (_moment(END if moment is None else moment),)
         ended = merge(
-            *(shard.expiring.items(None, until) for shard in self._shards),
+            *(shard.expiring.items(FIRST, until, True) for shard in self._shards),
             key=itemgetter(0),
         )
-        return (task for _, task in ended if task is not None)
+        return (task for _, task in ended)
 
     def is_forgotten(self, id):
         """Whether a running task is to be forgotten as soon as it has ended."""
@@ -227,8 +262,13 @@ class Shards(Persistent):
             yield from (id for id in shard.cancelled if id)
 
 
-def _really(tree, selection):
-    """Yield (key, task) of those whose real state is wanted."""
-    for key, task in _tasks_in(tree):
+def _number(item):
+    key, _ = item
+    return key[-1]
+
+
+def _really(items, selection):
+    """Yield the items of those whose real state is wanted."""
+    for key, task in items:
         if task.state in selection.states:
             yield key, task

@@ -109,11 +109,12 @@ class StoredTask(Persistent):
     kept = None
     batch_failures = ()
 
-    def __init__(self, task, home):
+    def __init__(self, task, id, home):
         self.version = VERSION
         record = task.record("")
         for name in _FIELDS:
             setattr(self, name, getattr(record, name))
+        self.id = id
         self.body = Body(task)
         self.number = int(time() * 1_000_000) << 10 | random.getrandbits(10)
         self.home = home

@@ -238,7 +238,7 @@ class Worker:
         """
         found = set()
         records = []
-        for stored in list(scheduler.shards.by_hint(*WAITING)):
+        for stored in list(scheduler.shards.waiting()):
             found.add(stored.id)
             if not self._is_for_us(stored):
                 continue
