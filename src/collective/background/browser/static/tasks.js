@@ -19,7 +19,7 @@
 
   const items = () => Array.from(root.querySelectorAll("[data-task-id]"));
   const find = (id) => items().find((item) => item.dataset.taskId === id);
-  const active = () => items().filter((item) => item.dataset.taskActive);
+  const active = () => items().filter((item) => item.hasAttribute("data-task-active"));
 
   /* Showing. All texts are set as texts: nothing of them can become an element. */
 
@@ -41,16 +41,10 @@
   function update(item, task) {
     const before = item.dataset.taskState;
     item.dataset.taskState = task.state;
-    if (task.is_active) {
-      item.dataset.taskActive = "true";
-    } else {
-      delete item.dataset.taskActive;
-    }
+    item.toggleAttribute("data-task-active", task.is_active);
     for (const element of item.querySelectorAll("[data-field]")) {
       const text = task[element.dataset.field];
-      if (element.textContent !== text) {
-        element.textContent = text;
-      }
+      element.textContent = text;
       element.hidden = !text;
     }
     item.querySelector("[data-badge]").className = `badge ${task.state_class}`;
@@ -203,18 +197,10 @@
 
   function show(answer) {
     showActive(answer.active);
-    for (const task of answer.tasks) {
-      const item = find(task.id);
-      if (item) {
-        update(item, task);
-      }
-    }
-    for (const id of answer.gone) {
-      const item = find(id);
-      if (item) {
-        remove(item);
-      }
-    }
+    // Somebody may have dismissed a task since it was asked about.
+    const known = answer.tasks.filter((task) => find(task.id));
+    known.forEach((task) => update(find(task.id), task));
+    answer.gone.map(find).filter(Boolean).forEach(remove);
   }
 
   /* Acting. */
