@@ -3,7 +3,12 @@
 What they do to tasks of a real server is tested in ``test_instance.py``.
 """
 
+from collective.background import schedule
+from collective.background.history import History
+from collective.background.metrics import Metrics
 from collective.background.scheduling import shutdown
+from dataclasses import replace
+from helpers import finished
 from signal import getsignal
 from signal import raise_signal
 from signal import SIG_DFL
@@ -93,6 +98,28 @@ def test_they_are_left_alone_in_any_other_thread_than_the_main_one(order):
     thread.join()
     assert errors == []
     assert [getsignal(signum) for signum in SIGNALS] == before
+
+
+class Interrupting(str):
+    """A name during whose use a signal comes."""
+
+    def __hash__(self):
+        raise_signal(SIGTERM)
+        return super().__hash__()
+
+
+@pytest.mark.parametrize(
+    ("counter", "name"), [(Metrics, "queue"), (History, "site_path")]
+)
+def test_one_that_comes_while_a_task_is_counted_counts_tasks_as_well(
+    order, counter, name
+):
+    """As in a script, whose main thread schedules: tasks are lost at its end."""
+    counter = counter()
+    record = finished(schedule(int))
+    signal(SIGTERM, lambda *args: order.append(counter.add(record)))
+    counter.add(replace(record, **{name: Interrupting("here")}))
+    assert order
 
 
 def test_they_are_left_alone_if_the_setting_says_so(order, monkeypatch):

@@ -106,10 +106,10 @@ class _Series:
 
 @implementer(IHistory)
 class History:
-    """Used by many threads at once."""
+    """Used by many threads at once, and by handlers of signals in the midst of it."""
 
     def __init__(self):
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._sites = {}
 
     def add(self, record):

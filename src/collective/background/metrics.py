@@ -66,10 +66,10 @@ class _Queue:
 
 @implementer(IMetrics)
 class Metrics:
-    """Used by many threads at once."""
+    """Used by many threads at once, and by handlers of signals in the midst of it."""
 
     def __init__(self):
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._queues = {}
 
     def add(self, record):
