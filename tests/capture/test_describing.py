@@ -158,6 +158,13 @@ class TestSecrets:
         assert "geheim" not in found["rows"]
         assert "'a': 1" in found["rows"]
 
+    @pytest.mark.parametrize("wrap", [str, lambda text: [text], lambda text: {1: text}])
+    def test_of_who_logs_in_by_an_address(self, arguments, wrap):
+        address = wrap("postgresql://ann:geheim@db.example.com/rows")
+        (shown,) = arguments(schedule(len, address)).values()
+        assert "geheim" not in shown
+        assert f"postgresql://{HIDDEN}@db.example.com/rows" in shown
+
 
 class TestBounds:
     def test_long_texts(self, arguments):

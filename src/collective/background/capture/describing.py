@@ -12,6 +12,7 @@ from collective.background.capture.pickling import Unpickler
 from reprlib import Repr
 
 import logging
+import re
 
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 # of requests.
 SECRET_NAMES = ("password", "token", "secret", "key", "auth", "cookie")
 HIDDEN = "•••"
+
+# In an address: "user:password@", as proxies and databases have it.
+CREDENTIALS = re.compile(r"//[^/@\s]+@")
 
 MAX_ARGUMENTS = 50
 MAX_LENGTH = 300  # characters of one
@@ -142,6 +146,9 @@ class _Repr(Repr):
             return self.repr_dict(x, level)
         return super().repr1(x, level)
 
+    def repr_str(self, x, level):
+        return super().repr_str(_hide(x), level)
+
     def repr_dict(self, x, level):
         hidden = {key: HIDDEN if is_secret(key) else x[key] for key in x}
         return super().repr_dict(hidden, level)
@@ -153,6 +160,10 @@ class _Repr(Repr):
             return f"<{type(x).__name__}, which cannot be shown: {error}>"
 
 
+def _hide(text):
+    return CREDENTIALS.sub(f"//{HIDDEN}@", text)
+
+
 def _show(value):
-    text = value if isinstance(value, str) else _Repr().repr(value)
+    text = _hide(value) if isinstance(value, str) else _Repr().repr(value)
     return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
