@@ -268,6 +268,11 @@ class TestHeaders:
         with pytest.raises(BadOption, match="cannot be set"):
             schedule_view(folder, "probe", headers={name: "admin"})
 
+    @pytest.mark.parametrize("headers", [{"X-Rows": 3}, {3: "rows"}, {"X-Rows": b"3"}])
+    def test_what_is_no_text_is_refused(self, folder, headers):
+        with pytest.raises(BadOption, match="both must be texts"):
+            schedule_view(folder, "probe", headers=headers)
+
     def test_a_line_break_is_refused(self, folder):
         with pytest.raises(BadOption, match="line break"):
             schedule_view(folder, "probe", headers={"X-Purpose": "a\r\nHost: b"})

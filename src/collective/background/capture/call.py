@@ -266,10 +266,12 @@ def capture_request(method, url, kwargs):
 def check_headers(headers):
     """Return ``{"content-type": …}`` for a view's request.
 
-    Raises BadOption for a header that could name a user.
+    Raises BadOption for a header that could name a user, or is no text.
     """
     checked = {}
     for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise BadOption(f"header {name!r} is {value!r}; both must be texts")
         key = name.lower().replace("_", "-")
         if key in FORBIDDEN_HEADERS or key.startswith(FORBIDDEN_PREFIXES):
             raise BadOption(
