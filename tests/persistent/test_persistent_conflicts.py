@@ -44,7 +44,9 @@ def test_eight_threads_that_schedule(scheduler, paused):
                 for _ in range(ROUNDS):
                     barrier.wait()
                     manager.begin()
-                    mine.shards.add(StoredTask(make_task(), new_id(mine._p_jar), oid))
+                    task = make_task()
+                    id = new_id(mine._p_jar, task.id)
+                    mine.shards.add(StoredTask(task, id, oid))
                     barrier.wait()
                     try:
                         manager.commit()

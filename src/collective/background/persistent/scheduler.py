@@ -104,7 +104,7 @@ class PersistentTransactionalScheduler(Persistent):
         worker = worker_of(self)
         join_transaction(
             reserve=lambda: worker.admit(stored.title),
-            finish=lambda: self._scheduled(worker, record),
+            finish=lambda: _scheduled(worker, stored, record),
             forget=lambda: None,
         )
         self._add(stored, group)
@@ -155,7 +155,7 @@ class PersistentTransactionalScheduler(Persistent):
         task = Task(call, snapshot, None, options, keep, callbacks, group)
         try:
             home = self._home()
-            return StoredTask(task, new_id(self._p_jar), home)
+            return StoredTask(task, new_id(self._p_jar, task.id), home)
         finally:
             task.close()
 
@@ -170,10 +170,6 @@ class PersistentTransactionalScheduler(Persistent):
             if group.id not in self.groups:
                 self.groups[group.id] = StoredGroup(group, stored.body)
             self.groups[group.id].members.add(stored.id)
-
-    def _scheduled(self, worker, record):
-        note_transition(record)
-        worker.wake_up()
 
     def _ended(self, worker, record):
         announce(record)
@@ -218,7 +214,9 @@ class PersistentTransactionalScheduler(Persistent):
             )
             # It is a matter of the add-on; its user did not ask for it.
             callback.dismissed = True
-            self.shards.add(StoredTask(callback, new_id(self._p_jar), stored.home))
+            self.shards.add(
+                StoredTask(callback, new_id(self._p_jar, callback.id), stored.home)
+            )
 
     # Control.
 
@@ -495,3 +493,9 @@ class PersistentTransactionalScheduler(Persistent):
                     return seen, is_so
                 Event().wait(min(pause, left))
                 pause = min(pause * 2, LAST_LOOK)
+
+
+def _scheduled(worker, stored, record):
+    """The transaction that has scheduled a task is committed."""
+    note_transition(record)
+    worker.take(stored)

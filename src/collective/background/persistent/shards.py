@@ -21,8 +21,6 @@ from operator import itemgetter
 from persistent import Persistent
 from zlib import crc32
 
-import secrets
-
 
 SHARDS = 64
 
@@ -32,15 +30,14 @@ FIRST, LAST = (), ("\U0010ffff",)
 END = 2**63  # larger than any number or moment
 
 
-def new_id(connection):
-    """Return an id for a task; all of a connection's transaction have one shard."""
+def new_id(connection, id):
+    """Return an id like ``id``; all of a connection's transaction have one shard."""
     current = connection.transaction_manager.get()
     try:
-        prefix = current.data(Shards)
+        return current.data(Shards) + id[2:]
     except KeyError:
-        prefix = secrets.token_hex(1)
-        current.set_data(Shards, prefix)
-    return prefix + secrets.token_hex(15)
+        current.set_data(Shards, id[:2])
+        return id
 
 
 def _new_tree():

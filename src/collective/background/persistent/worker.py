@@ -92,13 +92,15 @@ class Worker:
         self._dispatcher = Dispatcher(
             self.lock, settings.queues, self._run, self._refused
         )
-        self._waiting = {}  # Waiting, by their ids: what the dispatcher has
+        self._waiting = {}  # Waiting, by their oids: what the dispatcher has
+        self._fresh = set()  # oids of those that the last look cannot have seen
         self.running = {}  # Tasks by their ids
         self._own_cancels = set()  # ids of those that somebody has cancelled
         self._unsaved = {}  # what could not be written: functions by id
         self._news = True
         self._stopping = False
-        self._has_seen_it = self.is_retired = False
+        self._stopped = threading.Event()
+        self._has_looked = self.is_retired = False
         self._housekeeper = Housekeeper(self)
         self._thread = threading.Thread(
             target=self._watch, name="background-worker", daemon=True
@@ -123,6 +125,16 @@ class Worker:
                 f"more, so {title!r} was refused; try again later"
             )
 
+    def take(self, stored):
+        """A StoredTask was just committed: run it here, if there is a free slot."""
+        # Before the first look it is not known which queues are paused.
+        is_ours = self._has_looked and self.executes and self._is_for_us(stored)
+        if not is_ours or stored.after:
+            self.wake_up()
+        elif not self._stopping:
+            self._push(stored)
+            self._dispatcher.wake_up()
+
     def wake_up(self):
         """There may be something new in the database."""
         with self.lock:
@@ -140,6 +152,7 @@ class Worker:
         deadline = monotonic() + timeout
         with self.lock:
             self._stopping = True
+            self._stopped.set()
             self._dispatcher.stop()
             for task in self.running.values():
                 task.cancel_requested = True
@@ -162,7 +175,7 @@ class Worker:
                     self._look_again_and_again(scheduler, manager)
             except POSKeyError:
                 # It is new, and its transaction is still going on; or it was packed.
-                if self._has_seen_it or monotonic() > patience:
+                if self._has_looked or monotonic() > patience:
                     self._retire()
                 self._pause(GLANCE)
             except Exception:
@@ -172,10 +185,11 @@ class Worker:
     def _look_again_and_again(self, scheduler, manager):
         while not self._stopping:
             # Before: what is committed from now on is seen by the next look.
-            seen = self._home.lastTransaction()
+            seen, began = self._home.lastTransaction(), monotonic()
+            with self.lock:
+                self._fresh.clear()
             manager.begin()
             scheduler._p_activate()
-            self._has_seen_it = True
             if scheduler.retired:
                 self._retire()
                 return
@@ -187,8 +201,11 @@ class Worker:
                 logger.debug("another instance was faster: %s", conflict)
                 manager.abort()
             else:
+                self._has_looked = True
                 for record in told:
                     announce(record)
+            # However many there are, it takes no more than half of the time.
+            self._stopped.wait(monotonic() - began)
             self._wait_for_news(seen)
 
     def _wait_for_news(self, seen):
@@ -239,8 +256,9 @@ class Worker:
         found = set()
         records = []
         for stored in list(scheduler.shards.waiting()):
-            found.add(stored.id)
-            if not self._is_for_us(stored):
+            # What is known is not loaded: there may be thousands.
+            found.add(stored._p_oid)
+            if stored._p_oid in self._waiting or not self._is_for_us(stored):
                 continue
             hindrance = _hindrance(scheduler, stored)
             if hindrance is not None:
@@ -249,16 +267,16 @@ class Worker:
             elif all(_has_succeeded(scheduler, id) for id in stored.after):
                 self._push(stored)
         with self.lock:
-            gone = [self._waiting.pop(id) for id in set(self._waiting) - found]
-        for waiting in gone:
+            gone = set(self._waiting) - found - self._fresh
+            discarded = [self._waiting.pop(oid) for oid in gone]
+        for waiting in discarded:
             self._dispatcher.discard(waiting)
         self._dispatcher.wake_up()
         return records
 
     def _is_for_us(self, stored):
         return (
-            stored.id not in self._waiting
-            and stored.id not in self.running
+            stored.id not in self.running
             and stored.version <= VERSION
             and stored.queue in self._dispatcher.queues
         )
@@ -274,7 +292,8 @@ class Worker:
         if stored.eta is not None:
             at = monotonic() + _seconds_until(stored.eta)
         with self.lock:
-            self._waiting[stored.id] = waiting
+            self._waiting[waiting.oid] = waiting
+            self._fresh.add(waiting.oid)
             self._dispatcher.push(waiting, at)
 
     def _find_cancelled(self, scheduler):
@@ -292,7 +311,7 @@ class Worker:
         """The whole life of a task's thread; called by the dispatcher."""
         try:
             with self.lock:
-                if self._waiting.pop(waiting.id, None) is None:
+                if self._waiting.pop(waiting.oid, None) is None:
                     return
             self._claim_and_run(waiting)
         except TransientError as conflict:
@@ -356,7 +375,7 @@ class Worker:
     def _refused(self, waiting, error):
         """There is no thread for a task: it fails."""
         with self.lock:
-            self._waiting.pop(waiting.id, None)
+            self._waiting.pop(waiting.oid, None)
         claimed = self._claim(waiting)
         if claimed is not None:
             claim, task, _, _ = claimed
