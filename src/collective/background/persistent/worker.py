@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 # Where the storage tells by itself what others have committed (ZEO, and a storage of
 # this process alone), it is seen after one of the former; elsewhere after the latter.
-GLANCE = 0.1  # seconds between two questions whether anything was committed
+GLANCE = 0.2  # seconds between two questions whether anything was committed
 LOOK = 1.0  # seconds between two looks at the database, at the most
 PATIENCE = 60.0  # seconds until a scheduler must have been committed
 TROUBLE = 5.0  # seconds until the next one, when the database cannot be reached
