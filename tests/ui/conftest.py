@@ -18,6 +18,7 @@ from playwright.sync_api import expect
 from playwright.sync_api import sync_playwright
 from plone.app.testing import SITE_OWNER_NAME
 from plone.app.testing import SITE_OWNER_PASSWORD
+from plone.testing.zope import WSGI_SERVER_FIXTURE
 from zope.component import getGlobalSiteManager
 from zope.lifecycleevent.interfaces import IObjectAddedEvent
 from ZPublisher.interfaces import IPubBeforeCommit
@@ -68,6 +69,18 @@ def axe():
     return needed(AXE.is_file() and AXE, "axe-core (npm ci)").read_text()
 
 
+def end_requests():
+    """Wait for what the server still does for browsers that are closed.
+
+    The database of the test is closed after it: a request that is still under way
+    would leave its thread with objects of it, and every later request there fails.
+    """
+    dispatcher = WSGI_SERVER_FIXTURE.server.task_dispatcher
+    number = len(dispatcher.threads)
+    dispatcher.shutdown(timeout=TIMEOUT)
+    dispatcher.set_thread_count(number)
+
+
 @pytest.fixture
 def visit(demo, chromium):
     """Return a function that logs a user in, in a browser profile of his own.
@@ -92,6 +105,7 @@ def visit(demo, chromium):
     yield visit
     for person in people:
         person.context.close()
+    end_requests()
     assert [error for person in people for error in person.errors] == []
 
 
