@@ -42,7 +42,7 @@ VIEW = f"""
 <configure xmlns:browser="http://namespaces.zope.org/browser">
   <include package="Products.Five.browser" file="meta.zcml" />
   <browser:page
-      name="visit"
+      name="be-served"
       for="{IPloneSiteRoot.__identifier__}"
       class="{__name__}.Visit"
       permission="zope.Public"
@@ -89,7 +89,7 @@ def address(functional, server):
     with in_site(None):
         xmlconfig.string(VIEW, context=functional["configurationContext"])
     Visit.attempts.clear()
-    return f"{server}/{functional['portal'].getId()}/visit"
+    return f"{server}/{functional['portal'].getId()}/be-served"
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ class TestWhoIsServed:
         """It sends neither of the events of success and failure then."""
         monkeypatch.setattr(Visit, "act", act)
         client = TestApp(HTTPExceptionHandler(publish_module), environ)
-        path = f"/{functional['portal'].getId()}/visit"
+        path = f"/{functional['portal'].getId()}/be-served"
 
         def visit():
             with pytest.raises((SystemExit, RuntimeError)):
