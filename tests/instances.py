@@ -84,9 +84,8 @@ class Instance(Process):
         ``path``: below the site; ``options``: those of ``requests.request``.
         Raises requests.RequestException if there is none, or a bad one.
         """
-        answer = requests.request(
-            method, f"{self.url}/{path}", auth=ADMIN, timeout=END, **options
-        )
+        options = {"auth": ADMIN, "timeout": END, **options}
+        answer = requests.request(method, f"{self.url}/{path}", **options)
         if not answer.ok:
             text = f"{method} {path}: {answer.status_code} {answer.text}"
             raise requests.HTTPError(text, response=answer)
@@ -112,6 +111,15 @@ class Instance(Process):
         options = json.dumps(options)
         return self.get("probe-start", task=task, mark=mark, options=options).text
 
+    def schedule_many(self, task, marks, **options):
+        """Do the same for each mark; return how often that has conflicted.
+
+        The contexts are the folders of the site by turns.
+        """
+        form = {"task": task, "marks": json.dumps(marks)}
+        form["options"] = json.dumps(options)
+        return int(self.request("POST", "probe-start-many", data=form).text)
+
     def begin(self, task, mark, **options):
         """Schedule a task, and wait until it has begun here; return its id."""
         id = self.schedule(task, mark, **options)
@@ -121,14 +129,26 @@ class Instance(Process):
     def scheduler(self, method, *arguments, **options):
         """Call a method of the scheduler; return its result, as JSON has it."""
         call = {"method": method, "arguments": arguments, "options": options}
-        return self.get("probe-scheduler", call=json.dumps(call)).json()
+        # For those that wait: they get as much time as they want.
+        timeout = END + (arguments[-1] if method in ("wait", "wait_all") else 0)
+        form = {"call": json.dumps(call)}
+        answer = self.request("GET", "probe-scheduler", params=form, timeout=timeout)
+        return answer.json()
+
+    def wait(self, id):
+        """Wait until a task has ended; return its record."""
+        return self.scheduler("wait", id, END)
+
+    def wait_all(self, timeout=END):
+        """Wait until no task of the site waits or runs. ``timeout``: seconds."""
+        self.scheduler("wait_all", timeout)
 
     def marks(self):
         """Return what tasks have left behind: how often by mark."""
         return self.get("probe-marks").json()
 
     def titles(self):
-        """Return the titles of the content of the site, as a list."""
+        """Return the titles of all content but folders, as a list."""
         return self.get("probe-titles").json()
 
     def die_at(self, point):

@@ -5,8 +5,6 @@ the other one only schedules, and sees what is left. What was done is counted in
 content.
 """
 
-from processes import END
-
 import pytest
 import requests
 
@@ -50,7 +48,7 @@ def test_after_the_commit_the_task_is_executed(instances, cluster):
     (record,) = find(web, "committed")
     assert record["state"] == "queued"
     cluster.run(a={})
-    assert web.scheduler("wait", record["id"], END)["state"] == "succeeded"
+    assert web.wait(record["id"])["state"] == "succeeded"
     assert done(web, "committed") == (1, 1)
 
 
@@ -63,11 +61,11 @@ def test_a_task_that_has_not_committed_is_lost_and_can_be_tried_again(
     a.die_at(point)
     id = web.schedule("create", title)
     a.has_ended()
-    record = web.scheduler("wait", id, END)
+    record = web.wait(id)
     assert (record["state"], done(web, title)) == ("lost", (0, 0))
     cluster.run(a={})
     web.scheduler("retry", id)
-    assert web.scheduler("wait", id, END)["state"] == "succeeded"
+    assert web.wait(id)["state"] == "succeeded"
     assert done(web, title) == (1, 1)
 
 
@@ -81,7 +79,7 @@ def test_with_rerun_a_task_that_has_not_committed_is_executed_again(
     id = web.schedule("create", title, rerun=True)
     a.has_ended()
     cluster.run(a={})
-    record = web.scheduler("wait", id, END)
+    record = web.wait(id)
     assert (record["state"], record["attempts"]) == ("succeeded", 2)
     assert done(web, title) == (1, 1)
 
@@ -98,6 +96,6 @@ def test_a_task_that_has_committed_has_succeeded(instances, cluster, point, reru
     assert web.scheduler("record", id)["state"] == "succeeded"
     assert done(web, title) == (1, 1)
     cluster.run(a={})
-    web.scheduler("wait_all", END)
+    web.wait_all()
     assert web.scheduler("record", id)["state"] == "succeeded"
     assert done(web, title) == (1, 1)

@@ -3,8 +3,6 @@
 One instance schedules only, so it is the other one that executes.
 """
 
-from processes import END
-
 import os
 import pytest
 
@@ -33,7 +31,7 @@ def test_what_one_schedules_another_executes(instances):
 def test_a_result_is_read_where_the_task_did_not_run(instances):
     web, _ = instances
     id = web.schedule("answer", "42")
-    web.scheduler("wait", id, END)
+    web.wait(id)
     assert web.scheduler("peek_result", id) == "42"
 
 
@@ -41,7 +39,7 @@ def test_uploads_and_large_results_go_from_instance_to_instance(instances):
     web, _ = instances
     upload = os.urandom(MEGABYTES)
     id = web.request("POST", "probe-echo-later", files={"file": upload}).text
-    web.scheduler("wait", id, END)
+    web.wait(id)
     assert web.get(f"@@background-result/{id}").content == upload
 
 
@@ -51,7 +49,7 @@ def test_a_running_task_is_cancelled_through_another_instance(instances):
     a.expect("cancelled elsewhere has begun")
     assert web.scheduler("record", id)["state"] == "running"
     assert web.scheduler("cancel", id)["cancel_requested"]
-    assert a.scheduler("wait", id, END)["state"] == "cancelled"
+    assert a.wait(id)["state"] == "cancelled"
 
 
 def test_a_waiting_task_is_cancelled_through_another_instance(instances):
@@ -61,17 +59,17 @@ def test_a_waiting_task_is_cancelled_through_another_instance(instances):
     assert web.scheduler("cancel", id)["state"] == "cancelled"
     assert a.scheduler("record", id)["state"] == "cancelled"
     a.scheduler("resume", "default")
-    a.scheduler("wait_all", END)
+    a.wait_all()
     assert "never" not in a.marks()
 
 
 def test_a_failed_task_is_retried_through_another_instance(instances):
     web, a = instances
     id = a.schedule("create_if_allowed", "at the second try")
-    record = a.scheduler("wait", id, END)
+    record = a.wait(id)
     assert record["state"] == "failed"
     assert record["error"]["message"] == "it was not allowed"
-    a.scheduler("wait", a.schedule("write", "allowed"), END)
+    a.wait(a.schedule("write", "allowed"))
     assert web.scheduler("retry", id)["state"] == "queued"
-    assert a.scheduler("wait", id, END)["state"] == "succeeded"
+    assert a.wait(id)["state"] == "succeeded"
     assert web.titles().count("at the second try") == 1

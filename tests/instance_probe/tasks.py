@@ -17,45 +17,46 @@ import os
 logger = logging.getLogger(__name__)
 
 
-def write(site, mark):
+def write(context, mark):
     """Leave a mark in the database, and count how often it was left."""
-    site.marks[mark] = site.marks.get(mark, 0) + 1
+    marks = api.portal.get().marks
+    marks[mark] = marks.get(mark, 0) + 1
 
 
-def create(site, mark):
+def create(context, mark):
     """Leave a mark, and create content with this title."""
     watch_commit("task")
-    write(site, mark)
-    api.content.create(site, "Document", title=mark)
+    write(context, mark)
+    api.content.create(context, "Document", title=mark)
     reach("running")
 
 
-def create_if_allowed(site, mark):
+def create_if_allowed(context, mark):
     """Do the same, if another task has left the mark "allowed"; fail if not."""
-    if "allowed" not in site.marks:
+    if "allowed" not in api.portal.get().marks:
         raise LookupError("it was not allowed")
-    create(site, mark)
+    create(context, mark)
 
 
-def create_later(site, mark):
+def create_later(context, mark):
     """Do it as soon as there is a file, whose path is the mark."""
     logger.info("%s has begun", mark)
     while not os.path.exists(mark):
         Event().wait(0.01)
-    create(site, mark)
+    create(context, mark)
 
 
-def answer(site, mark):
+def answer(context, mark):
     """Return the mark."""
     return mark
 
 
-def write_log_id(site, mark):
+def write_log_id(context, mark):
     """Leave a mark with the task that a log record names."""
-    write(site, f"{mark} {logging.makeLogRecord({}).background_task}")
+    write(context, f"{mark} {logging.makeLogRecord({}).background_task}")
 
 
-def cooperate(site, mark):
+def cooperate(context, mark):
     """Work until the task is cancelled."""
     logger.info("%s has begun", mark)
     while True:
@@ -63,21 +64,21 @@ def cooperate(site, mark):
         Event().wait(0.01)
 
 
-def finish(site, mark):
+def finish(context, mark):
     """Work until the task is cancelled, and then bring it to a good end."""
     try:
-        cooperate(site, mark)
+        cooperate(context, mark)
     except TaskCancelled:
-        write(site, mark)
+        write(context, mark)
 
 
-def hang(site, mark):
+def hang(context, mark):
     """Do not look whether the task is cancelled."""
     logger.info("%s has begun", mark)
     Event().wait()
 
 
-def compute(site, mark):
+def compute(context, mark):
     """Keep a core busy until the task is cancelled."""
     logger.info("%s has begun", mark)
     while True:
@@ -85,11 +86,11 @@ def compute(site, mark):
         sum(range(10_000))
 
 
-def nothing(site):
+def nothing(context):
     """The smallest task."""
 
 
-def now(site):
+def now(context):
     """Return when it runs, in seconds of the machine's clock."""
     return time()
 

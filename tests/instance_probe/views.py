@@ -7,17 +7,23 @@ from dataclasses import fields
 from dataclasses import is_dataclass
 from instance_probe import faults
 from instance_probe.tasks import TASKS
+from itertools import cycle
 from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
 from Products.Five import BrowserView
+from ZODB.POSException import ConflictError
 from zope.interface import alsoProvides
 
 import json
 import sys
+import transaction
 
 
 class Start(BrowserView):
-    """Schedules a task; ``mark`` is its title as well, ``options`` are JSON."""
+    """Schedules a task with the context; answers with its id.
+
+    ``mark`` is its title as well, ``options`` are JSON.
+    """
 
     def __call__(self, task, mark, options="{}"):
         alsoProvides(self.request, IDisableCSRFProtection)
@@ -25,6 +31,31 @@ class Start(BrowserView):
         faults.watch_commit("request")
         calls = using(title=mark, **json.loads(options))
         return calls.schedule(function, self.context, mark)
+
+
+class StartMany(BrowserView):
+    """Schedules many tasks, each in a transaction of its own.
+
+    ``marks`` are theirs, as JSON; the contexts are the folders of the site by turns.
+    Answers with the number of conflicts.
+    """
+
+    def __call__(self, task, marks, options="{}"):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        function = {f.__name__: f for f in TASKS}[task]
+        folders = cycle(self.context.contentValues({"portal_type": "Folder"}))
+        conflicts = 0
+        for mark, folder in zip(json.loads(marks), folders, strict=False):
+            calls = using(title=mark, **json.loads(options))
+            while True:
+                try:
+                    calls.schedule(function, folder, mark)
+                    transaction.commit()
+                    break
+                except ConflictError:
+                    transaction.abort()
+                    conflicts += 1
+        return str(conflicts)
 
 
 class Echo(BrowserView):
@@ -77,10 +108,18 @@ class Marks(BrowserView):
 
 
 class Titles(BrowserView):
-    """The titles of the site's content, as JSON."""
+    """The titles of all content but folders, as JSON."""
 
     def __call__(self):
-        return json.dumps([item.title for item in self.context.contentValues()])
+        return json.dumps(list(_titles(self.context)))
+
+
+def _titles(container):
+    for item in container.contentValues():
+        if item.isPrincipiaFolderish:
+            yield from _titles(item)
+        else:
+            yield item.title
 
 
 class Fault(BrowserView):

@@ -1,0 +1,70 @@
+"""Many tasks, scheduled and executed by two instances, of which one is killed."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+
+pytestmark = pytest.mark.slow
+
+FOLDERS = 20
+# Content that is created in one folder at the same time conflicts.
+SETTINGS = {"conflict_attempts": 100}
+TIMEOUT = 1_800  # seconds
+THREADS = 8  # of two servers, which have four each
+
+
+@pytest.fixture
+def folders(cluster):
+    """Contexts for tasks."""
+    (a,) = cluster.run(a={})
+    for number in range(FOLDERS):
+        a.rest("POST", "", **{"@type": "Folder", "title": f"folder {number}"})
+
+
+@pytest.mark.parametrize(
+    ("shared_cluster", "number"),
+    [("zeo", 2_000), ("postgresql", 200), ("sqlite", 200)],
+    indirect=["shared_cluster"],
+)
+def test_each_is_executed_exactly_once(cluster, folders, number):
+    """By two instances, of which one is killed, and started again."""
+    a, b = cluster.run(a=SETTINGS, b=SETTINGS)
+    marks = [f"{one} of {number}" for one in range(number)]
+    with ThreadPoolExecutor() as threads:
+        for instance, part in ((a, marks[::2]), (b, marks[1::2])):
+            threads.submit(instance.schedule_many, "create", part, rerun=True)
+    for _ in range(number // 8):
+        a.expect("in queue default: succeeded")
+    a.kill()
+    cluster.run(a=SETTINGS)
+    b.wait_all(TIMEOUT)
+    once = dict.fromkeys(marks, 1)
+    left = b.marks()
+    assert {mark: left.get(mark) for mark in marks} == once
+    titles = Counter(b.titles())
+    assert {mark: titles[mark] for mark in marks} == once
+    records = b.scheduler("records", text=f"of {number}", limit=None)
+    assert Counter(record["title"] for record in records) == once
+    assert {record["state"] for record in records} == {"succeeded"}
+
+
+def test_those_who_schedule_at_the_same_time_do_not_conflict(cluster, folders):
+    """But for a tree that is split, now and then."""
+    instances = cluster.run(web={"role": "web"}, a={})
+    instances[0].scheduler("pause", "default")
+    each = 100
+    with ThreadPoolExecutor(THREADS) as threads:
+        conflicts = list(
+            threads.map(
+                lambda number: instances[number % 2].schedule_many(
+                    "answer", [f"thread {number}"] * each
+                ),
+                range(THREADS),
+            )
+        )
+    instances[0].scheduler("resume", "default")
+    instances[0].wait_all()
+    assert instances[0].scheduler("count", text="thread ") == THREADS * each
+    assert sum(conflicts) <= THREADS * each / 100, conflicts
