@@ -352,6 +352,8 @@ class Worker:
             stored = scheduler.shards.find(waiting.id)
             if stored is None or stored.state not in WAITING:
                 return None
+            if stored.queue in scheduler.paused:  # since the last look
+                return None
             fence = stored.claim(self.instance)
             scheduler.shards.move(stored)
             error = None
