@@ -12,8 +12,11 @@ from collective.background.persistent import workers
 from collective.background.persistent.installing import install
 from collective.background.persistent.installing import uninstall
 from collective.background.persistent.instances import Instance
+from collective.background.persistent.instances import Report
 from collective.background.persistent.workers import local_scheduler
 from collective.background.persistent.workers import process_scheduler
+from collective.background.records import Progress
+from collective.background.records import TaskMessage
 from dataclasses import replace
 from gated_tasks import create
 from gated_tasks import gated
@@ -50,13 +53,15 @@ def settings():
 def of_a_dead_instance(settings, persistent_site):
     """Return a function that lets an instance claim a task and never be heard again."""
 
-    def claim(make, **changes):
+    def claim(make, report=None, **changes):
         settings(lease=1.0)
         scheduler = get_scheduler()
         # Nobody else is there yet.
         task_id = make()
         stored = scheduler.shards.find(task_id)
-        scheduler.instances_by_id[OTHER] = Instance(OTHER, {"default": 1})
+        scheduler.instances_by_id[OTHER] = other = Instance(OTHER, {"default": 1})
+        if report is not None:
+            other.tell({task_id: report})
         stored.claim(OTHER)
         for name, value in changes.items():
             setattr(stored, name, value)
@@ -90,6 +95,31 @@ class TestRescue:
         assert "new" not in folder
         assert scheduler.retry(task_id).state == "queued"
         assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
+
+    def test_what_it_has_told_last_is_kept(self, of_a_dead_instance, folder):
+        report = Report(
+            title="Nearly done",
+            progress=Progress(done=8, total=9),
+            messages=(TaskMessage(text="eight"),),
+            log=("seven", "eight"),
+        )
+        task_id = of_a_dead_instance(
+            lambda: schedule(create, folder, "new"), report=report
+        )
+        record = get_scheduler().wait(task_id, TIMEOUT)
+        assert record.state == "lost"
+        told = record.title, record.progress, record.messages, record.log
+        assert told == (report.title, report.progress, report.messages, report.log)
+
+    def test_of_a_batch_is_known_what_was_committed(self, of_a_dead_instance):
+        report = Report(
+            title="Begun", progress=Progress(done=0, total=2), messages=(), log=()
+        )
+        task_id = of_a_dead_instance(
+            lambda: schedule_batch(len, ["a", "b"]), report=report, cursor=1
+        )
+        record = get_scheduler().wait(task_id, TIMEOUT)
+        assert (record.progress.done, record.progress.total) == (1, 2)
 
     def test_or_run_again_if_it_may_be(self, of_a_dead_instance, folder):
         task_id = of_a_dead_instance(

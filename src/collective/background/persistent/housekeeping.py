@@ -57,9 +57,11 @@ def lose(scheduler, stored):
         logger.info("task %s %r is run again", stored.id, stored.title)
         return None
     reason = TaskLost(
-        f"the instance {stored.instance} has ended before the task had; what it did to "
-        "the database is undone"
+        f"the instance {stored.instance} has ended before the task had; what the task "
+        "had not committed is undone"
     )
+    instance = scheduler.instances_by_id.get(stored.instance)
+    stored.keep_report(None if instance is None else instance.reports.get(stored.id))
     stored.fence += 1
     stored.end(outcome.failed(reason, state=states.LOST))
     return settle(scheduler, stored)

@@ -205,6 +205,14 @@ class StoredTask(Persistent):
         if not self.cursor:
             self.progress = Progress()
 
+    def keep_report(self, report):
+        """Its instance is gone: keep what that has told last. ``report``: or None."""
+        if report is not None:
+            for name in _REPORTED:
+                setattr(self, name, getattr(report, name))
+        if self.size:
+            self.progress = replace(self.progress, done=self.cursor, total=self.size)
+
     def note(self, task):
         """Keep what a run tells of itself; see also ``instances.Report``."""
         for name in ("attempts", "failures", "cursor", "batch_failures", "progress"):
