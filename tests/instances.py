@@ -120,6 +120,11 @@ class Instance(Process):
         form["options"] = json.dumps(options)
         return int(self.request("POST", "probe-start-many", data=form).text)
 
+    def schedule_batch(self, mark, items, **options):
+        """Schedule a batch with so many items, two a transaction; return its id."""
+        form = {"mark": mark, "items": items, "options": json.dumps(options)}
+        return self.get("probe-start-batch", **form).text
+
     def begin(self, task, mark, **options):
         """Schedule a task, and wait until it has begun here; return its id."""
         id = self.schedule(task, mark, **options)
@@ -150,6 +155,11 @@ class Instance(Process):
     def titles(self):
         """Return the titles of all content but folders, as a list."""
         return self.get("probe-titles").json()
+
+    def lacks(self, task):
+        """Let the process have an older version of the probe, without a task."""
+        self.is_tampered = True
+        self.get("probe-forget", task=task)
 
     def die_at(self, point):
         """Let the process be killed as soon as it reaches a point of ``faults.py``."""

@@ -7,6 +7,7 @@ the tests, and by data managers that these let join a transaction. Points are:
 - ``request-committed``: the database has committed that, and nobody was told yet
 - ``started``: of a task, before its first line
 - ``running``: its last line is done
+- ``item-<n>``: the same, for an item of a batch
 - ``task-voted``, ``task-committed``: the same, for the transaction of the task
 - ``succeeded``: the task has ended
 """

@@ -46,6 +46,12 @@ def create_later(context, mark):
     create(context, mark)
 
 
+def write_item(item, context, mark):
+    """Leave a mark for an item of a batch."""
+    write(context, f"{mark} {item}")
+    reach(f"item-{item}")
+
+
 def answer(context, mark):
     """Return the mark."""
     return mark

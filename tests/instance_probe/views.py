@@ -6,7 +6,9 @@ from collective.background import using
 from dataclasses import fields
 from dataclasses import is_dataclass
 from instance_probe import faults
+from instance_probe import tasks
 from instance_probe.tasks import TASKS
+from instance_probe.tasks import write_item
 from itertools import cycle
 from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
@@ -56,6 +58,16 @@ class StartMany(BrowserView):
                     transaction.abort()
                     conflicts += 1
         return str(conflicts)
+
+
+class StartBatch(BrowserView):
+    """Schedules a batch with so many items, two a transaction."""
+
+    def __call__(self, mark, items, options="{}"):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        calls = using(title=mark, **json.loads(options))
+        items = range(int(items))
+        return calls.schedule_batch(write_item, items, self.context, mark, size=2)
 
 
 class Echo(BrowserView):
@@ -136,6 +148,25 @@ class Persist(BrowserView):
         alsoProvides(self.request, IDisableCSRFProtection)
         setup = api.portal.get_tool("portal_setup")
         setup.runAllImportStepsFromProfile("profile-collective.background:persistent")
+
+
+class Forget(BrowserView):
+    """The process has an older version of the add-on: without this task."""
+
+    def __call__(self, task):
+        delattr(tasks, task)
+
+
+class Pack(BrowserView):
+    """Removes from the database what nobody needs; answers with its size.
+
+    That is the number of objects.
+    """
+
+    def __call__(self):
+        database = self.context._p_jar.db()
+        database.pack()
+        return str(len(database.storage))
 
 
 class Modules(BrowserView):
