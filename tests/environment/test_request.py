@@ -146,7 +146,7 @@ class TestForm:
         assert here == ("GET", {"a": "1", "b": ["2"]})
         assert result_of(task_id) == here
 
-    def test_fields_of_the_log_in_are_left_out(self, visit):
+    def test_fields_of_the_log_in_and_other_passwords_are_left_out(self, visit):
         _, task_id = visit(
             both(form_of_request),
             method="POST",
@@ -154,6 +154,7 @@ class TestForm:
                 "__ac_name": "admin",
                 "__ac_password": "secret",
                 "__ac": "cookie",
+                "form.widgets.Password_ctl": "secret",
                 "text": "kept",
             },
         )

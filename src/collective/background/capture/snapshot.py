@@ -188,8 +188,13 @@ def _pick(mapping, names):
     return {name: mapping[name] for name in names if name in mapping}
 
 
+def _is_secret(key):
+    """Whether a field of a form is left behind: a log-in, or any password."""
+    return key in SECRET_FIELDS or "password" in key.lower()
+
+
 def _pack_form(form):
-    form = {key: value for key, value in form.items() if key not in SECRET_FIELDS}
+    form = {key: value for key, value in form.items() if not _is_secret(key)}
     if not form:
         return NOTHING
     try:
