@@ -6,12 +6,13 @@ work and says so, or has done nothing. Made by the worker, used by ``running/``.
 
 from collective.background import states
 from collective.background.exceptions import BackgroundError
+from collective.background.exceptions import Retry
 from collective.background.running import outcome
 from collective.background.scheduling.execution import Execution
 
 
 class Superseded(BackgroundError):
-    """Another instance has taken over the task."""
+    """The task is not this instance's any more."""
 
 
 class PersistentExecution(Execution):
@@ -20,13 +21,22 @@ class PersistentExecution(Execution):
     def __init__(self, worker, task, claim):
         super().__init__(worker, task)
         self._claim = claim
+        self._first = self._reached(task)
 
     def save_success(self, env, package):
         self._stored(env).end(outcome.succeeded(package), self._task)
 
     def save_cursor(self, env, cursor, failures):
         stored = self._stored(env)
+        # A batch of which all failed begins anew, so it may also be the first one.
+        if self._reached(stored) not in (self._first, self._reached(self)):
+            self.cursor, self.batch_failures = stored.cursor, stored.batch_failures
+            raise Retry("a chunk was committed, though the storage did not say so", 0)
         stored.cursor, stored.batch_failures = cursor, failures
+
+    def _reached(self, batch):
+        """Return what is different after each chunk with an effect."""
+        return batch.cursor, len(batch.batch_failures)
 
     def _stored(self, env):
         """Return the StoredTask in the connection of the work.
@@ -39,6 +49,7 @@ class PersistentExecution(Execution):
         if stored.fence != self._claim.fence or stored.state != states.RUNNING:
             raise Superseded(
                 f"the task {self.id} was taken over by another instance, as this one "
-                "was silent for too long"
+                "was silent for too long; or its work was committed already, though "
+                "the storage did not say so"
             )
         return stored
