@@ -41,8 +41,12 @@ def settle(scheduler, stored):
 
 
 def _has_ended(scheduler, group):
-    members = map(scheduler.shards.find, group.ids())
-    return all(member is None or member.state in states.FINISHED for member in members)
+    for member in map(scheduler.shards.find, group.ids()):
+        if member is not None and member.state not in states.FINISHED:
+            # If it ends at this very moment, one of the two must see the other.
+            scheduler._p_jar.readCurrent(member)
+            return False
+    return True
 
 
 def lose(scheduler, stored):
@@ -100,18 +104,19 @@ class Housekeeper:
 
     def work(self, scheduler):
         """Do what is due; return the records of tasks that have ended thereby."""
-        if self._worker.executes:
-            self._beat(scheduler)
         dead = self._find_dead(scheduler)
         records = self._rescue(scheduler, dead)
         for id in dead:
-            scheduler.instances_by_id.pop(id, None)
+            # If it is heard of at this very moment, it is not dead.
+            scheduler._p_jar.readCurrent(scheduler.instances_by_id[id])
+            del scheduler.instances_by_id[id]
         if monotonic() - self._swept_at > SWEEP and self._is_first(scheduler):
             self._swept_at = monotonic()
             self._sweep(scheduler)
         return [record for record in records if record is not None]
 
-    def _beat(self, scheduler):
+    def beat(self, scheduler):
+        """Tell the others that this instance is alive, and how far its tasks are."""
         reports = self._worker.reports()
         silence = monotonic() - self._told_at
         me = scheduler.instances_by_id.get(self._worker.instance)

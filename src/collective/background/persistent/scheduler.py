@@ -51,6 +51,7 @@ from collective.background.scheduling.joining import join_transaction
 from collective.background.scheduling.task import Task
 from collective.background.selection import Selection
 from collective.background.settings import seconds_to_keep
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from persistent import Persistent
@@ -103,8 +104,8 @@ class PersistentTransactionalScheduler(Persistent):
         notify(TaskScheduled(record))
         worker = worker_of(self)
         join_transaction(
-            reserve=lambda: worker.admit(stored.title),
-            finish=lambda: _scheduled(worker, stored, record),
+            reserve=lambda: worker.admit(record.title),
+            finish=lambda: _scheduled(worker, stored._p_oid, record, options.after),
             forget=lambda: None,
         )
         self._add(stored, group)
@@ -120,16 +121,18 @@ class PersistentTransactionalScheduler(Persistent):
         worker = worker_of(self)
         worker.admit(stored.title)
         task = stored.make_task(None)
-        stored.claim(worker.instance)
+        fence = stored.claim(worker.instance)
         task.attempts, task.started = stored.attempts, stored.started
         with running(Execution(worker, task)):
             ended = outcome.succeeded(outcome.pack_result(work()))
-        stored.end(ended, task)
         self._add(stored, group)
-        record = settle(self, stored)
+        stored.end(ended, task)
+        # What follows is the worker's, as ever: its group may not be complete yet.
+        self._p_jar.add(stored)  # it gets an oid
+        claim = worker.claim_of(stored, fence)
         join_transaction(
             reserve=lambda: None,
-            finish=lambda: self._ended(worker, record),
+            finish=lambda: worker.settle(claim, task, ended),
             forget=lambda: None,
         )
         return stored.id
@@ -170,10 +173,6 @@ class PersistentTransactionalScheduler(Persistent):
             if group.id not in self.groups:
                 self.groups[group.id] = StoredGroup(group, stored.body)
             self.groups[group.id].members.add(stored.id)
-
-    def _ended(self, worker, record):
-        announce(record)
-        worker.wake_up()
 
     def _check_queue(self, name):
         if name in process_settings().queues:
@@ -230,19 +229,22 @@ class PersistentTransactionalScheduler(Persistent):
         return self._change(id, "dismiss_here")
 
     def remove(self, id):
-        if self._knows(id):
+        # It is there or not; and if it is forgotten meanwhile, that is as well.
+        with suppress(TaskNotFound):
             self._change(id, "remove_here")
 
     def _change(self, id, method):
         """Do something to a task, or to each of a group, and return the record."""
-        if not self._knows(id):
-            raise TaskNotFound(f"there is no task {id!r} (any more)")
+
+        def change(scheduler):
+            if not scheduler._knows(id):
+                raise TaskNotFound(f"there is no task {id!r} (any more)")
+            return getattr(scheduler, method)(id)
+
         if self._is_new(id):
-            record, changed = getattr(self, method)(id)
+            record, changed = change(self)
         else:
-            record, changed = privately(
-                self._p_jar.db(), self._p_oid, lambda mine: getattr(mine, method)(id)
-            )
+            record, changed = privately(self._p_jar.db(), self._home(), change)
         for each in changed:
             announce(each)
         worker_of(self).wake_up()
@@ -253,7 +255,10 @@ class PersistentTransactionalScheduler(Persistent):
 
     def _is_new(self, id):
         """Whether only the current transaction knows a task, or a group."""
-        stored = self.shards.find(id) or self.groups[id]
+        stored = self.shards.find(id) or (self.groups.get(id) if id else None)
+        if stored is None:
+            return False
+        stored._p_activate()  # the serial of what was not loaded yet is zero as well
         return stored._p_serial == z64
 
     # In the transaction of whoever calls them. They return the record, and those of
@@ -277,6 +282,7 @@ class PersistentTransactionalScheduler(Persistent):
             reason = TaskCancelled(f"the task was cancelled before {before}")
             return self._cancel(stored, reason)
         if stored.state == states.RUNNING:
+            self._p_jar.readCurrent(stored)  # see Shard.move
             self.shards.of(id).cancelled.add(id)
         return self.record(id), []
 
@@ -344,6 +350,8 @@ class PersistentTransactionalScheduler(Persistent):
 
     def forget(self, stored):
         """Remove a task that has ended."""
+        if stored.state != stored.hint:  # its worker comes too late
+            settle(self, stored)
         self.shards.remove(stored)
         group = self.groups.get(stored.group_id or "")
         if group is not None and stored.id in group.members:
@@ -455,7 +463,8 @@ class PersistentTransactionalScheduler(Persistent):
             record = mine.record(id)
             if record is None:
                 raise TaskNotFound(f"there is no task {id!r} (any more)")
-            return record.state in states.FINISHED, record
+            # Also what follows, such as callbacks, is to be there.
+            return record.state in states.FINISHED and mine._is_tidy(id), record
 
         record, has_ended = self._wait_for(look, timeout)
         if not has_ended:
@@ -463,6 +472,12 @@ class PersistentTransactionalScheduler(Persistent):
                 f"task {id} {record.title!r} is still {record.state} after {timeout} s"
             )
         return record
+
+    def _is_tidy(self, id):
+        """Whether what follows the end of a task, or of each of a group, is done."""
+        ids = self.groups[id].ids() if id in self.groups else [id]
+        found = filter(None, map(self.shards.find, ids))
+        return all(stored.state == stored.hint for stored in found)
 
     def wait_all(self, timeout):
         def look(mine):
@@ -495,7 +510,10 @@ class PersistentTransactionalScheduler(Persistent):
                 pause = min(pause * 2, LAST_LOOK)
 
 
-def _scheduled(worker, stored, record):
+def _scheduled(worker, oid, record, after):
     """The transaction that has scheduled a task is committed."""
     note_transition(record)
-    worker.take(stored)
+    if after:
+        worker.wake_up()
+    else:
+        worker.take(record, oid)

@@ -67,6 +67,7 @@ class Shard(Persistent):
 
     def add(self, task):
         self.tasks[task.id] = task
+        task.hint = task.state
         self.tree(task.hint)[_key(task)] = task
 
     def remove(self, task):
@@ -87,6 +88,10 @@ class Shard(Persistent):
             if task.id in self.cancelled:
                 self.cancelled.remove(task.id)
             self.expiring[_expiry(task)] = task
+            # Who asks for something at this very moment sees that it has ended, or
+            # we see what he asks for.
+            self._p_jar.readCurrent(self.cancelled)
+            self._p_jar.readCurrent(self.forgotten)
 
     def tree(self, hint):
         if hint in WAITING:

@@ -6,6 +6,7 @@ task's own work, which writes that it has succeeded, conflicts with nobody. The
 large one is the call, with all that was taken along from the request.
 """
 
+from collections import deque
 from collective.background import states
 from collective.background.persistent.stored import load_call
 from collective.background.persistent.stored import load_options
@@ -17,6 +18,7 @@ from collective.background.persistent.stored import store_package
 from collective.background.persistent.stored import store_snapshot
 from collective.background.records import Progress
 from collective.background.records import TaskRecord
+from collective.background.scheduling.task import LOG_LINES
 from collective.background.scheduling.task import Task
 from dataclasses import fields
 from dataclasses import replace
@@ -150,6 +152,7 @@ class StoredTask(Persistent):
         for name in ("created", "started", "attempts", "failures", "cursor"):
             setattr(task, name, getattr(self, name))
         task.progress, task.batch_failures = self.progress, self.batch_failures
+        task.messages, task.log = self.messages, deque(self.log, LOG_LINES)
         return task
 
     # Transitions. Whoever makes them tells the index, see shards.py.

@@ -15,7 +15,6 @@ from collective.background.events import announce
 from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskCancelled
-from collective.background.exceptions import TaskFailed
 from collective.background.persistent.execution import PersistentExecution
 from collective.background.persistent.housekeeping import Housekeeper
 from collective.background.persistent.housekeeping import settle
@@ -72,6 +71,7 @@ class Waiting:
 class Claim:
     """What a thread has claimed: a StoredTask, by the number ``fence``."""
 
+    id: str
     oid: bytes
     fence: int
     database_name: str
@@ -94,9 +94,9 @@ class Worker:
         )
         self._waiting = {}  # Waiting, by their oids: what the dispatcher has
         self._fresh = set()  # oids of those that the last look cannot have seen
-        self.running = {}  # Tasks by their ids
-        self._own_cancels = set()  # ids of those that somebody has cancelled
-        self._unsaved = {}  # what could not be written: functions by id
+        self._begun = set()  # ids of those that have a thread
+        self.running = {}  # Tasks by their ids, once they are claimed
+        self._unsaved = {}  # what is still to be written: see settle(), by oids
         self._news = True
         self._stopping = False
         self._stopped = threading.Event()
@@ -125,15 +125,27 @@ class Worker:
                 f"more, so {title!r} was refused; try again later"
             )
 
-    def take(self, stored):
-        """A StoredTask was just committed: run it here, if there is a free slot."""
+    def take(self, record, oid):
+        """A task was just committed: run it here, if there is a free slot.
+
+        ``record``: its TaskRecord; ``oid``: of its StoredTask, which may be out of the
+        connection's cache by now, and cannot be loaded before the next transaction.
+        """
         # Before the first look it is not known which queues are paused.
-        is_ours = self._has_looked and self.executes and self._is_for_us(stored)
-        if not is_ours or stored.after:
+        if not (self._has_looked and self.executes and self._is_for_us(record)):
             self.wake_up()
         elif not self._stopping:
-            self._push(stored)
+            self._push(record, oid)
             self._dispatcher.wake_up()
+
+    def settle(self, claim, task, ended):
+        """A task has ended: write what is still to be written of it, and tell.
+
+        ``claim``: the Claim; ``task``: the Task, or None; ``ended``: the Outcome.
+        """
+        with self.lock:
+            self._unsaved[claim.oid] = (claim, task, ended)
+        self.wake_up()
 
     def wake_up(self):
         """There may be something new in the database."""
@@ -150,6 +162,19 @@ class Worker:
         if timeout is None:
             timeout = self.settings.drain_timeout
         deadline = monotonic() + timeout
+        self.stop()
+        with self.lock:
+            self.changed.wait_for(
+                lambda: not self._begun, max(0.0, deadline - monotonic())
+            )
+            left = dict(self.running)
+        if self._thread is not threading.current_thread() and self._thread.is_alive():
+            self._thread.join(max(LOOK, deadline - monotonic()))
+        self._save_unsaved()
+        self._attempt(lambda scheduler: self._housekeeper.leave(scheduler, left))
+
+    def stop(self):
+        """Start nothing more, and ask what runs to stop."""
         with self.lock:
             self._stopping = True
             self._stopped.set()
@@ -157,13 +182,6 @@ class Worker:
             for task in self.running.values():
                 task.cancel_requested = True
             self.changed.notify_all()
-            self.changed.wait_for(
-                lambda: not self.running, max(0.0, deadline - monotonic())
-            )
-            left = dict(self.running)
-        if self._thread is not threading.current_thread() and self._thread.is_alive():
-            self._thread.join(max(LOOK, deadline - monotonic()))
-        self._attempt(lambda scheduler: self._housekeeper.leave(scheduler, left))
 
     # The thread that looks at the database.
 
@@ -173,14 +191,15 @@ class Worker:
             try:
                 with connected(self._home, self._oid) as (scheduler, manager):
                     self._look_again_and_again(scheduler, manager)
-            except POSKeyError:
-                # It is new, and its transaction is still going on; or it was packed.
-                if self._has_looked or monotonic() > patience:
-                    self._retire()
-                self._pause(GLANCE)
-            except Exception:
-                logger.exception("the tasks of the database cannot be looked after")
-                self._pause(TROUBLE)
+            except Exception as error:
+                if isinstance(error, POSKeyError) and error.args[0] == self._oid:
+                    # It is new, and its transaction still goes on; or it was packed.
+                    if self._has_looked or monotonic() > patience:
+                        self._retire()
+                    self._pause(GLANCE)
+                else:
+                    logger.exception("the tasks of the database cannot be looked after")
+                    self._stopped.wait(TROUBLE)
 
     def _look_again_and_again(self, scheduler, manager):
         while not self._stopping:
@@ -195,6 +214,10 @@ class Worker:
                 return
             self._save_unsaved()
             try:
+                if self.executes:
+                    # By itself: whatever becomes of the rest, we are alive.
+                    self._housekeeper.beat(scheduler)
+                    manager.commit()
                 told = self._look(scheduler)
                 manager.commit()
             except TransientError as conflict:
@@ -260,12 +283,19 @@ class Worker:
             found.add(stored._p_oid)
             if stored._p_oid in self._waiting or not self._is_for_us(stored):
                 continue
+            if stored.version > VERSION:
+                continue
             hindrance = _hindrance(scheduler, stored)
             if hindrance is not None:
                 stored.end(outcome.cancelled(hindrance))
                 records.append(settle(scheduler, stored))
+            elif not stored.after:
+                self._push(stored, stored._p_oid)
             elif all(_has_succeeded(scheduler, id) for id in stored.after):
-                self._push(stored)
+                # For good: those may be forgotten before this one starts, which it
+                # does at the next look.
+                stored.after = ()
+                self.wake_up()
         with self.lock:
             gone = set(self._waiting) - found - self._fresh
             discarded = [self._waiting.pop(oid) for oid in gone]
@@ -274,23 +304,14 @@ class Worker:
         self._dispatcher.wake_up()
         return records
 
-    def _is_for_us(self, stored):
-        return (
-            stored.id not in self.running
-            and stored.version <= VERSION
-            and stored.queue in self._dispatcher.queues
-        )
+    def _is_for_us(self, task):
+        return task.id not in self._begun and task.queue in self._dispatcher.queues
 
-    def _push(self, stored):
-        waiting = Waiting(
-            id=stored.id,
-            oid=stored._p_oid,
-            queue=stored.queue,
-            priority=stored.priority,
-        )
+    def _push(self, task, oid):
+        waiting = Waiting(id=task.id, oid=oid, queue=task.queue, priority=task.priority)
         at = 0.0
-        if stored.eta is not None:
-            at = monotonic() + _seconds_until(stored.eta)
+        if task.eta is not None:
+            at = monotonic() + _seconds_until(task.eta)
         with self.lock:
             self._waiting[waiting.oid] = waiting
             self._fresh.add(waiting.oid)
@@ -300,8 +321,7 @@ class Worker:
         for id in scheduler.shards.cancelled():
             with self.lock:
                 task = self.running.get(id)
-                if task is not None and id not in self._own_cancels:
-                    self._own_cancels.add(id)
+                if task is not None and not task.cancel_requested:
                     task.cancel_requested = True
                     self.changed.notify_all()
 
@@ -309,22 +329,30 @@ class Worker:
 
     def _run(self, waiting):
         """The whole life of a task's thread; called by the dispatcher."""
+        with self.lock:
+            is_there = self._waiting.pop(waiting.oid, None) is not None
+            # A look that began before the claim was committed finds it once more.
+            if not is_there or waiting.id in self._begun:
+                return
+            self._begun.add(waiting.id)
+        is_done = False
         try:
-            with self.lock:
-                if self._waiting.pop(waiting.oid, None) is None:
-                    return
             self._claim_and_run(waiting)
+            is_done = True
+        # It is still in the database. Nobody is woken up for it, or who cannot
+        # write would try again and again without a pause.
         except TransientError as conflict:
             logger.debug("%s is another instance's: %s", waiting.id, conflict)
         except Exception:
-            # It is still in the database, and found there once more.
             logger.exception("the task %s could not be begun", waiting.id)
+            self._stopped.wait(TROUBLE)
         finally:
             with self.lock:
                 self.running.pop(waiting.id, None)
-                self._own_cancels.discard(waiting.id)
+                self._begun.discard(waiting.id)
                 self.changed.notify_all()
             noSecurityManager()
+        if is_done:
             self.wake_up()
 
     def _claim_and_run(self, waiting):
@@ -350,47 +378,49 @@ class Worker:
         """
         with connected(self._home, self._oid) as (scheduler, manager):
             stored = scheduler.shards.find(waiting.id)
-            if stored is None or stored.state not in WAITING:
-                return None
-            if stored.queue in scheduler.paused:  # since the last look
+            if stored is None or not _can_begin(scheduler, stored):
                 return None
             fence = stored.claim(self.instance)
             scheduler.shards.move(stored)
             error = None
             try:
                 task = stored.make_task(self._database)
+            except TransientError:
+                raise
             except Exception as reason:  # of the classes of an add-on: anything
                 logger.exception("the task %s cannot be loaded", stored.id)
                 task, error = None, reason
+            claim = self.claim_of(stored, fence)
+            record = stored.record()
             with self.lock:
-                # Before it is committed, as it must not be found again.
+                if self._stopping:
+                    return None
+                # Before it is committed: who stops from now on asks it to stop, too.
                 if task is not None:
                     self.running[stored.id] = task
             manager.commit()
-            claim = Claim(
-                oid=stored._p_oid,
-                fence=fence,
-                database_name=self._home.database_name,
-            )
-            return claim, task, stored.record(), error
+            return claim, task, record, error
+
+    def claim_of(self, stored, fence):
+        """Return the Claim of a StoredTask that has an oid."""
+        return Claim(
+            id=stored.id,
+            oid=stored._p_oid,
+            fence=fence,
+            database_name=self._home.database_name,
+        )
 
     def _refused(self, waiting, error):
-        """There is no thread for a task: it fails."""
+        """There is no thread for a task now: another look, or instance, finds it."""
+        logger.warning("the task %s has to wait: %s", waiting.id, error)
         with self.lock:
             self._waiting.pop(waiting.oid, None)
-        claimed = self._claim(waiting)
-        if claimed is not None:
-            claim, task, _, _ = claimed
-            failure = TaskFailed(f"no thread could be started for the task: {error}")
-            self._save(claim, task, outcome.failed(failure))
-            with self.lock:
-                self.running.pop(waiting.id, None)
 
     def wait_before_retry(self, task, delay):
         """Let a task wait between two attempts; called by its Execution."""
         with self.lock:
-            self.changed.wait_for(lambda: task.cancel_requested, delay)
-            task.attempts += 1
+            if not self.changed.wait_for(lambda: task.cancel_requested, delay):
+                task.attempts += 1
 
     # Outcomes.
 
@@ -417,14 +447,15 @@ class Worker:
             self._save(claim, task, ended)
 
     def _save_here(self, scheduler, claim, task, ended):
-        stored = scheduler._p_jar.get(claim.oid)
-        try:
-            is_ours = stored.fence == claim.fence
-        except POSKeyError:
+        stored = scheduler.shards.find(claim.id)
+        if stored is None:
             return None
-        if is_ours and stored.state == ended.state == states.SUCCEEDED:
-            # Written by the work itself; but not what was told after its commit.
-            stored.note(task)
+        is_ours = stored.fence == claim.fence
+        if is_ours and stored.state == states.SUCCEEDED:
+            # Written by the work itself, whatever has gone wrong after its commit.
+            if stored.hint == states.SUCCEEDED:
+                return None  # another instance has tidied up
+            stored.note(task)  # what was told since
             return settle(scheduler, stored)
         if not is_ours or stored.state != states.RUNNING:
             logger.warning(
@@ -432,27 +463,21 @@ class Worker:
                 *(stored.id, stored.title, ended.state, stored.state),
             )
             return None
-        if self._is_interrupted(stored, ended):
+        is_cancelled = scheduler.shards.is_cancelled(stored.id)
+        if self._stopping and ended.state == states.CANCELLED and not is_cancelled:
+            # It has stopped only because this process does.
             stored.note(task)
             stored.release()
             scheduler.shards.move(stored)
             return None
-        if ended.retry_in is not None and stored.id not in self._own_cancels:
-            task.failures += 1
+        if ended.retry_in is not None and not is_cancelled:
+            task.failures = stored.failures + 1  # not twice after a conflict
             eta = datetime.now(UTC) + timedelta(seconds=ended.retry_in)
             stored.put_off(ended, task, eta)
             scheduler.shards.move(stored)
             return stored.record()
         stored.end(ended, task)
         return settle(scheduler, stored)
-
-    def _is_interrupted(self, stored, ended):
-        """Whether a task has stopped only because this process does."""
-        return (
-            self._stopping
-            and ended.state == states.CANCELLED
-            and stored.id not in self._own_cancels
-        )
 
     def _attempt(self, change):
         try:
@@ -475,6 +500,15 @@ class Worker:
         """Return a Report for each running task, by its id."""
         with self.lock:
             return {id: report_of(task) for id, task in self.running.items()}
+
+
+def _can_begin(scheduler, stored):
+    """Whether a task may begin now. Since the last look others may have changed it."""
+    return (
+        stored.state in WAITING
+        and stored.queue not in scheduler.paused
+        and (stored.eta is None or _seconds_until(stored.eta) == 0)
+    )
 
 
 def _hindrance(scheduler, stored):

@@ -12,6 +12,7 @@ from collective.background.interfaces import ITransactionalScheduler
 from collective.background.persistent.worker import Worker
 from collective.background.scheduling.shutdown import before_drain
 from persistent import Persistent
+from time import monotonic
 from zope.component import getGlobalSiteManager
 
 import logging
@@ -25,7 +26,9 @@ logger = logging.getLogger(__name__)
 LOOK = 60.0  # seconds between two looks for sites
 
 _workers = {}
-_lock = threading.Lock()
+# A signal may come while its own thread has it.
+_lock = threading.RLock()
+_ending = threading.Event()
 
 
 def process_scheduler():
@@ -55,17 +58,34 @@ def worker_of(scheduler, database=None):
                 process.instance,
                 process.settings,
             )
-            worker.start()
+            if _ending.is_set():
+                worker.stop()
+            else:
+                worker.start()
     return worker
 
 
 def stop_workers(timeout=None):
-    """Drain all of them: called when the process ends, and by tests."""
+    """Drain all of them, and forget them: the next one who needs one makes it anew.
+
+    ``timeout``: seconds for all together, instead of the setting.
+    """
     with _lock:
         workers = list(_workers.values())
         _workers.clear()
+    if timeout is None:
+        timeout = process_settings().drain_timeout
+    deadline = monotonic() + timeout
     for worker in workers:
-        worker.drain(timeout)
+        worker.stop()
+    for worker in workers:
+        worker.drain(max(0.0, deadline - monotonic()))
+
+
+def end():
+    """Called when the process ends: as above, and no worker begins any more."""
+    _ending.set()
+    stop_workers()
 
 
 def install(event):
@@ -74,7 +94,7 @@ def install(event):
     In scripts and in the console nobody looks for sites, but a site that schedules
     something there gets its worker all the same.
     """
-    before_drain(stop_workers)
+    before_drain(end)
     if "Zope2.utilities.zconsole" not in sys.modules:
         discovery = Discovery(find_database())
         discovery.start()
