@@ -73,6 +73,8 @@ def stop_workers(timeout=None):
     with _lock:
         workers = list(_workers.values())
         _workers.clear()
+    if not workers:
+        return
     if timeout is None:
         timeout = process_settings().drain_timeout
     deadline = monotonic() + timeout
