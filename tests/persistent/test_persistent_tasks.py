@@ -26,6 +26,7 @@ from gated_tasks import report
 from helpers import finished
 from helpers import TIMEOUT
 from plone import api
+from plone.app.testing import SITE_OWNER_NAME
 from types import SimpleNamespace
 from ZPublisher.HTTPRequest import FileUpload
 
@@ -394,6 +395,18 @@ class TestRecords:
         assert ids(sort_on="created", descending=False) == [failed, *done]
         assert scheduler.count(states=["succeeded"]) == 3
         assert [record.id for record in visible_records()] == ids()
+
+    def test_of_one_user(self, scheduler):
+        ids = [
+            finished(schedule(len, "x")).id,
+            finished(using(user=SITE_OWNER_NAME).schedule(len, "x")).id,
+        ]
+        for task_id in ids:
+            record = scheduler.record(task_id)
+            user = {"user_path": record.user_path, "user_id": record.user_id}
+            assert [found.id for found in scheduler.records(**user)] == [task_id]
+            assert scheduler.count(**user, states="succeeded") == 1
+            assert scheduler.count(**user, states="failed") == 0
 
     def test_what_has_just_succeeded_is_found_under_its_state(self, scheduler):
         """Even before the index was told."""

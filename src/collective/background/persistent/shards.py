@@ -120,10 +120,13 @@ def _moment(microseconds):
     return f"{microseconds:020d}"
 
 
-def _groups(tree):
-    """Yield (hint, user path, user id, queue), and the items of these."""
-    after = ("",)
-    while (key := tree.minKey(after)) != LAST:
+def _groups(tree, first):
+    """Yield (hint, user path, user id, queue), and the items of these.
+
+    ``first``: the first ones of those, which all have in common.
+    """
+    after = first
+    while (key := tree.minKey(after))[: len(first)] == first:
         group = key[:4]
         after = (*group, END)
         yield group, tree.items(group, after)
@@ -219,11 +222,15 @@ class Shards(Persistent):
     def _matching(self, selection):
         """Return the items of each group of tasks in which wanted ones may be."""
         matching = []
+        user = ()
+        if None not in (selection.user_path, selection.user_id):
+            user = selection.user_path, selection.user_id
         for shard in self._shards:
-            for tree in (shard.waiting, shard.running, shard.ended):
-                for group, items in _groups(tree):
-                    hint, user_path, user_id, queue = group
-                    is_running = hint == states.RUNNING
+            # Of those that seem to run, some may have ended.
+            for hint in {states.RUNNING, *selection.states}:
+                is_running = hint == states.RUNNING
+                for group, items in _groups(shard.tree(hint), (hint, *user)):
+                    _, user_path, user_id, queue = group
                     if any(
                         selection.may_contain(
                             site_path=selection.site_path,  # of the only site here
