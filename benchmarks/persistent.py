@@ -18,9 +18,6 @@ import platform
 import transaction
 
 
-PROFILE = "profile-collective.background:persistent"
-
-
 def main():
     print("Creating a site ...", flush=True)
     os.environ["BACKGROUND_ROLE"] = "web"  # of this process
@@ -40,9 +37,10 @@ def measure(cluster):
     from benchmarks.site import as_editor
     from benchmarks.storing import measure as storing
     from benchmarks.working import measure as working
+    from collective.background.persistent.installing import install
 
     with as_editor() as site:
-        site.portal_setup.runAllImportStepsFromProfile(PROFILE)
+        install(site)
         transaction.commit()
     with as_editor() as site:
         yield from storing(site.countries)

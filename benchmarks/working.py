@@ -11,6 +11,7 @@ from instance_probe.tasks import nothing
 from instance_probe.tasks import now
 from statistics import median
 from time import perf_counter
+from time import sleep
 from time import time
 
 import transaction
@@ -22,23 +23,25 @@ PICK_UPS = 100
 BESIDE = 4  # tasks that compute
 ROUNDS = 9
 PAGES = 8  # of one round
+IDLE = 60  # seconds
 TIMEOUT = 600  # seconds
 
 WORKER = {"role": "worker", "concurrency": SLOTS}
 
 
 def measure(folder, cluster):
-    cluster.run(first=WORKER)
+    (worker,) = cluster.run(first=WORKER)
     get_scheduler().wait_all(TIMEOUT)
     yield Row("until a worker begins", pick_up(folder), "target", 300, most=1)
+    yield Row("a worker without work", idle(worker), "target", 0.1, "%", most=1)
     one = throughput(folder)
     cluster.run(second=WORKER)
     two = throughput(folder)
     name = f"{SMALL:,} small tasks by two workers"
     yield Row(name, two, "by one (at least 1.7)", one, "1/s")
-    idle, beside = pages(folder, cluster)
+    alone, beside = pages(folder, cluster)
     name = f"a page beside a worker with {BESIDE} tasks"
-    yield Row(name, beside, "idle", idle)
+    yield Row(name, beside, "idle", alone)
 
 
 def pick_up(folder):
@@ -53,6 +56,13 @@ def _pick_up(folder):
     get_scheduler().wait(id, TIMEOUT)
     transaction.begin()
     return (get_scheduler().peek_result(id) - committed) * 1000
+
+
+def idle(worker):
+    """Return how much of a core a process uses that has nothing to do, in percent."""
+    before = worker.seconds_computed()
+    sleep(IDLE)
+    return (worker.seconds_computed() - before) / IDLE * 100
 
 
 def throughput(folder):

@@ -19,6 +19,7 @@ class Cluster:
     """
 
     def __init__(self, folder, data, storage, **settings):
+        self.name = storage
         self._folder = folder
         self._settings = settings
         self._instances = {}

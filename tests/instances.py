@@ -156,6 +156,13 @@ class Instance(Process):
         """Return the titles of all content but folders, as a list."""
         return self.get("probe-titles").json()
 
+    def done(self, title):
+        """Return how often a task has done its work: by its content, and by its mark.
+
+        ``title``: of the task, and so its mark.
+        """
+        return self.titles().count(title), self.marks().get(title, 0)
+
     def lacks(self, task):
         """Let the process have an older version of the probe, without a task."""
         self.is_tampered = True

@@ -118,6 +118,12 @@ class Process:
     def pid(self):
         return self._process.pid
 
+    def seconds_computed(self):
+        """Return for how long it has used a processor until now."""
+        # The fields after the name, which may have blanks in it: see "man proc".
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     @property
     def is_running(self):
         return self._process.poll() is None

@@ -5,6 +5,7 @@ go on from test to test unless one needs other settings. When a test has failed,
 report has what each process has logged meanwhile.
 """
 
+from choosing import is_wanted
 from clusters import Cluster
 from clusters import STORAGES
 
@@ -14,13 +15,23 @@ import pytest
 LEASE = 5  # seconds; on a busy machine an instance is silent for a while
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "elsewhere: see choosing.py")
+
+
+def pytest_collection_modifyitems(items):
+    items[:] = filter(is_wanted, items)
+
+
 @pytest.fixture(scope="session", params=STORAGES)
 def shared_cluster(request, site_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     cluster = Cluster(folder, site_data, request.param, lease=LEASE)
     try:
-        (first,) = cluster.run(a={})
-        first.get("probe-persist")
+        (a,) = cluster.run(a={})
+        a.get("probe-persist")
+        # Otherwise it would look for such a site once a minute only.
+        a.wait(a.schedule("answer", "it knows"))
         yield cluster
     finally:
         cluster.close()

@@ -3,23 +3,18 @@
 Tasks of the kind "create_later" work until there is a file, whose path is their mark.
 """
 
+from choosing import only_on_zeo
+
 import pytest
 
 
 pytestmark = pytest.mark.slow
-
-ALONE = {"concurrency": 1}
 
 
 @pytest.fixture
 def instances(cluster):
     """One that executes, and one that sees what becomes of it."""
     return cluster.run(a={}, web={"role": "web"})
-
-
-def done(instance, title):
-    """How often a task has done its work: by its content, and by its mark."""
-    return instance.titles().count(title), instance.marks().get(title, 0)
 
 
 def test_a_silent_instance_loses_its_task_to_another_one(instances, cluster, tmp_path):
@@ -38,9 +33,10 @@ def test_a_silent_instance_loses_its_task_to_another_one(instances, cluster, tmp
     cluster.stop("b")
     record = web.scheduler("record", id)
     assert (record["state"], record["attempts"]) == ("succeeded", 2)
-    assert done(web, str(file)) == (1, 1)
+    assert web.done(str(file)) == (1, 1)
 
 
+@only_on_zeo
 def test_the_work_of_a_silent_instance_is_refused_when_its_task_is_lost(
     instances, tmp_path
 ):
@@ -54,9 +50,10 @@ def test_the_work_of_a_silent_instance_is_refused_when_its_task_is_lost(
     a.thaw()
     a.expect(f"task {id}", "was taken over")
     assert web.scheduler("record", id)["state"] == "lost"
-    assert done(web, str(file)) == (0, 0)
+    assert web.done(str(file)) == (0, 0)
 
 
+@only_on_zeo
 def test_an_instance_that_stops_in_order_leaves_its_tasks_to_others(instances, cluster):
     """Those that it runs, if they stop, and those that wait."""
     a, web = instances
@@ -75,6 +72,7 @@ def test_an_instance_that_stops_in_order_leaves_its_tasks_to_others(instances, c
     assert web.wait(running)["state"] == "cancelled"
 
 
+@only_on_zeo
 def test_a_batch_goes_on_after_its_last_committed_items(instances, cluster):
     """Items 0 and 1 are committed, and so are 2 and 3; it is killed at 4."""
     a, web = instances
@@ -89,6 +87,7 @@ def test_a_batch_goes_on_after_its_last_committed_items(instances, cluster):
     assert [marks.get(f"a batch {item}") for item in range(10)] == [1] * 10
 
 
+@only_on_zeo
 def test_a_batch_is_retried_after_its_last_committed_items(instances, cluster):
     a, web = instances
     a.die_at("item-4")
@@ -103,6 +102,7 @@ def test_a_batch_is_retried_after_its_last_committed_items(instances, cluster):
     assert [marks.get(f"a lost batch {item}") for item in range(10)] == [1] * 10
 
 
+@only_on_zeo
 def test_a_task_that_an_older_version_does_not_know_fails_with_its_name(instances):
     """As after an update of the add-on that has reached one instance only."""
     a, web = instances

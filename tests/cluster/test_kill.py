@@ -5,6 +5,8 @@ the other one only schedules, and sees what is left. What was done is counted in
 content.
 """
 
+from choosing import elsewhere
+
 import pytest
 import requests
 
@@ -18,11 +20,6 @@ AFTER_ITS_COMMIT = ("task-committed", "succeeded")
 @pytest.fixture
 def instances(cluster):
     return cluster.run(a={}, web={"role": "web"})
-
-
-def done(instance, title):
-    """How often a task has done its work: by its content, and by its mark."""
-    return instance.titles().count(title), instance.marks().get(title, 0)
 
 
 def find(instance, title):
@@ -49,9 +46,10 @@ def test_after_the_commit_the_task_is_executed(instances, cluster):
     assert record["state"] == "queued"
     cluster.run(a={})
     assert web.wait(record["id"])["state"] == "succeeded"
-    assert done(web, "committed") == (1, 1)
+    assert web.done("committed") == (1, 1)
 
 
+@elsewhere(point="running")
 @pytest.mark.parametrize("point", BEFORE_ITS_COMMIT)
 def test_a_task_that_has_not_committed_is_lost_and_can_be_tried_again(
     instances, cluster, point
@@ -62,13 +60,14 @@ def test_a_task_that_has_not_committed_is_lost_and_can_be_tried_again(
     id = web.schedule("create", title)
     a.has_ended()
     record = web.wait(id)
-    assert (record["state"], done(web, title)) == ("lost", (0, 0))
+    assert (record["state"], web.done(title)) == ("lost", (0, 0))
     cluster.run(a={})
     web.scheduler("retry", id)
     assert web.wait(id)["state"] == "succeeded"
-    assert done(web, title) == (1, 1)
+    assert web.done(title) == (1, 1)
 
 
+@elsewhere(point="task-voted")
 @pytest.mark.parametrize("point", BEFORE_ITS_COMMIT)
 def test_with_rerun_a_task_that_has_not_committed_is_executed_again(
     instances, cluster, point
@@ -81,9 +80,10 @@ def test_with_rerun_a_task_that_has_not_committed_is_executed_again(
     cluster.run(a={})
     record = web.wait(id)
     assert (record["state"], record["attempts"]) == ("succeeded", 2)
-    assert done(web, title) == (1, 1)
+    assert web.done(title) == (1, 1)
 
 
+@elsewhere(point="task-committed", rerun=True)
 @pytest.mark.parametrize("rerun", [False, True])
 @pytest.mark.parametrize("point", AFTER_ITS_COMMIT)
 def test_a_task_that_has_committed_has_succeeded(instances, cluster, point, rerun):
@@ -94,8 +94,8 @@ def test_a_task_that_has_committed_has_succeeded(instances, cluster, point, reru
     id = web.schedule("create", title, rerun=rerun)
     a.has_ended()
     assert web.scheduler("record", id)["state"] == "succeeded"
-    assert done(web, title) == (1, 1)
+    assert web.done(title) == (1, 1)
     cluster.run(a={})
     web.wait_all()
     assert web.scheduler("record", id)["state"] == "succeeded"
-    assert done(web, title) == (1, 1)
+    assert web.done(title) == (1, 1)

@@ -42,25 +42,3 @@ def test_what_a_killed_process_leaves_depends_on_the_commit_alone(
         a.get("probe-create", title=title)
     a.has_ended()
     assert (title in web.titles()) is is_there
-
-
-@pytest.mark.parametrize("shared_cluster", ["zeo", "postgresql"], indirect=True)
-def test_the_server_of_the_database_may_be_restarted(cluster):
-    a, web = cluster.run(a={}, web={"role": "web"})
-    cluster.storage.stop()
-    cluster.storage.start()
-    cluster.storage.is_back(a, web)
-    add(a, "after the restart")
-    assert "after the restart" in web.titles()
-
-
-@pytest.mark.parametrize("shared_cluster", ["zeo"], indirect=True)
-def test_a_full_disk_refuses_to_be_written_on_and_can_be_read(cluster):
-    a, web = cluster.run(a={}, web={"role": "web"})
-    cluster.storage.fill_disk()
-    with pytest.raises(requests.HTTPError, match="File too large"):
-        add(a, "too much")
-    assert "too much" not in web.titles()
-    cluster.storage.free_disk()
-    add(a, "with room again")
-    assert "with room again" in web.titles()

@@ -38,20 +38,21 @@ class Start(BrowserView):
 class StartMany(BrowserView):
     """Schedules many tasks, each in a transaction of its own.
 
-    ``marks`` are theirs, as JSON; the contexts are the folders of the site by turns.
-    Answers with the number of conflicts.
+    ``marks`` are theirs, as JSON; the contexts are the folders of the site by turns,
+    or the site itself. Answers with the number of conflicts.
     """
 
     def __call__(self, task, marks, options="{}"):
         alsoProvides(self.request, IDisableCSRFProtection)
         function = {f.__name__: f for f in TASKS}[task]
-        folders = cycle(self.context.contentValues({"portal_type": "Folder"}))
+        folders = self.context.contentValues({"portal_type": "Folder"})
+        contexts = cycle(folders or [self.context])
         conflicts = 0
-        for mark, folder in zip(json.loads(marks), folders, strict=False):
+        for mark, context in zip(json.loads(marks), contexts, strict=False):
             calls = using(title=mark, **json.loads(options))
             while True:
                 try:
-                    calls.schedule(function, folder, mark)
+                    calls.schedule(function, context, mark)
                     transaction.commit()
                     break
                 except ConflictError:
