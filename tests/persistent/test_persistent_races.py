@@ -395,7 +395,7 @@ class TestWorker:
         missing = StoredTask.__new__(StoredTask)
         paused._p_jar._cache.new_ghost(p64(2**40), missing)
         key = ("queued", "", "", "default", -1)
-        shard = next(iter(paused.shards))
+        shard = paused.shards.of("00")
         shard.waiting[key] = missing
         transaction.commit()
         worker = workers.worker_of(paused)

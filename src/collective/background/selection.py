@@ -86,10 +86,6 @@ class Selection:
             and self.dismissed is None
         )
 
-    @property
-    def is_newest_first(self):
-        return self.sort_on == "created" and self.descending
-
     def matches(self, task):
         """Whether a task for which ``may_contain`` is true is a wanted one."""
         return (
@@ -107,15 +103,17 @@ class Selection:
         )
         return any(self.text in text.lower() for text in texts if text)
 
-    def sort(self, tasks):
-        """Return a list of tasks, which come newest first, in the wanted order."""
-        tasks = list(tasks)
-        if not self.is_newest_first:
-            if self.sort_on == "created":
-                tasks.reverse()
-            else:
-                tasks.sort(key=SORT_KEYS[self.sort_on], reverse=self.descending)
-        return tasks
+    def pick(self, tasks):
+        """Return an iterable of the wanted tasks in their order.
+
+        ``tasks``: those for which ``may_contain`` is true, the newest first.
+        """
+        if not self.is_coarse:
+            tasks = filter(self.matches, tasks)
+        if self.sort_on != "created":
+            key = SORT_KEYS[self.sort_on]
+            return sorted(tasks, key=key, reverse=self.descending)
+        return tasks if self.descending else reversed(list(tasks))
 
 
 def _check_states(wanted):

@@ -35,6 +35,12 @@ TRANSITIONS = {
 STATES = tuple(TRANSITIONS)
 UNFINISHED = frozenset({QUEUED, RUNNING, RETRYING})
 FINISHED = frozenset(STATES) - UNFINISHED
+WAITING = (QUEUED, RETRYING)
+
+
+def can_be_retried(state):
+    """Whether a task may be queued again from there."""
+    return QUEUED in TRANSITIONS[state]
 
 
 def check_transition(task_id, old, new):

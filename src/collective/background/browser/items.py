@@ -161,7 +161,7 @@ class Items:
         if is_active:
             can_be_cancelled = self.may_change and not record.cancel_requested
             return ["cancel"] if can_be_cancelled else []
-        can_be_retried = states.QUEUED in states.TRANSITIONS[record.state]
+        can_be_retried = states.can_be_retried(record.state)
         return (["retry"] if can_be_retried and self.may_change else []) + ["dismiss"]
 
     def _result(self, record, is_active):

@@ -68,7 +68,7 @@ class TaskPage(ControlPanelPage):
 
     @property
     def can_be_retried(self):
-        return states.QUEUED in states.TRANSITIONS[self.record.state]
+        return states.can_be_retried(self.record.state)
 
     def kind(self):
         return self.text(KINDS[self.record.kind])

@@ -5,9 +5,8 @@ from collective.background import states
 from collective.background.persistent.stored import load_call
 from collective.background.persistent.stored import store_call
 from collective.background.records import Progress
-from collective.background.scheduling.groups import KIND
+from collective.background.scheduling.groups import record_of_whole
 from collective.background.scheduling.groups import state_of
-from dataclasses import replace
 from persistent import Persistent
 
 
@@ -20,10 +19,9 @@ class StoredGroup(Persistent):
 
     told = False
 
-    def __init__(self, group, body):
+    def __init__(self, group):
         self.id = group.id
         self.title = group.title
-        self.body = body  # of the first task, whose environment callbacks get
         self.members = OOTreeSet([""])
         self._callbacks = {
             state: tuple(map(store_call, calls))
@@ -44,20 +42,13 @@ class StoredGroup(Persistent):
         ended = [record for record in records if record.state in states.FINISHED]
         started = [record.started for record in records if record.started]
         has_ended = len(ended) == len(records)
-        return replace(
+        return record_of_whole(
             first,
+            records,
             id=self.id,
-            group_id=None,
             title=self.title or first.title,
             state=state,
-            kind=KIND,
             started=min(started, default=None),
             finished=max(record.finished for record in ended) if has_ended else None,
-            attempts=1 if started else 0,
-            cancel_requested=any(record.cancel_requested for record in records),
             progress=Progress(done=len(ended), total=len(records)),
-            error=next((record.error for record in records if record.error), None),
-            messages=(),
-            has_result=False,
-            log=(),
         )

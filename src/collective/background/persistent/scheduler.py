@@ -15,19 +15,10 @@ from BTrees.OOBTree import OOTreeSet
 from collections import Counter
 from collective.background import states
 from collective.background.capture.call import capture_call
-from collective.background.capture.call import capture_callbacks
-from collective.background.capture.call import VIEW
 from collective.background.capture.describing import describe_arguments
-from collective.background.capture.pickling import unpack
-from collective.background.capture.snapshot import capture_snapshot
-from collective.background.capture.snapshot import find_application
-from collective.background.capture.snapshot import without_form
 from collective.background.events import announce
 from collective.background.events import note_transition
 from collective.background.events import TaskScheduled
-from collective.background.exceptions import BadOption
-from collective.background.exceptions import IllegalTransition
-from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
 from collective.background.interfaces import ITransactionalScheduler
@@ -39,18 +30,17 @@ from collective.background.persistent.private import privately
 from collective.background.persistent.shards import new_id
 from collective.background.persistent.shards import Shards
 from collective.background.persistent.tasks import StoredTask
-from collective.background.persistent.tasks import WAITING
 from collective.background.persistent.workers import process_settings
 from collective.background.persistent.workers import worker_of
 from collective.background.records import InstanceStatus
 from collective.background.records import QueueStatus
 from collective.background.running import outcome
 from collective.background.running.current import running
+from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.joining import join_transaction
-from collective.background.scheduling.task import Task
+from collective.background.scheduling.reading import unpack_here
 from collective.background.selection import Selection
-from collective.background.settings import seconds_to_keep
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -144,18 +134,8 @@ class PersistentTransactionalScheduler(Persistent):
     def _store(self, call, options, group):
         """Return a StoredTask of a call in the present environment."""
         self._check_queue(options.queue)
-        for id in options.after:
-            if self.record(id) is None:
-                raise BadOption(
-                    f"after is {id!r}, but there is no such task (any more); "
-                    "pass what schedule() has returned"
-                )
-        callbacks = capture_callbacks(options)
-        snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
-        keep = seconds_to_keep()
-        if keep is None:
-            keep = process_settings().keep
-        task = Task(call, snapshot, None, options, keep, callbacks, group)
+        settings = process_settings()
+        task = rules.capture_task(call, options, group, None, settings, self.record)
         try:
             home = self._home()
             return StoredTask(task, new_id(self._p_jar, task.id), home)
@@ -171,18 +151,12 @@ class PersistentTransactionalScheduler(Persistent):
         self.shards.add(stored)
         if group is not None:
             if group.id not in self.groups:
-                self.groups[group.id] = StoredGroup(group, stored.body)
+                self.groups[group.id] = StoredGroup(group)
             self.groups[group.id].members.add(stored.id)
 
     def _check_queue(self, name):
-        if name in process_settings().queues:
-            return
-        known = self._slots()
-        if name not in known:
-            raise BadOption(
-                f"there is no queue {name!r}; there are: "
-                f"{', '.join(known)} (the setting 'queues' makes more)"
-            )
+        if name not in process_settings().queues:
+            rules.check_queue(name, self._slots())
 
     def _slots(self):
         """Return the slots of all instances by the name of the queue."""
@@ -199,20 +173,13 @@ class PersistentTransactionalScheduler(Persistent):
         ``calls``: Calls; ``title`` and ``record``: of the group.
         """
         for call in calls:
-            options = Options(
-                title=f"{title or stored.title}: {call.name}",
-                queue=stored.queue,
-                priority=stored.priority,
-            )
-            callback = Task(
+            callback = rules.make_callback(
                 replace(call, extra=(record or stored.record(),)),
-                without_form(stored.body.snapshot),
+                title or stored.title,
+                stored.body.snapshot,
                 None,
-                options,
-                stored.keep,
+                stored,
             )
-            # It is a matter of the add-on; its user did not ask for it.
-            callback.dismissed = True
             self.shards.add(
                 StoredTask(callback, new_id(self._p_jar, callback.id), stored.home)
             )
@@ -238,7 +205,7 @@ class PersistentTransactionalScheduler(Persistent):
 
         def change(scheduler):
             if not scheduler._knows(id):
-                raise TaskNotFound(f"there is no task {id!r} (any more)")
+                raise rules.not_found(id)
             return getattr(scheduler, method)(id)
 
         if self._is_new(id):
@@ -277,19 +244,16 @@ class PersistentTransactionalScheduler(Persistent):
         if id in self.groups:
             return self._each(id, "cancel_here")
         stored = self.shards.find(id)
-        if stored.state in WAITING:
-            before = "its next attempt" if stored.attempts else "it had begun"
-            reason = TaskCancelled(f"the task was cancelled before {before}")
-            return self._cancel(stored, reason)
+        if stored.state in states.WAITING:
+            stored.end(
+                outcome.cancelled(rules.cancelled_while_waiting(stored.attempts))
+            )
+            record = settle(self, stored)
+            return record, [record]
         if stored.state == states.RUNNING:
             self._p_jar.readCurrent(stored)  # see Shard.move
             self.shards.of(id).cancelled.add(id)
         return self.record(id), []
-
-    def _cancel(self, stored, reason):
-        stored.end(outcome.cancelled(reason))
-        record = settle(self, stored)
-        return record, [record]
 
     def retry_here(self, id):
         if id in self.groups:
@@ -297,12 +261,7 @@ class PersistentTransactionalScheduler(Persistent):
         stored = self.shards.find(id)
         states.check_transition(id, stored.state, states.QUEUED)
         if stored.unique is not None:
-            holder = self.shards.holder(stored.unique)
-            if holder is not None:
-                raise IllegalTransition(
-                    f"task {id} cannot be tried again: the task {holder.id} with the "
-                    f"same unique key {stored.unique!r} is unfinished"
-                )
+            rules.check_unique(id, stored.unique, self.shards.holder(stored.unique))
         worker_of(self).admit(stored.title)
         self.shards.no_longer_expiring(stored)
         stored.requeue()
@@ -317,12 +276,9 @@ class PersistentTransactionalScheduler(Persistent):
         ended = [
             member
             for member in members
-            if member and states.QUEUED in states.TRANSITIONS[member.state]
+            if member and states.can_be_retried(member.state)
         ]
-        if not ended:
-            raise IllegalTransition(
-                f"no task of the group {id} has failed, was cancelled or lost"
-            )
+        rules.check_retries(id, ended)
         changed = [record for m in ended for record in self.retry_here(m.id)[1]]
         return self.record(id), changed
 
@@ -330,10 +286,7 @@ class PersistentTransactionalScheduler(Persistent):
         if id in self.groups:
             return self._each(id, "dismiss_here")
         stored = self.shards.find(id)
-        if stored.state not in states.FINISHED:
-            raise IllegalTransition(
-                f"task {id} is {stored.state}; one that has ended can be dismissed"
-            )
+        rules.check_dismissal(stored)
         stored.dismissed = True
         return self.record(id), []
 
@@ -405,18 +358,18 @@ class PersistentTransactionalScheduler(Persistent):
             return None
         if stored.state not in states.FINISHED:
             return False
-        app = find_application()
-        result = stored.kept and stored.kept.result
-        exception = stored.kept and stored.kept.exception
-        pair = result and unpack(result, app), exception and unpack(exception, app)
+        kept = stored.kept
+        pair = None, None
+        if kept is not None:
+            pair = unpack_here(kept.result), unpack_here(kept.exception)
         # In the transaction that reads it; if that aborts, it stays.
         self.forget(stored)
         return pair
 
     def peek_result(self, id):
         stored = self.shards.find(id)
-        package = stored and stored.kept and stored.kept.result
-        return None if package is None else unpack(package, find_application())
+        kept = stored and stored.kept
+        return None if kept is None else unpack_here(kept.result)
 
     def arguments(self, id):
         stored = self.shards.find(id)
@@ -434,7 +387,7 @@ class PersistentTransactionalScheduler(Persistent):
         statuses = []
         for name, slots in self._slots().items():
             running = self.count(queue=name, states=states.RUNNING)
-            waiting = self.count(queue=name, states=WAITING)
+            waiting = self.count(queue=name, states=states.WAITING)
             statuses.append(
                 QueueStatus(
                     name=name,
@@ -462,7 +415,7 @@ class PersistentTransactionalScheduler(Persistent):
         def look(mine):
             record = mine.record(id)
             if record is None:
-                raise TaskNotFound(f"there is no task {id!r} (any more)")
+                raise rules.not_found(id)
             # Also what follows, such as callbacks, is to be there.
             return record.state in states.FINISHED and mine._is_tidy(id), record
 

@@ -15,7 +15,6 @@ tasks that have ended, for the moment until the instance has tidied up.
 from BTrees.OOBTree import OOBTree
 from BTrees.OOBTree import OOTreeSet
 from collective.background import states
-from collective.background.persistent.tasks import WAITING
 from heapq import merge
 from operator import itemgetter
 from persistent import Persistent
@@ -94,7 +93,7 @@ class Shard(Persistent):
             self._p_jar.readCurrent(self.forgotten)
 
     def tree(self, hint):
-        if hint in WAITING:
+        if hint in states.WAITING:
             return self.waiting
         return self.running if hint == states.RUNNING else self.ended
 
@@ -143,9 +142,6 @@ class Shards(Persistent):
     def __init__(self):
         self._shards = tuple(Shard() for _ in range(SHARDS))
 
-    def __iter__(self):
-        return iter(self._shards)
-
     def of(self, id):
         """Return the shard of the task with this id, whether there is one or not."""
         try:
@@ -188,11 +184,6 @@ class Shards(Persistent):
         """A task that has ended is about to be tried again."""
         self.of(task.id).no_longer_expiring(task)
 
-    def ids(self):
-        """Yield the ids of all tasks."""
-        for shard in self._shards:
-            yield from (id for id in shard.tasks if id)
-
     def waiting(self):
         """Yield the tasks that wait."""
         for shard in self._shards:
@@ -206,10 +197,7 @@ class Shards(Persistent):
     def select(self, selection):
         """Return an iterable of the wanted tasks in their order."""
         found = merge(*self._matching(selection), key=_number)
-        tasks = (task for _, task in found)
-        if not selection.is_coarse:
-            tasks = filter(selection.matches, tasks)
-        return tasks if selection.is_newest_first else selection.sort(tasks)
+        return selection.pick(task for _, task in found)
 
     def count(self, selection):
         return sum(

@@ -33,8 +33,6 @@ import random
 # Of what is stored. An instance leaves tasks of a later version to others.
 VERSION = 1
 
-WAITING = (states.QUEUED, states.RETRYING)
-
 _FIELDS = [field.name for field in fields(TaskRecord)]
 # What a running task's instance knows better, see instances.py.
 _REPORTED = ("title", "progress", "messages", "log")

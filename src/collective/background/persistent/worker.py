@@ -12,8 +12,6 @@ Comes in: StoredTasks. Goes out: claims and outcomes. Made by ``workers.py``.
 from AccessControl.SecurityManagement import noSecurityManager
 from collective.background import states
 from collective.background.events import announce
-from collective.background.exceptions import QueueFull
-from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskCancelled
 from collective.background.persistent.execution import PersistentExecution
 from collective.background.persistent.housekeeping import Housekeeper
@@ -22,10 +20,10 @@ from collective.background.persistent.instances import report_of
 from collective.background.persistent.private import connected
 from collective.background.persistent.private import privately
 from collective.background.persistent.tasks import VERSION
-from collective.background.persistent.tasks import WAITING
 from collective.background.running import outcome
 from collective.background.running.current import keep_log_lines
 from collective.background.running.runner import run
+from collective.background.scheduling import rules
 from collective.background.scheduling.dispatcher import Dispatcher
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +32,6 @@ from datetime import UTC
 from time import monotonic
 from transaction.interfaces import TransientError
 from ZODB.POSException import POSKeyError
-from zope.i18n import translate
 
 import logging
 import threading
@@ -113,17 +110,8 @@ class Worker:
 
     def admit(self, title):
         """Raise ShuttingDown or QueueFull if there can be no more tasks."""
-        if self._stopping:
-            raise ShuttingDown(
-                "this process is about to stop and takes no more tasks; try again "
-                "in a moment"
-            )
-        most = self.settings.max_waiting
-        if len(self._waiting) >= most:
-            raise QueueFull(
-                f"{most} tasks are waiting already, and 'max_waiting' allows no "
-                f"more, so {title!r} was refused; try again later"
-            )
+        rules.check_admission(self._stopping)
+        rules.check_room(len(self._waiting), self.settings.max_waiting, title)
 
     def take(self, record, oid):
         """A task was just committed: run it here, if there is a free slot.
@@ -281,9 +269,11 @@ class Worker:
         for stored in list(scheduler.shards.waiting()):
             # What is known is not loaded: there may be thousands.
             found.add(stored._p_oid)
-            if stored._p_oid in self._waiting or not self._is_for_us(stored):
-                continue
-            if stored.version > VERSION:
+            if (
+                stored._p_oid in self._waiting
+                or not self._is_for_us(stored)
+                or stored.version > VERSION
+            ):
                 continue
             hindrance = _hindrance(scheduler, stored)
             if hindrance is not None:
@@ -505,7 +495,7 @@ class Worker:
 def _can_begin(scheduler, stored):
     """Whether a task may begin now. Since the last look others may have changed it."""
     return (
-        stored.state in WAITING
+        stored.state in states.WAITING
         and stored.queue not in scheduler.paused
         and (stored.eta is None or _seconds_until(stored.eta) == 0)
     )
@@ -520,15 +510,9 @@ def _hindrance(scheduler, stored):
     for id in stored.after:
         before = scheduler.shards.find(id)
         if before is None:
-            return TaskCancelled(
-                f"the task {id}, after which this one was to start, is not known "
-                "(any more)"
-            )
+            return rules.predecessor_unknown(id)
         if before.state in states.FINISHED and before.state != states.SUCCEEDED:
-            return TaskCancelled(
-                f"the task {id} {translate(before.title)!r}, after which this one was "
-                f"to start, is {before.state}"
-            )
+            return rules.in_vain(before)
     return None
 
 

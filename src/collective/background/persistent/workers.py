@@ -7,6 +7,7 @@ minute from then on.
 
 from collective.background.capture.snapshot import find_database
 from collective.background.environment.sites import find_sites
+from collective.background.environment.sites import in_console
 from collective.background.environment.sites import system_environment
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.persistent.worker import Worker
@@ -16,7 +17,6 @@ from time import monotonic
 from zope.component import getGlobalSiteManager
 
 import logging
-import sys
 import threading
 import transaction
 
@@ -97,7 +97,7 @@ def install(event):
     something there gets its worker all the same.
     """
     before_drain(end)
-    if "Zope2.utilities.zconsole" not in sys.modules:
+    if not in_console():
         discovery = Discovery(find_database())
         discovery.start()
         before_drain(discovery.stop)

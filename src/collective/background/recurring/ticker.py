@@ -7,6 +7,7 @@ process may have changed something.
 
 from collective.background.capture.snapshot import find_database
 from collective.background.environment.sites import find_sites
+from collective.background.environment.sites import in_console
 from collective.background.environment.sites import system_environment
 from collective.background.exceptions import ShuttingDown
 from collective.background.recurring.registration import registered
@@ -18,7 +19,6 @@ from datetime import UTC
 from transaction.interfaces import TransientError
 
 import logging
-import sys
 import threading
 import transaction
 
@@ -36,7 +36,7 @@ def start_ticker(event):
     Not in scripts and in the console, which start Zope as well: a task that is
     started there would end with them.
     """
-    if registered() and "Zope2.utilities.zconsole" not in sys.modules:
+    if registered() and not in_console():
         ticker = Ticker(find_database())
         ticker.start()
         before_drain(ticker.stop)

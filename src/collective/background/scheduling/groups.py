@@ -25,6 +25,27 @@ def state_of(found):
     return states.QUEUED if found == {states.QUEUED} else states.RUNNING
 
 
+def record_of_whole(first, tasks, *, started, **values):
+    """Return the TaskRecord of a group.
+
+    ``first``: that of its first task; ``tasks``: all that are known, or their records.
+    ``started`` and ``values``: what the group has of its own.
+    """
+    return replace(
+        first,
+        kind=KIND,
+        group_id=None,
+        started=started,
+        attempts=1 if started else 0,
+        cancel_requested=any(task.cancel_requested for task in tasks),
+        error=next((task.error for task in tasks if task.error), None),
+        messages=(),
+        has_result=False,
+        log=(),
+        **values,
+    )
+
+
 class GroupState:
     """One group: the states of its tasks, also of those that were forgotten.
 
@@ -84,20 +105,13 @@ class GroupState:
         first = self._first.record(instance)
         ended = sum(self._counts[state] for state in states.FINISHED)
         present = self.present.values()
-        return replace(
+        return record_of_whole(
             first,
+            present,
             id=self.group.id,
-            group_id=None,
             title=self.group.title or first.title,
             state=self.state,
-            kind=KIND,
             started=self.started,
             finished=self.finished,
-            attempts=1 if self.started else 0,
-            cancel_requested=any(task.cancel_requested for task in present),
             progress=Progress(done=ended, total=len(self._states)),
-            error=next((task.error for task in present if task.error), None),
-            messages=(),
-            has_result=False,
-            log=(),
         )

@@ -36,10 +36,7 @@ class Index:
         tasks = merge(
             *(tree.items() for tree in self._matching(selection)), key=itemgetter(0)
         )
-        found = (task for _, task in tasks)
-        if not selection.is_coarse:
-            found = filter(selection.matches, found)
-        return found if selection.is_newest_first else selection.sort(found)
+        return selection.pick(task for _, task in tasks)
 
     def count(self, selection):
         if selection.is_coarse:

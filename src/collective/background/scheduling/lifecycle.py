@@ -8,24 +8,20 @@ calls of the contract and the attributes that are used here.
 from AccessControl.SecurityManagement import noSecurityManager
 from collections import OrderedDict
 from collective.background import states
-from collective.background.capture.snapshot import without_form
 from collective.background.events import announce
 from collective.background.events import announce_scheduled
 from collective.background.events import note_transition
-from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskFailed
 from collective.background.exceptions import TaskLost
-from collective.background.options import Options
 from collective.background.running import outcome
 from collective.background.running.current import keep_log_lines
 from collective.background.running.runner import run
+from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
-from collective.background.scheduling.task import Task
 from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
 from time import monotonic
-from zope.i18n import translate
 
 import logging
 
@@ -83,7 +79,7 @@ class Lifecycle:
     def _is_waiting(self, task):
         """Whether the task has not ended, and is in no thread."""
         # In its thread it is "retrying", too, between attempts that conflict.
-        is_waiting = task.state in (states.QUEUED, states.RETRYING)
+        is_waiting = task.state in states.WAITING
         return is_waiting and task.id not in self._running
 
     def _look_at_predecessors(self, task):
@@ -95,14 +91,11 @@ class Lifecycle:
             before = self._schedules.get(id)
             # What another transaction has not committed may never be.
             if before is None or not before.committed:
-                return [], TaskCancelled(
-                    f"the task {id}, after which this one was to start, is not known "
-                    "(any more)"
-                )
+                return [], rules.predecessor_unknown(id)
             if before.state in states.UNFINISHED:
                 missing.append(id)
             elif before.state != states.SUCCEEDED:
-                return [], _in_vain(before.record(self.instance))
+                return [], rules.in_vain(before)
         return missing, None
 
     def _follow(self, record):
@@ -116,7 +109,7 @@ class Lifecycle:
             for successor in free:
                 self._start(successor)
             return []
-        ended = outcome.cancelled(_in_vain(record))
+        ended = outcome.cancelled(rules.in_vain(record))
         with self._changed:
             stuck = self._dependencies.waiting_for(record.id)
             return [(successor, self._end(successor, ended)) for successor in stuck]
@@ -147,7 +140,8 @@ class Lifecycle:
         try:
             announce(task.record(self.instance))
             ended = run(Execution(self, task))
-            task.keep_arguments()
+            if ended.state == states.SUCCEEDED:
+                task.keep_arguments()  # all others keep the call itself
         except BaseException as error:  # SystemExit and the like, of a subscriber
             ended = outcome.failed(error)
         self._leave(task, ended)
@@ -281,17 +275,9 @@ class Lifecycle:
         that has ended. Nobody could be refused, so it takes no account of the
         waiting room.
         """
-        options = Options(
-            title=f"{task.plain_title}: {call.name}",
-            queue=task.options.queue,
-            priority=task.options.priority,
+        return rules.make_callback(
+            call, task.plain_title, origin.snapshot, origin.database, task
         )
-        callback = Task(
-            call, without_form(origin.snapshot), origin.database, options, task.keep
-        )
-        # It is a matter of the add-on; its user did not ask for it.
-        callback.dismissed = True
-        return callback
 
     def _call_back(self, callback, record):
         callback.call = replace(callback.call, extra=(record,))
@@ -356,14 +342,3 @@ class Lifecycle:
         reason = TaskLost("the process has ended before the task had")
         for task in tasks:
             self._finish(task, outcome.failed(reason, state=states.LOST))
-
-
-def _in_vain(before):
-    """Return the exception of a task that was to start after another one.
-
-    ``before``: the record of that one.
-    """
-    return TaskCancelled(
-        f"the task {before.id} {translate(before.title)!r}, after which this one was "
-        f"to start, is {before.state}"
-    )

@@ -7,9 +7,9 @@ attributes that are used here.
 from collective.background import states
 from collective.background.capture.pickling import unpack
 from collective.background.capture.snapshot import find_application
-from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
 from collective.background.records import InstanceStatus
+from collective.background.scheduling import rules
 from collective.background.scheduling.joining import join_transaction
 from collective.background.selection import Selection
 from itertools import islice
@@ -27,7 +27,7 @@ class Reading:
     def _get(self, id):
         task = self._find(id)
         if task is None:
-            raise TaskNotFound(f"there is no task {id!r} (any more)")
+            raise rules.not_found(id)
         return task
 
     def record(self, id):
@@ -49,8 +49,8 @@ class Reading:
             return None
         if task.state not in states.FINISHED:
             return False
-        result = _unpack(task.result)
-        exception = _unpack(task.exception)
+        result = unpack_here(task.result)
+        exception = unpack_here(task.exception)
         join_transaction(
             reserve=lambda: None,
             finish=lambda: self.remove(id),
@@ -60,7 +60,7 @@ class Reading:
 
     def peek_result(self, id):
         task = self._find(id)
-        return None if task is None else _unpack(task.result)
+        return None if task is None else unpack_here(task.result)
 
     def records(self, *, start=0, limit=50, **filters):
         stop = None if limit is None else start + limit
@@ -120,5 +120,6 @@ class Reading:
         self._dispatcher.join(deadline - monotonic())
 
 
-def _unpack(package):
+def unpack_here(package):
+    """Return what is in a Package, in the current connection; None for None."""
     return None if package is None else unpack(package, find_application())

@@ -10,22 +10,15 @@ no task, no event, no I/O.
 from collections import OrderedDict
 from collective.background import states
 from collective.background.capture.call import capture_call
-from collective.background.capture.call import capture_callbacks
-from collective.background.capture.call import VIEW
-from collective.background.capture.snapshot import capture_snapshot
 from collective.background.capture.snapshot import find_database
 from collective.background.config import load_settings
 from collective.background.events import announce
 from collective.background.events import TaskScheduled
-from collective.background.exceptions import BadOption
-from collective.background.exceptions import IllegalTransition
-from collective.background.exceptions import QueueFull
-from collective.background.exceptions import ShuttingDown
-from collective.background.exceptions import TaskCancelled
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.options import Options
 from collective.background.running import outcome
 from collective.background.running.current import running
+from collective.background.scheduling import rules
 from collective.background.scheduling.dependencies import Dependencies
 from collective.background.scheduling.dispatcher import Dispatcher
 from collective.background.scheduling.execution import Execution
@@ -34,9 +27,7 @@ from collective.background.scheduling.index import Index
 from collective.background.scheduling.joining import join_transaction
 from collective.background.scheduling.lifecycle import Lifecycle
 from collective.background.scheduling.reading import Reading
-from collective.background.scheduling.task import Task
 from collective.background.scheduling.uniqueness import UniqueKeys
-from collective.background.settings import seconds_to_keep
 from dataclasses import replace
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as BaseScheduler
 from functools import cached_property
@@ -157,20 +148,11 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         return task.id
 
     def _make_task(self, call, options, group):
-        self._check_queue(options.queue)
-        self._check_admission()
-        for id in options.after:
-            if self._find(id) is None:
-                raise BadOption(
-                    f"after is {id!r}, but there is no such task (any more); "
-                    "pass what schedule() has returned"
-                )
-        callbacks = capture_callbacks(options)
-        snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
-        keep = seconds_to_keep()
-        if keep is None:
-            keep = self.settings.keep
-        return Task(call, snapshot, find_database(), options, keep, callbacks, group)
+        rules.check_queue(options.queue, self.settings.queues)
+        rules.check_admission(self._stopping)
+        return rules.capture_task(
+            call, options, group, find_database(), self.settings, self._find
+        )
 
     def _find_holder(self, task):
         """Return the task that has the unique key of ``task``, or None."""
@@ -189,26 +171,12 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
             if task.unique_key is not None:
                 self._unique.join(task.unique_key, task)
 
-    def _check_admission(self):
-        if self._stopping:
-            raise ShuttingDown(
-                "this process is about to stop and takes no more tasks; try again "
-                "in a moment"
-            )
-
-    def _check_queue(self, name):
-        if name not in self.settings.queues:
-            raise BadOption(
-                f"there is no queue {name!r}; there are: "
-                f"{', '.join(self.settings.queues)} (the setting 'queues' makes more)"
-            )
-
     def _reserve(self, task):
         """Make room for a task, or refuse the transaction."""
         with self._changed:
             if task.state != states.QUEUED:
                 return
-            self._check_admission()
+            rules.check_admission(self._stopping)
             self._check_room(task)
             if task.unique_key is not None:
                 self._unique.take(task.unique_key, task)
@@ -216,11 +184,7 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
 
     def _check_room(self, task):
         most = self.settings.max_waiting
-        if len(self._waiting) >= most:
-            raise QueueFull(
-                f"{most} tasks are waiting already, and 'max_waiting' allows no "
-                f"more, so {task.plain_title!r} was refused; try again later"
-            )
+        rules.check_room(len(self._waiting), most, task.plain_title)
 
     # Control.
 
@@ -235,8 +199,7 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         with self._changed:
             if self._is_waiting(task):
                 self._dispatcher.discard(task)
-                before = "its next attempt" if task.attempts else "it had begun"
-                reason = TaskCancelled(f"the task was cancelled before {before}")
+                reason = rules.cancelled_while_waiting(task.attempts)
                 record = self._end(task, outcome.cancelled(reason))
             else:
                 if task.state not in states.FINISHED:
@@ -264,7 +227,7 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         task = self._get(id)
         with self._changed:
             states.check_transition(id, task.state, states.QUEUED)
-            self._check_admission()
+            rules.check_admission(self._stopping)
             self._check_room(task)
             if task.unique_key is not None:
                 self._check_unique(task)
@@ -287,23 +250,16 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         ended = [
             member
             for member in self._members(id)
-            if states.QUEUED in states.TRANSITIONS[self.record(member).state]
+            if states.can_be_retried(self.record(member).state)
         ]
-        if not ended:
-            raise IllegalTransition(
-                f"no task of the group {id} has failed, was cancelled or lost"
-            )
+        rules.check_retries(id, ended)
         for member in ended:
             self.retry(member)
         return self.record(id)
 
     def _check_unique(self, task):
         holder = self._unique.find(task.unique_key)
-        if holder is not None:
-            raise IllegalTransition(
-                f"task {task.id} cannot be tried again: the task {holder.id} with the "
-                f"same unique key {task.options.unique!r} is unfinished"
-            )
+        rules.check_unique(task.id, task.options.unique, holder)
         self._unique.take(task.unique_key, task)
 
     def dismiss(self, id):
@@ -312,20 +268,16 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         if id not in self._groups:
             task = self._get(id)
             with self._changed:
-                if task.state not in states.FINISHED:
-                    raise IllegalTransition(
-                        f"task {id} is {task.state}; one that has ended can be "
-                        "dismissed"
-                    )
+                rules.check_dismissal(task)
                 task.dismissed = True
         return self.record(id)
 
     def pause(self, queue):
-        self._check_queue(queue)
+        rules.check_queue(queue, self.settings.queues)
         self._dispatcher.pause(queue)
 
     def resume(self, queue):
-        self._check_queue(queue)
+        rules.check_queue(queue, self.settings.queues)
         self._dispatcher.resume(queue)
 
     def drain(self, timeout=None):

@@ -138,7 +138,7 @@ class Task:
     def eta(self):
         """When it may start, if that is not now."""
         seconds = self.not_before - monotonic()
-        if seconds <= 0 or self.state not in (states.QUEUED, states.RETRYING):
+        if seconds <= 0 or self.state not in states.WAITING:
             return None
         try:
             return datetime.now(UTC) + timedelta(seconds=seconds)

@@ -1,0 +1,153 @@
+"""What is the same wherever tasks are kept: how they are made, and what is refused.
+
+Comes in: calls, options, and what a scheduler knows. Goes out: Tasks, and errors in
+the same words. Used by the schedulers, in memory and in the database.
+"""
+
+from collective.background import states
+from collective.background.capture.call import capture_callbacks
+from collective.background.capture.call import VIEW
+from collective.background.capture.snapshot import capture_snapshot
+from collective.background.capture.snapshot import without_form
+from collective.background.exceptions import BadOption
+from collective.background.exceptions import IllegalTransition
+from collective.background.exceptions import QueueFull
+from collective.background.exceptions import ShuttingDown
+from collective.background.exceptions import TaskCancelled
+from collective.background.exceptions import TaskNotFound
+from collective.background.options import Options
+from collective.background.scheduling.task import Task
+from collective.background.settings import seconds_to_keep
+from zope.i18n import translate
+
+
+# Tasks.
+
+
+def capture_task(call, options, group, database, settings, is_known):
+    """Return a Task of a Call in the present environment.
+
+    ``database``: to open in its thread, or None; ``settings``: of the process;
+    ``is_known(id)``: whether there is such a task. Raises BadOption, and as
+    ``schedule()``.
+    """
+    for id in options.after:
+        if not is_known(id):
+            raise BadOption(
+                f"after is {id!r}, but there is no such task (any more); "
+                "pass what schedule() has returned"
+            )
+    callbacks = capture_callbacks(options)
+    snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
+    keep = seconds_to_keep()
+    if keep is None:
+        keep = settings.keep
+    return Task(call, snapshot, database, options, keep, callbacks, group)
+
+
+def make_callback(call, title, snapshot, database, task):
+    """Return the Task of ``on_success``, ``on_failure`` or ``notify``.
+
+    ``title``: of what has ended; ``snapshot``: the environment; ``task``: the one
+    that has ended, with the attributes of a Task.
+    """
+    options = Options(
+        title=f"{title}: {call.name}", queue=task.queue, priority=task.priority
+    )
+    callback = Task(call, without_form(snapshot), database, options, task.keep)
+    # It is a matter of the add-on; its user did not ask for it.
+    callback.dismissed = True
+    return callback
+
+
+# What is refused.
+
+
+def check_queue(name, known):
+    """Raise BadOption for a queue that is not among the ``known`` ones."""
+    if name not in known:
+        raise BadOption(
+            f"there is no queue {name!r}; there are: "
+            f"{', '.join(known)} (the setting 'queues' makes more)"
+        )
+
+
+def check_admission(is_stopping):
+    """Raise ShuttingDown if the process is about to stop."""
+    if is_stopping:
+        raise ShuttingDown(
+            "this process is about to stop and takes no more tasks; try again "
+            "in a moment"
+        )
+
+
+def check_room(waiting, most, title):
+    """Raise QueueFull if there are ``most`` tasks that wait, or more.
+
+    ``waiting``: how many there are; ``title``: of the one that is to be refused.
+    """
+    if waiting >= most:
+        raise QueueFull(
+            f"{most} tasks are waiting already, and 'max_waiting' allows no "
+            f"more, so {title!r} was refused; try again later"
+        )
+
+
+def check_unique(id, unique, holder):
+    """Raise IllegalTransition if a task cannot be tried again.
+
+    ``holder``: the unfinished task with the same key ``unique``, or None.
+    """
+    if holder is not None:
+        raise IllegalTransition(
+            f"task {id} cannot be tried again: the task {holder.id} with the "
+            f"same unique key {unique!r} is unfinished"
+        )
+
+
+def check_dismissal(task):
+    """Raise IllegalTransition if a task has not ended."""
+    if task.state not in states.FINISHED:
+        raise IllegalTransition(
+            f"task {task.id} is {task.state}; one that has ended can be dismissed"
+        )
+
+
+def check_retries(id, tasks):
+    """Raise IllegalTransition if there are no ``tasks`` of a group to be retried."""
+    if not tasks:
+        raise IllegalTransition(
+            f"no task of the group {id} has failed, was cancelled or lost"
+        )
+
+
+def not_found(id):
+    """Return the exception for a task that is not known."""
+    return TaskNotFound(f"there is no task {id!r} (any more)")
+
+
+# Why a task is cancelled.
+
+
+def cancelled_while_waiting(attempts):
+    """Somebody has cancelled a task that had begun so many times."""
+    before = "its next attempt" if attempts else "it had begun"
+    return TaskCancelled(f"the task was cancelled before {before}")
+
+
+def predecessor_unknown(id):
+    """The task was to start after one that is not there."""
+    return TaskCancelled(
+        f"the task {id}, after which this one was to start, is not known (any more)"
+    )
+
+
+def in_vain(before):
+    """The task was to start after one that has ended without success.
+
+    ``before``: that one, or its record.
+    """
+    return TaskCancelled(
+        f"the task {before.id} {translate(before.title)!r}, after which this one was "
+        f"to start, is {before.state}"
+    )
