@@ -1,6 +1,7 @@
-"""Where people find what a task has produced: on a page, or as a file.
+"""Where people find what a task works on, and has produced: a page, or a file.
 
-Comes in: the result of a task. Goes out: addresses. Used by the viewlet and in mails.
+Comes in: the record or the result of a task. Goes out: addresses. Used by the viewlet,
+the control panel and in mails.
 """
 
 from collective.background.records import BatchResult
@@ -9,6 +10,15 @@ from plone import api
 
 
 DOWNLOAD = "@@background-result"
+
+
+def content_url(record, request):
+    """Return where the content is, also when it was moved since then; or None."""
+    if record.context_uid:
+        return f"{api.portal.get().absolute_url()}/resolveuid/{record.context_uid}"
+    if record.context_path:
+        return request.physicalPathToURL(record.context_path)
+    return None
 
 
 def is_for_people(record):

@@ -15,6 +15,7 @@ from collective.background.presentation import progress_text
 from collective.background.presentation import STATE_CLASSES
 from collective.background.presentation import state_label
 from collective.background.presentation import time_left
+from collective.background.results import content_url
 from collective.background.results import download_url
 from collective.background.results import is_for_people
 from collective.background.results import result_page
@@ -66,10 +67,6 @@ class Items:
         return may_cancel()
 
     @cached_property
-    def _portal_url(self):
-        return api.portal.get().absolute_url()
-
-    @cached_property
     def _timezone(self):
         return default_timezone(as_tzinfo=True)
 
@@ -99,7 +96,7 @@ class Items:
             "remaining": text(time_left(record, self._now) or ""),
             "moment": self._moment(record),
             "error": self._error(record),
-            "url": self._url(record),
+            "url": content_url(record, self._request),
             "messages": [
                 {
                     "text": text(message.text),
@@ -148,14 +145,6 @@ class Items:
 
     def _error(self, record):
         return "" if record.error is None else error_text(record.error)
-
-    def _url(self, record):
-        """Return where the content is: also when it was moved since then."""
-        if record.context_uid:
-            return f"{self._portal_url}/resolveuid/{record.context_uid}"
-        if record.context_path:
-            return self._request.physicalPathToURL(record.context_path)
-        return None
 
     def _actions(self, record, is_active):
         if is_active:

@@ -4,26 +4,22 @@ For its user and for managers. Never shown as a page of the site: it comes from 
 the task has it from, and might have scripts. It is not read into memory.
 """
 
-from collective.background.exceptions import TaskNotFound
 from collective.background.messages import _
 from collective.background.records import BatchResult
 from collective.background.records import Response
-from collective.background.visibility import task_result
-from collective.background.visibility import visible_record
+from collective.background.task_view import TaskView
 from dataclasses import asdict
 from email.message import Message as Headers
 from mimetypes import guess_extension
 from plone.i18n.normalizer.interfaces import IFileNameNormalizer
 from plone.restapi.serializer.converters import json_compatible
 from plone.transformchain.interfaces import DISABLE_TRANSFORM_REQUEST_KEY
-from Products.Five.browser import BrowserView
 from urllib.parse import quote
 from zExceptions import NotFound
 from zope.component import getUtility
 from zope.i18n import translate
 from zope.i18nmessageid import Message
 from zope.interface import implementer
-from zope.publisher.interfaces import IPublishTraverse
 from ZPublisher.Iterators import IStreamIterator
 
 import json
@@ -54,26 +50,13 @@ class SpoolIterator:
         return chunk
 
 
-@implementer(IPublishTraverse)
-class ResultView(BrowserView):
+class ResultView(TaskView):
     """What a view or a web server has answered keeps its type and its name; whatever
     else can be JSON, is.
     """
 
-    task_id = None
-
-    def publishTraverse(self, request, name):
-        if self.task_id is not None:
-            raise NotFound(name)
-        self.task_id = name
-        return self
-
     def __call__(self):
-        try:
-            record = visible_record(self.task_id)
-            result = task_result(self.task_id)
-        except TaskNotFound as error:
-            raise NotFound(str(error)) from error
+        record, result = self.record, self.result
         if result is None:
             raise NotFound(f"the task {self.task_id} has no result")
         if isinstance(result, Response):

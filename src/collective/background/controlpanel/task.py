@@ -4,22 +4,17 @@ from collective.background import states
 from collective.background.controlpanel.actions import perform
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.pages import TASKS
-from collective.background.exceptions import TaskNotFound
 from collective.background.messages import _
 from collective.background.presentation import MESSAGE_CLASSES
 from collective.background.presentation import progress_text
+from collective.background.results import content_url
 from collective.background.results import download_url
 from collective.background.results import is_for_people
+from collective.background.task_view import TaskView
 from collective.background.visibility import task_arguments
-from collective.background.visibility import task_result
-from collective.background.visibility import visible_record
-from functools import cached_property
 from plone import api
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 from urllib.parse import urlencode
-from zExceptions import NotFound
-from zope.interface import implementer
-from zope.publisher.interfaces import IPublishTraverse
 
 
 KINDS = {
@@ -31,23 +26,8 @@ KINDS = {
 }
 
 
-@implementer(IPublishTraverse)
-class TaskPage(ControlPanelPage):
+class TaskPage(ControlPanelPage, TaskView):
     part = ViewPageTemplateFile("templates/task.pt")
-    task_id = None
-
-    def publishTraverse(self, request, name):
-        if self.task_id is not None:
-            raise NotFound(name)
-        self.task_id = name
-        return self
-
-    @cached_property
-    def record(self):
-        try:
-            return visible_record(self.task_id)
-        except TaskNotFound as error:
-            raise NotFound(str(error)) from error
 
     def act(self):
         report = perform(self.request.form.get("action"), [self.record.id])
@@ -86,15 +66,10 @@ class TaskPage(ControlPanelPage):
         """Where what a view or a server has answered can be downloaded, or None."""
         if not is_for_people(self.record):
             return None
-        return download_url(self.record.id, task_result(self.record.id))
+        return download_url(self.record.id, self.result)
 
     def context_url(self):
-        """Where the content is: also when it was moved since then."""
-        if self.record.context_uid:
-            return self.url(f"resolveuid/{self.record.context_uid}")
-        if self.record.context_path:
-            return self.request.physicalPathToURL(self.record.context_path)
-        return None
+        return content_url(self.record, self.request)
 
     def user_url(self):
         """The address of the user's page, for a user of this site."""
