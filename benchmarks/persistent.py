@@ -38,6 +38,7 @@ def measure(cluster):
     from benchmarks.storing import measure as storing
     from benchmarks.working import measure as working
     from collective.background.persistent.installing import install
+    from collective.background.persistent.workers import end
 
     with as_editor() as site:
         install(site)
@@ -45,6 +46,7 @@ def measure(cluster):
     with as_editor() as site:
         yield from storing(site.countries)
         yield from working(site.countries, cluster)
+    end()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ BESIDE = 4  # tasks that compute
 ROUNDS = 9
 PAGES = 8  # of one round
 IDLE = 60  # seconds
+REST = 0.1
 TIMEOUT = 600  # seconds
 
 WORKER = {"role": "worker", "concurrency": SLOTS}
@@ -36,6 +37,9 @@ def measure(folder, cluster):
     yield Row("a worker without work", idle(worker), "target", 0.1, "%", most=1)
     one = throughput(folder)
     cluster.run(second=WORKER)
+    while len(get_scheduler().instances()) < 2:
+        transaction.begin()
+        sleep(REST)
     two = throughput(folder)
     name = f"{SMALL:,} small tasks by two workers"
     yield Row(name, two, "by one (at least 1.7)", one, "1/s")
