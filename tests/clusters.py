@@ -60,10 +60,13 @@ class Cluster:
         """All that were started, with the server of the database, as a list."""
         return [*self._instances.values(), *self.storage.servers]
 
-    def tidy(self):
-        """Kill the instances that a test has tampered with."""
-        for instance in self._instances.values():
-            if instance.is_tampered:
+    def tidy(self, usual):
+        """Kill the instances that a test has tampered with, or has added.
+
+        ``usual``: the names of those that may go on.
+        """
+        for name, instance in self._instances.items():
+            if instance.is_tampered or name not in usual:
                 instance.kill()
 
     def close(self):

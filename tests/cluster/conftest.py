@@ -12,6 +12,8 @@ from clusters import STORAGES
 import pytest
 
 
+# What most tests need.
+USUAL = {"a": {}, "web": {"role": "web"}}
 LEASE = 5  # seconds; on a busy machine an instance is silent for a while
 
 
@@ -43,7 +45,13 @@ def cluster(shared_cluster):
     for process in shared_cluster.processes:
         process.skip_log()
     yield shared_cluster
-    shared_cluster.tidy()
+    shared_cluster.tidy(USUAL)
+
+
+@pytest.fixture
+def instances(cluster):
+    """Two: one that executes, and one that only schedules."""
+    return cluster.run(**USUAL)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,12 +11,6 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def instances(cluster):
-    """One that executes, and one that sees what becomes of it."""
-    return cluster.run(a={}, web={"role": "web"})
-
-
 def test_a_silent_instance_loses_its_task_to_another_one(instances, cluster, tmp_path):
     """It is alive all the same, and goes on later: its work is refused."""
     a, web = instances

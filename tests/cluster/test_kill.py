@@ -17,11 +17,6 @@ BEFORE_ITS_COMMIT = ("started", "running", "task-voted")
 AFTER_ITS_COMMIT = ("task-committed", "succeeded")
 
 
-@pytest.fixture
-def instances(cluster):
-    return cluster.run(a={}, web={"role": "web"})
-
-
 def find(instance, title):
     """Return the records of the tasks with a title."""
     return instance.scheduler("records", text=title)

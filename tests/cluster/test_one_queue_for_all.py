@@ -12,14 +12,8 @@ pytestmark = pytest.mark.slow
 MEGABYTES = 3_000_000  # of which one must not be kept in memory
 
 
-@pytest.fixture
-def instances(cluster):
-    """One that only schedules, and one that executes as well."""
-    return cluster.run(web={"role": "web"}, a={})
-
-
 def test_what_one_schedules_another_executes(instances):
-    web, a = instances
+    a, web = instances
     id = web.schedule("create", "by another one")
     a.expect(f"task {id}", "succeeded")
     record = web.scheduler("record", id)
@@ -29,14 +23,14 @@ def test_what_one_schedules_another_executes(instances):
 
 
 def test_a_result_is_read_where_the_task_did_not_run(instances):
-    web, _ = instances
+    _, web = instances
     id = web.schedule("answer", "42")
     web.wait(id)
     assert web.scheduler("peek_result", id) == "42"
 
 
 def test_uploads_and_large_results_go_from_instance_to_instance(instances):
-    web, _ = instances
+    _, web = instances
     upload = os.urandom(MEGABYTES)
     id = web.request("POST", "probe-echo-later", files={"file": upload}).text
     web.wait(id)
@@ -44,7 +38,7 @@ def test_uploads_and_large_results_go_from_instance_to_instance(instances):
 
 
 def test_a_running_task_is_cancelled_through_another_instance(instances):
-    web, a = instances
+    a, web = instances
     id = web.schedule("cooperate", "cancelled elsewhere")
     a.expect("cancelled elsewhere has begun")
     assert web.scheduler("record", id)["state"] == "running"
@@ -53,7 +47,7 @@ def test_a_running_task_is_cancelled_through_another_instance(instances):
 
 
 def test_a_waiting_task_is_cancelled_through_another_instance(instances):
-    web, a = instances
+    a, web = instances
     web.scheduler("pause", "default")
     id = a.schedule("write", "never")
     assert web.scheduler("cancel", id)["state"] == "cancelled"
@@ -64,7 +58,7 @@ def test_a_waiting_task_is_cancelled_through_another_instance(instances):
 
 
 def test_a_failed_task_is_retried_through_another_instance(instances):
-    web, a = instances
+    a, web = instances
     id = a.schedule("create_if_allowed", "at the second try")
     record = a.wait(id)
     assert record["state"] == "failed"

@@ -9,11 +9,6 @@ import requests
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def instances(cluster):
-    return cluster.run(a={}, web={"role": "web"})
-
-
 @pytest.mark.parametrize("shared_cluster", ["zeo", "postgresql"], indirect=True)
 def test_the_server_of_the_database_is_restarted(cluster, instances, tmp_path):
     """One task runs meanwhile, and has worked without a commit; one waits."""

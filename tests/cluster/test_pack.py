@@ -11,11 +11,6 @@ pytestmark = pytest.mark.slow
 MEGABYTES = 3_000_000  # so much goes into a blob
 
 
-@pytest.fixture
-def instances(cluster):
-    return cluster.run(a={}, web={"role": "web"})
-
-
 def test_tasks_that_wait_survive_it_with_their_files(instances):
     _, web = instances
     web.scheduler("pause", "default")
