@@ -168,7 +168,10 @@ def _postgresql(name):
 
 
 class SQLite:
-    """RelStorage on SQLite, which has no server; the folder of blobs is shared."""
+    """RelStorage on SQLite, which has no server; the folder of blobs is shared.
+
+    With a correction of RelStorage, without which it loses data when tasks conflict.
+    """
 
     servers = ()
 
@@ -180,6 +183,7 @@ class SQLite:
         """See ``ZEO``."""
         return f"""
             %import relstorage
+            %import instance_probe.sqlite
             <relstorage>
               keep-history false
               shared-blob-dir true
