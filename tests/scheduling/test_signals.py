@@ -3,12 +3,14 @@
 What they do to tasks of a real server is tested in ``test_instance.py``.
 """
 
+from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background.history import History
 from collective.background.metrics import Metrics
 from collective.background.scheduling import shutdown
 from dataclasses import replace
 from helpers import finished
+from helpers import TIMEOUT
 from signal import getsignal
 from signal import raise_signal
 from signal import SIG_DFL
@@ -19,6 +21,7 @@ from signal import SIGTERM
 from threading import Thread
 
 import pytest
+import transaction
 
 
 SIGNALS = (SIGTERM, SIGINT)
@@ -29,6 +32,7 @@ def put_back(monkeypatch):
     """Leave no handler, and nothing that is called at the end of the process."""
     before = {signum: getsignal(signum) for signum in SIGNALS}
     monkeypatch.setattr(shutdown.atexit, "register", lambda function: None)
+    monkeypatch.setattr(shutdown, "_handler", shutdown.SignalHandler())
     yield
     for signum, handler in before.items():
         signal(signum, handler)
@@ -66,13 +70,19 @@ def test_without_anybody_else_the_process_ends_in_order(order):
     assert order == [("drain", None)]
 
 
-def test_a_second_one_does_not_wait(order):
-    signal(SIGTERM, lambda *args: None)
-    signal(SIGINT, lambda *args: None)
+@pytest.mark.parametrize("second", SIGNALS)
+def test_a_second_one_ends_the_waiting(make_scheduler, gate, monkeypatch, second):
+    ends = []
+    signal(SIGTERM, lambda signum, frame: ends.append(signum))
     shutdown.install(None)
+    make_scheduler(drain_timeout=10 * TIMEOUT)
+    id = schedule(gate.task)
+    transaction.commit()
+    gate.wait()
+    monkeypatch.setattr(shutdown, "_before_drain", [lambda: raise_signal(second)])
     raise_signal(SIGTERM)
-    raise_signal(SIGINT)
-    assert order == [("drain", None), ("drain", 0)]
+    assert get_scheduler().record(id).state == "lost"
+    assert ends == [SIGTERM]
 
 
 @pytest.mark.parametrize("signum", SIGNALS)

@@ -40,6 +40,7 @@ from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.joining import join_transaction
 from collective.background.scheduling.reading import unpack_here
+from collective.background.scheduling.shutdown import Deadline
 from collective.background.selection import Selection
 from contextlib import suppress
 from dataclasses import replace
@@ -325,7 +326,9 @@ class PersistentTransactionalScheduler(Persistent):
         worker_of(self).wake_up()
 
     def drain(self, timeout=None):
-        worker_of(self).drain(timeout)
+        if timeout is None:
+            timeout = process_settings().drain_timeout
+        worker_of(self).drain(Deadline(timeout))
 
     def retire(self):
         """It is about to be taken away: nobody works for it any more."""

@@ -141,23 +141,18 @@ class Worker:
             self._news = True
             self.changed.notify_all()
 
-    def drain(self, timeout=None):
+    def drain(self, deadline):
         """Start nothing more, ask what runs to stop, and leave it to others.
 
-        What has not stopped after ``timeout`` seconds is left to others as well if it
-        may run again; else it is lost.
+        ``deadline``: a Deadline. What has not stopped by then is left to others as
+        well if it may run again; else it is lost.
         """
-        if timeout is None:
-            timeout = self.settings.drain_timeout
-        deadline = monotonic() + timeout
         self.stop()
         with self.lock:
-            self.changed.wait_for(
-                lambda: not self._begun, max(0.0, deadline - monotonic())
-            )
+            deadline.wait_for(self.changed, lambda: not self._begun)
             left = dict(self.running)
         if self._thread is not threading.current_thread() and self._thread.is_alive():
-            self._thread.join(max(LOOK, deadline - monotonic()))
+            self._thread.join(LOOK)  # it is about to end
         self._save_unsaved()
         self._attempt(lambda scheduler: self._housekeeper.leave(scheduler, left))
 

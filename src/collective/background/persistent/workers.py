@@ -12,8 +12,8 @@ from collective.background.environment.sites import system_environment
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.persistent.worker import Worker
 from collective.background.scheduling.shutdown import before_drain
+from collective.background.scheduling.shutdown import Deadline
 from persistent import Persistent
-from time import monotonic
 from zope.component import getGlobalSiteManager
 
 import logging
@@ -77,11 +77,11 @@ def stop_workers(timeout=None):
         return
     if timeout is None:
         timeout = process_settings().drain_timeout
-    deadline = monotonic() + timeout
+    deadline = Deadline(timeout)
     for worker in workers:
         worker.stop()
     for worker in workers:
-        worker.drain(max(0.0, deadline - monotonic()))
+        worker.drain(deadline)
 
 
 def end():

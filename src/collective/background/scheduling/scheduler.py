@@ -27,6 +27,7 @@ from collective.background.scheduling.index import Index
 from collective.background.scheduling.joining import join_transaction
 from collective.background.scheduling.lifecycle import Lifecycle
 from collective.background.scheduling.reading import Reading
+from collective.background.scheduling.shutdown import Deadline
 from collective.background.scheduling.uniqueness import UniqueKeys
 from dataclasses import replace
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as BaseScheduler
@@ -283,14 +284,15 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
     def drain(self, timeout=None):
         if timeout is None:
             timeout = self.settings.drain_timeout
+        deadline = Deadline(timeout)
         with self._changed:
             self._stopping = True
             for task in self._unfinished.values():
                 task.cancel_requested = True
             self._dispatcher.stop()
             self._changed.notify_all()
-            self._changed.wait_for(
-                lambda: not self._running and not self._telling, timeout
+            deadline.wait_for(
+                self._changed, lambda: not self._running and not self._telling
             )
             left = list(self._unfinished.values())
         self._lose(left)

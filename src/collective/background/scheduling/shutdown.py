@@ -6,6 +6,7 @@ the databases, and only then joins threads: a task could not commit any more.
 
 from collective.background.config import load_settings
 from collective.background.interfaces import ITransactionalScheduler
+from time import monotonic
 from zope.component import getGlobalSiteManager
 
 import atexit
@@ -15,6 +16,8 @@ import threading
 
 
 logger = logging.getLogger(__name__)
+
+SLICE = 0.2  # seconds until who waits sees that nobody wants to wait any longer
 
 _before_drain = []
 
@@ -28,6 +31,7 @@ class SignalHandler:
     def __init__(self):
         self._previous = {}
         self._draining = False
+        self.in_a_hurry = False
 
     def install(self, signum):
         previous = signal.getsignal(signum)
@@ -40,12 +44,17 @@ class SignalHandler:
     def __call__(self, signum, frame):
         name = signal.Signals(signum).name
         if self._draining:
+            # It interrupts the first one, which may hold any lock: so no more than
+            # that can be done here, and the first one goes on.
+            self.in_a_hurry = True
             logger.warning("%s again: not waiting for tasks any longer", name)
-            drain(0)
-        else:
-            self._draining = True
-            logger.info("%s: waiting for running tasks to stop", name)
+            return
+        self._draining = True
+        logger.info("%s: waiting for running tasks to stop", name)
+        try:
             drain()
+        finally:
+            self._draining = False
         previous = self._previous[signum]
         if callable(previous):
             previous(signum, frame)
@@ -53,6 +62,28 @@ class SignalHandler:
             # Instead of the default, which ends the process at once: the server
             # closes the databases and lets requests finish.
             raise SystemExit(128 + signum)
+
+
+_handler = SignalHandler()
+
+
+class Deadline:
+    """Until when the end of the process waits for its tasks.
+
+    ``timeout``: seconds; a second signal ends them.
+    """
+
+    def __init__(self, timeout):
+        self._end = monotonic() + timeout
+
+    def left(self):
+        """Return how many seconds are left."""
+        return 0.0 if _handler.in_a_hurry else max(0.0, self._end - monotonic())
+
+    def wait_for(self, condition, is_so):
+        """Wait until ``is_so()``, with a Condition that is held, or no longer."""
+        while not is_so() and (left := self.left()):
+            condition.wait(min(SLICE, left))
 
 
 def install(event):
@@ -63,9 +94,8 @@ def install(event):
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not settings.handle_signals or not in_main_thread:
         return
-    handler = SignalHandler()
     for signum in (signal.SIGTERM, signal.SIGINT):
-        handler.install(signum)
+        _handler.install(signum)
 
 
 def before_drain(function):
@@ -73,13 +103,10 @@ def before_drain(function):
     _before_drain.append(function)
 
 
-def drain(timeout=None):
-    """Drain the process's own scheduler. May be called more than once.
-
-    ``timeout``: seconds, instead of the setting.
-    """
+def drain():
+    """Drain the process's own scheduler. May be called more than once."""
     for function in _before_drain:
         function()
     scheduler = getGlobalSiteManager().queryUtility(ITransactionalScheduler)
     if scheduler is not None:
-        scheduler.drain(timeout)
+        scheduler.drain()
