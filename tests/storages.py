@@ -16,6 +16,7 @@ from ZODB.config import storageFromString
 from ZODB.FileStorage import FileStorage
 
 import os
+import psycopg2
 import pwd
 import resource
 import shutil
@@ -102,6 +103,7 @@ class PostgreSQL:
     def __init__(self, folder, data):
         self._folder = folder
         self._port = free_port()
+        self._dsn = f"host=127.0.0.1 port={self._port} user=zope dbname=postgres"
         # The server does not run as root, so the folders of pytest are closed to it.
         self._var = TemporaryDirectory(prefix="postgresql-")
         self._user = {"cwd": self._var.name}
@@ -133,6 +135,23 @@ class PostgreSQL:
         # It does not wait for its clients to go.
         self.server.stop(signal.SIGINT)
 
+    def now(self):
+        """Return the moment that it is."""
+        return self._ask("SELECT now()")
+
+    def oldest_transaction(self):
+        """Return when the oldest one began that is open, but does nothing; or None."""
+        return self._ask(
+            "SELECT min(xact_start) FROM pg_stat_activity "
+            "WHERE state = 'idle in transaction'"
+        )
+
+    def _ask(self, query):
+        with closing(psycopg2.connect(self._dsn)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(query)
+            return cursor.fetchone()[0]
+
     def is_back(self, *instances):
         """They find out when they use it."""
 
@@ -145,7 +164,7 @@ class PostgreSQL:
               shared-blob-dir false
               blob-dir {self._folder}/blobs-of-{instance}
               <postgresql>
-                dsn host=127.0.0.1 port={self._port} user=zope dbname=postgres
+                dsn {self._dsn}
               </postgresql>
             </relstorage>
             """

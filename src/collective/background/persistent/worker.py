@@ -31,6 +31,7 @@ from datetime import timedelta
 from datetime import UTC
 from time import monotonic
 from transaction.interfaces import TransientError
+from ZODB.interfaces import IMVCCStorage
 from ZODB.POSException import POSKeyError
 
 import logging
@@ -187,7 +188,7 @@ class Worker:
     def _look_again_and_again(self, scheduler, manager):
         while not self._stopping:
             # Before: what is committed from now on is seen by the next look.
-            seen, began = self._home.lastTransaction(), monotonic()
+            seen, began = self._last_transaction(), monotonic()
             with self.lock:
                 self._fresh.clear()
             manager.begin()
@@ -218,8 +219,16 @@ class Worker:
         """Wait until it is time for the next look. ``seen``: a transaction's id."""
         at = monotonic()
         while not self._pause(GLANCE):
-            if self._home.lastTransaction() != seen or monotonic() - at > LOOK:
+            if self._last_transaction() != seen or monotonic() - at > LOOK:
                 return
+
+    def _last_transaction(self):
+        """Return the id of the last one of all instances, or None."""
+        if IMVCCStorage.providedBy(self._home.storage):
+            # It has a snapshot for each connection. The one for this question would
+            # never be given up, and with it the storage keeps all that came since.
+            return None
+        return self._home.lastTransaction()
 
     def _retire(self):
         """The site has no such scheduler any more."""
