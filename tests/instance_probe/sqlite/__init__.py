@@ -1,8 +1,9 @@
 """Keeps RelStorage 4.3 on SQLite from committing what was aborted.
 
-``zope.conf`` imports it with ``%import``. A read conflict is found before RelStorage has
-begun a transaction of SQLite. So it rolls nothing back, and what was to be written stays
-in a temporary table of that connection: the next one that uses it commits that as well.
+``zope.conf`` imports it with ``%import``. A read conflict is found before RelStorage
+has begun a transaction of SQLite. So it rolls nothing back, and what was to be written
+stays in a temporary table of that connection: the next one that uses it commits that
+as well.
 """
 
 from relstorage.adapters.sqlite.txncontrol import Sqlite3TransactionControl
