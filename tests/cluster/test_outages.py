@@ -41,7 +41,7 @@ def test_a_full_disk(cluster, instances, tmp_path):
     with pytest.raises(requests.HTTPError, match="500"):
         web.schedule("create", "too much")
     file.touch()
-    a.expect("the outcome of a task cannot be written, for now")
+    a.expect("outcomes of tasks cannot be written, for now")
     assert web.scheduler("record", running)["state"] == "running"
     cluster.storage.free_disk()
     record = web.wait(running)

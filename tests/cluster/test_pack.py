@@ -35,5 +35,5 @@ def test_tasks_that_are_forgotten_leave_nothing(instances):
             web.scheduler("remove", record["id"])
         return int(web.get("probe-pack").text)
 
-    objects_after(50)
-    assert objects_after(100) <= objects_after(50)
+    objects_after(20)
+    assert objects_after(40) <= objects_after(20)

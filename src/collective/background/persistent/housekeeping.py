@@ -97,6 +97,8 @@ class Housekeeper:
     def __init__(self, worker):
         self._worker = worker
         self._lease = worker.settings.lease
+        # Seconds until there is something to do, though nobody commits anything.
+        self.pause = self._lease / BEATS
         self._beats = Since()
         self._ends = Since()
         self._told = None  # the last reports
@@ -124,9 +126,7 @@ class Housekeeper:
             slots = self._worker.settings.queues
             me = Instance(self._worker.instance, slots)
             scheduler.instances_by_id[me.id] = me
-        elif silence < REPORT or (
-            reports == self._told and silence < self._lease / BEATS
-        ):
+        elif silence < REPORT or (reports == self._told and silence < self.pause / 2):
             return
         me.tell(reports)
         self._told, self._told_at = reports, monotonic()

@@ -41,9 +41,13 @@ import threading
 logger = logging.getLogger(__name__)
 
 # Where the storage tells by itself what others have committed (ZEO, and a storage of
-# this process alone), it is seen after one of the former; elsewhere after the latter.
-GLANCE = 0.2  # seconds between two questions whether anything was committed
-LOOK = 1.0  # seconds between two looks at the database, at the most
+# this process alone), it is seen after a GLANCE, elsewhere after a LOOK. To wake up
+# is most of what a worker without work costs.
+GLANCE = 0.1  # seconds between two questions whether anything was committed, at first
+GROWTH = 1.5  # of that, from question to question
+LONGEST_GLANCE = 0.4  # seconds
+LOOK = 1.0  # seconds between two looks at the database, if there is a reason for any
+PACE = 0.1  # seconds between two looks, at the least
 PATIENCE = 60.0  # seconds until a scheduler must have been committed
 TROUBLE = 5.0  # seconds until the next one, when the database cannot be reached
 
@@ -187,10 +191,7 @@ class Worker:
 
     def _look_again_and_again(self, scheduler, manager):
         while not self._stopping:
-            # Before: what is committed from now on is seen by the next look.
-            seen, began = self._last_transaction(), monotonic()
-            with self.lock:
-                self._fresh.clear()
+            began = monotonic()
             manager.begin()
             scheduler._p_activate()
             if scheduler.retired:
@@ -202,25 +203,37 @@ class Worker:
                     # By itself: whatever becomes of the rest, we are alive.
                     self._housekeeper.beat(scheduler)
                     manager.commit()
+                # Before: what is committed from now on is seen by the next look.
+                seen = self._last_transaction()
+                with self.lock:
+                    self._fresh.clear()
+                manager.begin()
                 told = self._look(scheduler)
                 manager.commit()
             except TransientError as conflict:
                 logger.debug("another instance was faster: %s", conflict)
                 manager.abort()
+                seen = None
             else:
                 self._has_looked = True
                 for record in told:
                     announce(record)
             # However many there are, it takes no more than half of the time.
-            self._stopped.wait(monotonic() - began)
+            self._stopped.wait(max(PACE, monotonic() - began))
             self._wait_for_news(seen)
 
     def _wait_for_news(self, seen):
         """Wait until it is time for the next look. ``seen``: a transaction's id."""
-        at = monotonic()
-        while not self._pause(GLANCE):
-            if self._last_transaction() != seen or monotonic() - at > LOOK:
+        glance = longest = LOOK
+        if seen is not None:
+            glance = GLANCE
+            if not self.running:
+                longest = self._housekeeper.pause
+        until = monotonic() + longest
+        while not self._pause(glance):
+            if self._last_transaction() != seen or monotonic() > until:
                 return
+            glance = max(glance, min(glance * GROWTH, LONGEST_GLANCE))
 
     def _last_transaction(self):
         """Return the id of the last one of all instances, or None."""
@@ -329,10 +342,8 @@ class Worker:
             if not is_there or waiting.id in self._begun:
                 return
             self._begun.add(waiting.id)
-        is_done = False
         try:
             self._claim_and_run(waiting)
-            is_done = True
         # It is still in the database. Nobody is woken up for it, or who cannot
         # write would try again and again without a pause.
         except TransientError as conflict:
@@ -346,8 +357,6 @@ class Worker:
                 self._begun.discard(waiting.id)
                 self.changed.notify_all()
             noSecurityManager()
-        if is_done:
-            self.wake_up()
 
     def _claim_and_run(self, waiting):
         claimed = self._claim(waiting)
@@ -355,7 +364,7 @@ class Worker:
             return
         claim, task, record, error = claimed
         if error is not None:
-            self._save(claim, task, outcome.failed(error))
+            self.settle(claim, task, outcome.failed(error))
             return
         keep_log_lines()
         try:
@@ -363,7 +372,7 @@ class Worker:
             ended = run(PersistentExecution(self, task, claim))
         except BaseException as error:  # SystemExit and the like, of a subscriber
             ended = outcome.failed(error)
-        self._save(claim, task, ended)
+        self.settle(claim, task, ended)
 
     def _claim(self, waiting):
         """Return (Claim, Task, record, error), or None if there is nothing to do.
@@ -418,27 +427,35 @@ class Worker:
 
     # Outcomes.
 
-    def _save(self, claim, task, ended):
-        """Write how a run has ended; if that is impossible now, again and again."""
-        try:
-            record = privately(
-                self._home,
-                self._oid,
-                lambda scheduler: self._save_here(scheduler, claim, task, ended),
-            )
-        except Exception:
-            logger.exception("the outcome of a task cannot be written, for now")
-            with self.lock:
-                self._unsaved[claim.oid] = (claim, task, ended)
-        else:
-            if record is not None:
-                announce(record)
-
     def _save_unsaved(self):
+        """Write how runs have ended, all at once; what fails is tried again later."""
         with self.lock:
             unsaved, self._unsaved = self._unsaved, {}
-        for claim, task, ended in unsaved.values():
-            self._save(claim, task, ended)
+        ends = list(unsaved.values())
+        if len(ends) > 1 and self._save(*ends):
+            return
+        # One of them may be what the others have failed for.
+        for end in ends:
+            if not self._save(end):
+                claim, _, _ = end
+                with self.lock:
+                    self._unsaved[claim.oid] = end
+
+    def _save(self, *ends):
+        """Return whether it was possible. ``ends``: arguments of ``settle()``."""
+        try:
+            records = privately(
+                self._home,
+                self._oid,
+                lambda scheduler: [self._save_here(scheduler, *end) for end in ends],
+            )
+        except Exception:
+            logger.exception("outcomes of tasks cannot be written, for now")
+            return False
+        for record in records:
+            if record is not None:
+                announce(record)
+        return True
 
     def _save_here(self, scheduler, claim, task, ended):
         stored = scheduler.shards.find(claim.id)
