@@ -6,6 +6,7 @@ from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import using
 from collective.background.exceptions import BadOption
+from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TasksUnfinished
 from collective.background.persistent import workers
@@ -214,6 +215,27 @@ class TestDrain:
 
 
 class TestRoles:
+    @pytest.mark.parametrize("role", ["all", "web"])
+    def test_no_more_tasks_wait_than_may(self, settings, scheduler, role):
+        """Those that wait for another one count as well."""
+        settings(role=role, max_waiting=3)
+        scheduler.pause("default")
+        first = schedule(len, "x")
+        for _ in range(2):
+            using(after=first).schedule(len, "x")
+        transaction.commit()
+        until(lambda mine: workers.worker_of(scheduler)._seen_waiting == 3)
+        schedule(len, "x")
+        with pytest.raises(QueueFull, match="'max_waiting' allows no more"):
+            transaction.commit()
+
+    def test_nor_does_one_transaction_schedule_more(self, settings, scheduler):
+        settings(max_waiting=3)
+        for _ in range(4):
+            schedule(len, "x")
+        with pytest.raises(QueueFull):
+            transaction.commit()
+
     def test_a_web_instance_runs_nothing(self, settings, scheduler, folder):
         settings(role="web")
         task_id = schedule(create, folder, "new")

@@ -177,6 +177,15 @@ class TestScheduling:
         with pytest.raises(ShuttingDown):
             transaction.commit()
 
+    def test_the_scheduler_that_is_taken_away_meanwhile_gets_no_task(self, scheduler):
+        """It would be lost. A visitor's request is repeated, without the scheduler."""
+        schedule(len, "x")
+        with elsewhere(scheduler) as (mine, manager):
+            mine.retire()
+            manager.commit()
+        with pytest.raises(ConflictError):
+            transaction.commit()
+
 
 class TestControl:
     def test_of_a_task_that_was_not_loaded_yet(self, paused):

@@ -149,6 +149,10 @@ class PersistentTransactionalScheduler(Persistent):
         return self._p_oid
 
     def _add(self, stored, group=None):
+        # Who takes the scheduler away at this very moment sees the task, or we see
+        # that it is gone.
+        self._p_activate()
+        self._p_jar.readCurrent(self)
         self.shards.add(stored)
         if group is not None:
             if group.id not in self.groups:

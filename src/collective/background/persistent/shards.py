@@ -234,6 +234,9 @@ class Shards(Persistent):
                         )
         return matching
 
+    def count_waiting(self):
+        return sum(len(shard.waiting) - 2 for shard in self._shards)
+
     def count_ended(self):
         return sum(len(shard.expiring) - 2 for shard in self._shards)
 

@@ -98,6 +98,8 @@ class Worker:
         self._fresh = set()  # oids of those that the last look cannot have seen
         self._begun = set()  # ids of those that have a thread
         self.running = {}  # Tasks by their ids, once they are claimed
+        self._seen_waiting = 0  # how many tasks waited at the last look
+        self._admitted = 0  # how many were admitted since then
         self._unsaved = {}  # what is still to be written: see settle(), by oids
         self._news = True
         self._stopping = False
@@ -115,8 +117,11 @@ class Worker:
 
     def admit(self, title):
         """Raise ShuttingDown or QueueFull if there can be no more tasks."""
-        rules.check_admission(self._stopping)
-        rules.check_room(len(self._waiting), self.settings.max_waiting, title)
+        with self.lock:
+            rules.check_admission(self._stopping)
+            waiting = self._seen_waiting + self._admitted
+            rules.check_room(waiting, self.settings.max_waiting, title)
+            self._admitted += 1
 
     def take(self, record, oid):
         """A task was just committed: run it here, if there is a free slot.
@@ -207,6 +212,7 @@ class Worker:
                 seen = self._last_transaction()
                 with self.lock:
                     self._fresh.clear()
+                    self._admitted = 0
                 manager.begin()
                 told = self._look(scheduler)
                 manager.commit()
@@ -266,6 +272,8 @@ class Worker:
             self._follow_pauses(scheduler)
             told = self._find_waiting(scheduler)
             self._find_cancelled(scheduler)
+        else:
+            self._seen_waiting = scheduler.shards.count_waiting()
         return told + self._housekeeper.work(scheduler)
 
     def _follow_pauses(self, scheduler):
@@ -304,6 +312,7 @@ class Worker:
                 stored.after = ()
                 self.wake_up()
         with self.lock:
+            self._seen_waiting = len(found)
             gone = set(self._waiting) - found - self._fresh
             discarded = [self._waiting.pop(oid) for oid in gone]
         for waiting in discarded:
