@@ -13,14 +13,16 @@ from collective.background import using
 from collective.background.exceptions import Retry
 from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskNotFound
+from collective.background.persistent import claims
 from collective.background.persistent import worker as worker_module
 from collective.background.persistent import workers
+from collective.background.persistent.claims import Waiting
+from collective.background.persistent.claims import write_end
 from collective.background.persistent.housekeeping import Housekeeper
 from collective.background.persistent.housekeeping import settle
 from collective.background.persistent.instances import Instance
 from collective.background.persistent.private import connected
 from collective.background.persistent.tasks import StoredTask
-from collective.background.persistent.worker import Waiting
 from collective.background.running import outcome
 from contextlib import contextmanager
 from gated_tasks import create
@@ -285,13 +287,31 @@ class TestEnds:
         claim, task = worker.claim_of(stored, stored.fence), stored.make_task(None)
         ended = outcome.succeeded(outcome.pack_result(1))
         stored.end(ended)
-        assert worker._save_here(paused, claim, task, ended).state == "succeeded"
+        assert write_end(paused, claim, task, ended, False).state == "succeeded"
         assert paused.count() == 2
-        assert worker._save_here(paused, claim, task, ended) is None
+        assert write_end(paused, claim, task, ended, False) is None
         assert paused.count() == 2
         paused.forget(stored)
-        assert worker._save_here(paused, claim, task, ended) is None
+        assert write_end(paused, claim, task, ended, False) is None
         assert paused.count() == 1
+
+    def test_one_that_cannot_be_written_does_not_keep_the_others_from_it(
+        self, scheduler, monkeypatch
+    ):
+        bad, good = schedule(fail), schedule(fail)
+        healed = Event()
+        write_end = claims.write_end
+
+        def write_some(scheduler, claim, *args):
+            if claim.id == bad and not healed.is_set():
+                raise ValueError("simulated")
+            return write_end(scheduler, claim, *args)
+
+        monkeypatch.setattr(claims, "write_end", write_some)
+        assert finished(good).state == "failed"
+        assert scheduler.record(bad).state == "running"
+        healed.set()
+        assert finished(bad).state == "failed"
 
     def test_a_repeated_try_to_write_a_failure_counts_it_once(self, paused):
         task_id = using(retries=5).schedule(fail)
@@ -301,7 +321,7 @@ class TestEnds:
         claim, task = worker.claim_of(stored, stored.fence), stored.make_task(None)
         ended = outcome.failed(ValueError("simulated"), retry_in=60)
         for _ in range(2):
-            worker._save_here(paused, claim, task, ended)
+            write_end(paused, claim, task, ended, False)
             assert task.failures == stored.failures == 1
             transaction.abort()
 

@@ -10,9 +10,10 @@ Comes in: StoredTasks. Goes out: claims and outcomes. Made by ``workers.py``.
 """
 
 from AccessControl.SecurityManagement import noSecurityManager
-from collective.background import states
 from collective.background.events import announce
-from collective.background.exceptions import TaskCancelled
+from collective.background.persistent import claims
+from collective.background.persistent.claims import Claim
+from collective.background.persistent.claims import Waiting
 from collective.background.persistent.execution import PersistentExecution
 from collective.background.persistent.housekeeping import Housekeeper
 from collective.background.persistent.housekeeping import settle
@@ -25,10 +26,6 @@ from collective.background.running.current import keep_log_lines
 from collective.background.running.runner import run
 from collective.background.scheduling import rules
 from collective.background.scheduling.dispatcher import Dispatcher
-from dataclasses import dataclass
-from datetime import datetime
-from datetime import timedelta
-from datetime import UTC
 from time import monotonic
 from transaction.interfaces import TransientError
 from ZODB.interfaces import IMVCCStorage
@@ -50,33 +47,6 @@ LOOK = 1.0  # seconds between two looks at the database, if there is a reason fo
 PACE = 0.1  # seconds between two looks, at the least
 PATIENCE = 60.0  # seconds until a scheduler must have been committed
 TROUBLE = 5.0  # seconds until the next one, when the database cannot be reached
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
-    """A task that waits, as the dispatcher and its queues know it.
-
-    ``options``: itself; they ask for its ``queue`` and ``priority`` there.
-    """
-
-    id: str
-    oid: bytes
-    queue: str
-    priority: int
-
-    @property
-    def options(self):
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
-    """What a thread has claimed: a StoredTask, by the number ``fence``."""
-
-    id: str
-    oid: bytes
-    fence: int
-    database_name: str
 
 
 class Worker:
@@ -233,7 +203,7 @@ class Worker:
         glance = longest = LOOK
         if seen is not None:
             glance = GLANCE
-            if not self.running:
+            if not (self.running or self._unsaved):
                 longest = self._housekeeper.pause
         until = monotonic() + longest
         while not self._pause(glance):
@@ -300,13 +270,13 @@ class Worker:
                 or stored.version > VERSION
             ):
                 continue
-            hindrance = _hindrance(scheduler, stored)
-            if hindrance is not None:
-                stored.end(outcome.cancelled(hindrance))
+            reason = claims.hindrance(scheduler, stored)
+            if reason is not None:
+                stored.end(outcome.cancelled(reason))
                 records.append(settle(scheduler, stored))
             elif not stored.after:
                 self._push(stored, stored._p_oid)
-            elif all(_has_succeeded(scheduler, id) for id in stored.after):
+            elif claims.is_due(scheduler, stored):
                 # For good: those may be forgotten before this one starts, which it
                 # does at the next look.
                 stored.after = ()
@@ -327,7 +297,7 @@ class Worker:
         waiting = Waiting(id=task.id, oid=oid, queue=task.queue, priority=task.priority)
         at = 0.0
         if task.eta is not None:
-            at = monotonic() + _seconds_until(task.eta)
+            at = monotonic() + claims.seconds_until(task.eta)
         with self.lock:
             self._waiting[waiting.oid] = waiting
             self._fresh.add(waiting.oid)
@@ -390,7 +360,7 @@ class Worker:
         """
         with connected(self._home, self._oid) as (scheduler, manager):
             stored = scheduler.shards.find(waiting.id)
-            if stored is None or not _can_begin(scheduler, stored):
+            if stored is None or not claims.can_begin(scheduler, stored):
                 return None
             fence = stored.claim(self.instance)
             scheduler.shards.move(stored)
@@ -456,7 +426,9 @@ class Worker:
             records = privately(
                 self._home,
                 self._oid,
-                lambda scheduler: [self._save_here(scheduler, *end) for end in ends],
+                lambda scheduler: [
+                    claims.write_end(scheduler, *end, self._stopping) for end in ends
+                ],
             )
         except Exception:
             logger.exception("outcomes of tasks cannot be written, for now")
@@ -465,39 +437,6 @@ class Worker:
             if record is not None:
                 announce(record)
         return True
-
-    def _save_here(self, scheduler, claim, task, ended):
-        stored = scheduler.shards.find(claim.id)
-        if stored is None:
-            return None
-        is_ours = stored.fence == claim.fence
-        if is_ours and stored.state == states.SUCCEEDED:
-            # Written by the work itself, whatever has gone wrong after its commit.
-            if stored.hint == states.SUCCEEDED:
-                return None  # another instance has tidied up
-            stored.note(task)  # what was told since
-            return settle(scheduler, stored)
-        if not is_ours or stored.state != states.RUNNING:
-            logger.warning(
-                "task %s %r has ended (%s), but is recorded as %s",
-                *(stored.id, stored.title, ended.state, stored.state),
-            )
-            return None
-        is_cancelled = scheduler.shards.is_cancelled(stored.id)
-        if self._stopping and ended.state == states.CANCELLED and not is_cancelled:
-            # It has stopped only because this process does.
-            stored.note(task)
-            stored.release()
-            scheduler.shards.move(stored)
-            return None
-        if ended.retry_in is not None and not is_cancelled:
-            task.failures = stored.failures + 1  # not twice after a conflict
-            eta = datetime.now(UTC) + timedelta(seconds=ended.retry_in)
-            stored.put_off(ended, task, eta)
-            scheduler.shards.move(stored)
-            return stored.record()
-        stored.end(ended, task)
-        return settle(scheduler, stored)
 
     def _attempt(self, change):
         try:
@@ -520,35 +459,3 @@ class Worker:
         """Return a Report for each running task, by its id."""
         with self.lock:
             return {id: report_of(task) for id, task in self.running.items()}
-
-
-def _can_begin(scheduler, stored):
-    """Whether a task may begin now. Since the last look others may have changed it."""
-    return (
-        stored.state in states.WAITING
-        and stored.queue not in scheduler.paused
-        and (stored.eta is None or _seconds_until(stored.eta) == 0)
-    )
-
-
-def _hindrance(scheduler, stored):
-    """Return why a waiting task cannot start at all, or None."""
-    if stored.home != scheduler._p_oid:
-        return TaskCancelled(
-            "the task was copied together with its site; the original one is run there"
-        )
-    for id in stored.after:
-        before = scheduler.shards.find(id)
-        if before is None:
-            return rules.predecessor_unknown(id)
-        if before.state in states.FINISHED and before.state != states.SUCCEEDED:
-            return rules.in_vain(before)
-    return None
-
-
-def _has_succeeded(scheduler, id):
-    return scheduler.shards.find(id).state == states.SUCCEEDED
-
-
-def _seconds_until(eta):
-    return max(0.0, (eta - datetime.now(UTC)).total_seconds())
