@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 # is most of what a worker without work costs.
 GLANCE = 0.1  # seconds between two questions whether anything was committed, at first
 GROWTH = 1.5  # of that, from question to question
-LONGEST_GLANCE = 0.4  # seconds
+LONGEST_GLANCE = 0.5  # seconds
 LOOK = 1.0  # seconds between two looks at the database, if there is a reason for any
 PACE = 0.1  # seconds between two looks, at the least
 PATIENCE = 60.0  # seconds until a scheduler must have been committed
