@@ -55,7 +55,7 @@ def stopping_scheduler():
         usual = site_manager.getUtility(ITransactionalScheduler)
         scheduler = TransactionalScheduler(settings=usual.settings)
         site_manager.registerUtility(scheduler, ITransactionalScheduler)
-        shutdown.drain(0)
+        shutdown.drain()
         yield
         site_manager.registerUtility(usual, ITransactionalScheduler)
 
