@@ -200,16 +200,16 @@ class Worker:
 
     def _wait_for_news(self, seen):
         """Wait until it is time for the next look. ``seen``: a transaction's id."""
-        glance = longest = LOOK
-        if seen is not None:
-            glance = GLANCE
-            if not (self.running or self._unsaved):
-                longest = self._housekeeper.pause
-        until = monotonic() + longest
+        if seen is None:
+            self._pause(LOOK)
+            return
+        is_busy = self.running or self._unsaved
+        until = monotonic() + (LOOK if is_busy else self._housekeeper.pause)
+        glance = GLANCE
         while not self._pause(glance):
             if self._last_transaction() != seen or monotonic() > until:
                 return
-            glance = max(glance, min(glance * GROWTH, LONGEST_GLANCE))
+            glance = min(glance * GROWTH, LONGEST_GLANCE)
 
     def _last_transaction(self):
         """Return the id of the last one of all instances, or None."""
