@@ -3,9 +3,9 @@
 from benchmarks.measure import alternate
 from benchmarks.measure import Row
 from collective.background.capture.call import capture_call
-from collective.background.config import Settings
-from collective.background.options import Options
-from collective.background.scheduling.scheduler import TransactionalScheduler
+from collective.background.memory.scheduler import TransactionalScheduler
+from collective.background.model.config import Settings
+from collective.background.model.options import Options
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as Peer
 from time import perf_counter
 

@@ -37,8 +37,8 @@ def measure(cluster):
     from benchmarks.site import as_editor
     from benchmarks.storing import measure as storing
     from benchmarks.working import measure as working
-    from collective.background.persistent.installing import install
-    from collective.background.persistent.workers import end
+    from collective.background.database.installing import install
+    from collective.background.database.workers import end
 
     with as_editor() as site:
         install(site)

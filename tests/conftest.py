@@ -4,7 +4,7 @@ and ``demo``, that of the example add-on, which is served over HTTP.
 pytest-plone builds ``portal``, ``app`` and its other fixtures on these.
 """
 
-from collective.background import messages
+from collective.background import interfaces
 from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
 from collective.background.testing import BACKGROUND_INTEGRATION_TESTING
 from countries_demo.testing import COUNTRIES_DEMO_HTTP_TESTING
@@ -24,9 +24,12 @@ import pytest
 import transaction
 
 
+pytest_plugins = ["schedulers"]
+
+
 def pytest_configure(config):
     """Make the files of translations that a build of the package makes."""
-    locales = Path(messages.__file__).parent / "locales"
+    locales = Path(interfaces.__file__).parent / "locales"
     for catalogue in locales.glob("*/LC_MESSAGES/*.po"):
         compile_mo_file(catalogue.stem, catalogue.parent)
 

@@ -1,7 +1,7 @@
 """The translations are complete, and say what the texts of the package say."""
 
-from collective.background import messages
-from collective.background.presentation import STATE_LABELS
+from collective.background import interfaces
+from collective.background.showing.presentation import STATE_LABELS
 from i18ndude.catalog import MessageCatalog
 from pathlib import Path
 from zope.i18n import translate
@@ -13,7 +13,7 @@ import sys
 
 
 I18NDUDE = Path(sys.executable).parent / "i18ndude"
-PACKAGE = Path(messages.__file__).parent
+PACKAGE = Path(interfaces.__file__).parent
 LOCALES = PACKAGE / "locales"
 DOMAIN = "collective.background"
 LANGUAGES = sorted(path.parts[-3] for path in LOCALES.glob("*/LC_MESSAGES/*.po"))

@@ -1,7 +1,7 @@
 """The files around the package agree with each other, and the wheel with them."""
 
-from collective.background.config import PARSERS
-from collective.background.config import Settings
+from collective.background.model.config import PARSERS
+from collective.background.model.config import Settings
 from configparser import RawConfigParser
 from dataclasses import fields
 from importlib.metadata import metadata

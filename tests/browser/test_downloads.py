@@ -5,8 +5,8 @@ from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import schedule_view
 from collective.background import using
-from collective.background.capture.spool import Spool
-from collective.background.records import Response
+from collective.background.model.records import Response
+from collective.background.model.spool import Spool
 from helpers import finished
 from helpers import waiting
 from plone import api

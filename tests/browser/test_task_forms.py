@@ -4,7 +4,7 @@ from collective.background import get_scheduler
 from collective.background import group
 from collective.background import schedule
 from collective.background import using
-from collective.background.config import Settings
+from collective.background.model.config import Settings
 from helpers import finished
 from helpers import TIMEOUT
 from helpers import waiting

@@ -4,9 +4,9 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import schedule_view
-from collective.background.capture.spool import MEMORY_LIMIT
-from collective.background.capture.spool import Spool
 from collective.background.exceptions import NotPortable
+from collective.background.model.spool import MEMORY_LIMIT
+from collective.background.model.spool import Spool
 from contextlib import closing
 from contextlib import contextmanager
 from contextlib import ExitStack

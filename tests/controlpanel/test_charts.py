@@ -4,8 +4,8 @@ from collective.background.controlpanel.charts import Chart
 from collective.background.controlpanel.charts import chart_of_ends
 from collective.background.controlpanel.charts import chart_of_waits
 from collective.background.controlpanel.charts import round_up
-from collective.background.history import Period
-from collective.background.states import FINISHED
+from collective.background.model.states import FINISHED
+from collective.background.telling.history import Period
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC

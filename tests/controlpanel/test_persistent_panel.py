@@ -2,8 +2,8 @@
 
 from collective.background import get_scheduler
 from collective.background import using
-from collective.background.persistent import workers
-from collective.background.persistent.installing import install
+from collective.background.database import workers
+from collective.background.database.installing import install
 from helpers import finished
 from helpers import TIMEOUT
 

@@ -1,7 +1,7 @@
 """The settings of the site, by form and by REST; and Site Setup."""
 
 from browsing import User
-from collective.background.settings import background_settings
+from collective.background.model.settings import background_settings
 from plone import api
 from plone.base.utils import get_installer
 

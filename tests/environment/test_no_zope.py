@@ -10,7 +10,7 @@ PROGRAM = """
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background.interfaces import ITransactionalScheduler
-from collective.background.scheduling.scheduler import TransactionalScheduler
+from collective.background.memory.scheduler import TransactionalScheduler
 from zope.component import provideUtility
 from zope.component.hooks import getSite
 from zope.globalrequest import getRequest

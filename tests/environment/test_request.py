@@ -2,7 +2,7 @@
 
 from collective.background import get_scheduler
 from collective.background import schedule
-from collective.background.capture.spool import MEMORY_LIMIT
+from collective.background.model.spool import MEMORY_LIMIT
 from collective.background.testing import scheduled
 from helpers import finished
 from helpers import result_of

@@ -1,12 +1,12 @@
 """The thread that waits for ticks: when it begins, how it ends, how long it waits."""
 
+from collective.background.executing import shutdown
 from collective.background.interfaces import ITaskSucceeded
 from collective.background.interfaces import ITransactionalScheduler
+from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.recurring.ticker import seconds_until
 from collective.background.recurring.ticker import start_ticker
 from collective.background.recurring.ticker import Ticker
-from collective.background.scheduling import shutdown
-from collective.background.scheduling.scheduler import TransactionalScheduler
 from collective.background.testing import drain
 from contextlib import contextmanager
 from datetime import datetime

@@ -4,11 +4,11 @@ from collective.background import get_scheduler
 from collective.background.exceptions import ShuttingDown
 from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITransactionalScheduler
+from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.recurring import switch
 from collective.background.recurring.state import find_state
 from collective.background.recurring.state import KEY
 from collective.background.recurring.ticker import tick
-from collective.background.scheduling.scheduler import TransactionalScheduler
 from collective.background.testing import drain
 from contextlib import contextmanager
 from datetime import datetime

@@ -2,12 +2,12 @@
 
 from collective.background import get_scheduler
 from collective.background import schedule_request
-from collective.background.capture.spool import MEMORY_LIMIT
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NoResponse
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import ResponseFailed
+from collective.background.model.spool import MEMORY_LIMIT
 from collective.background.running import kinds
 from errno import ECONNREFUSED
 from helpers import failure_of

@@ -5,7 +5,7 @@ from collective.background import current_task
 from collective.background import get_scheduler
 from collective.background import schedule_view
 from collective.background import using
-from collective.background.capture.spool import MEMORY_LIMIT
+from collective.background.model.spool import MEMORY_LIMIT
 from collective.background.running import retrying
 from helpers import body_of
 from helpers import failure_of

@@ -4,7 +4,7 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import schedule_view
-from collective.background.capture.spool import MEMORY_LIMIT
+from collective.background.model.spool import MEMORY_LIMIT
 from helpers import TIMEOUT
 from helpers import waiting
 from plone import api

@@ -1,8 +1,8 @@
 """The layer for the add-on's tests: a site with two editors and a folder."""
 
-from collective.background.config import Settings
 from collective.background.interfaces import ITransactionalScheduler
-from collective.background.scheduling.scheduler import TransactionalScheduler
+from collective.background.memory.scheduler import TransactionalScheduler
+from collective.background.model.config import Settings
 from collective.background.testing import BACKGROUND_FIXTURE
 from countries_demo.database import open_database
 from countries_demo.database import Session

@@ -1,15 +1,15 @@
 """Background tasks for Plone, in threads of the same process."""
 
-from collective.background.api import get_scheduler
-from collective.background.api import schedule
-from collective.background.api import schedule_batch
-from collective.background.api import schedule_request
-from collective.background.api import schedule_view
-from collective.background.api import using
-from collective.background.functions import task
-from collective.background.groups import group
+from collective.background.api.functions import task
+from collective.background.api.groups import group
+from collective.background.api.rerunning import rerun_in_background
+from collective.background.api.scheduling import get_scheduler
+from collective.background.api.scheduling import schedule
+from collective.background.api.scheduling import schedule_batch
+from collective.background.api.scheduling import schedule_request
+from collective.background.api.scheduling import schedule_view
+from collective.background.api.scheduling import using
 from collective.background.recurring import recurring
-from collective.background.rerunning import rerun_in_background
 from collective.background.running.current import current_task
 
 

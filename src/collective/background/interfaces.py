@@ -23,7 +23,7 @@ class ITransactionalScheduler(Interface):
 
     Views, services and add-ons reach it through ``get_scheduler()``. All of it
     is for trusted code: who may see which task is decided by
-    ``collective.background.visibility``.
+    ``collective.background.showing.visibility``.
 
     Ids of tasks are 32 hexadecimal digits. Where a task is not known
     (any more), ``record``, ``completed`` and ``get_result`` return None; the
@@ -72,7 +72,7 @@ class ITransactionalScheduler(Interface):
 
         ``call``: a ``capture.call.Call``, ``options``: ``options.Options``,
         ``group``: the ``groups.Group`` to which the task belongs.
-        Raises as ``schedule`` does. Called by ``collective.background.api``.
+        Raises as ``schedule`` does. Called by ``collective.background.api.scheduling``.
         """
 
     def run_now(call, options, work, group=None):
@@ -82,7 +82,7 @@ class ITransactionalScheduler(Interface):
         task is the current one. Afterwards it has succeeded with what ``work``
         returned; it is forgotten if the transaction aborts. Raises what ``work``
         raises, and as ``schedule``; there is no task then.
-        Called by ``collective.background.api``.
+        Called by ``collective.background.api.scheduling``.
         """
 
     # Records.
@@ -220,7 +220,7 @@ class IMetrics(Interface):
     def add(record):
         """Count that a task has reached the state of its TaskRecord.
 
-        Called for every transition, by ``collective.background.events``.
+        Called for every transition, by ``collective.background.telling.events``.
         """
 
     def snapshot():
@@ -243,7 +243,7 @@ class IHistory(Interface):
     def add(record):
         """Count that a task has reached the state of its TaskRecord.
 
-        Called for every transition, by ``collective.background.events``.
+        Called for every transition, by ``collective.background.telling.events``.
         """
 
     def periods(site_path, length, now):

@@ -1,7 +1,7 @@
 """What the GenericSetup profiles cannot say in XML; called by GenericSetup and by
 the add-ons control panel (see profiles.zcml)."""
 
-from collective.background.persistent.installing import uninstall as remove_scheduler
+from collective.background.database.installing import uninstall as remove_scheduler
 from collective.background.recurring.state import remove_states
 from plone import api
 from plone.base.interfaces import INonInstallable

@@ -1,190 +1,32 @@
-"""Who may see, and act on, which task; and what is done then.
+"""Who may see which task: the documented name of ``showing/visibility.py``."""
 
-A user has his own tasks; who has the permission "Manage background tasks" has
-all of the site. Another's task is not there at all. Used by everything that
-shows tasks to people: viewlet, control panel, REST and views of add-ons; the
-scheduler itself is for trusted code.
-"""
-
-from AccessControl import getSecurityManager
-from AccessControl import Unauthorized
-from collective.background import states
-from collective.background.api import get_scheduler
-from collective.background.capture.describing import HIDDEN
-from collective.background.capture.describing import is_secret
-from collective.background.capture.snapshot import current_user
-from collective.background.capture.snapshot import USER
-from collective.background.exceptions import BadOption
-from collective.background.exceptions import IllegalTransition
-from collective.background.exceptions import NotPortable
-from collective.background.exceptions import TaskNotFound
-from collective.background.records import BatchResult
-from collective.background.settings import background_settings
-from dataclasses import replace
-from zope.component.hooks import getSite
+from collective.background.showing.visibility import cancel_task
+from collective.background.showing.visibility import count_visible
+from collective.background.showing.visibility import dismiss_task
+from collective.background.showing.visibility import find_visible
+from collective.background.showing.visibility import forget_task
+from collective.background.showing.visibility import may_cancel
+from collective.background.showing.visibility import may_have_tasks
+from collective.background.showing.visibility import may_manage
+from collective.background.showing.visibility import retry_task
+from collective.background.showing.visibility import task_arguments
+from collective.background.showing.visibility import task_result
+from collective.background.showing.visibility import visible_record
+from collective.background.showing.visibility import visible_records
 
 
-MANAGE = "Manage background tasks"
-VIEW_OWN = "View own background tasks"
-
-
-def may_manage():
-    """Whether the current user may manage all tasks of the current site."""
-    return bool(getSecurityManager().checkPermission(MANAGE, getSite()))
-
-
-def may_have_tasks():
-    """Whether the current user can see what he schedules. Not so for visitors."""
-    return _owner(everybody=True) is not None
-
-
-def visible_records(*, start=0, limit=50, everybody=False, **filters):
-    """Return the TaskRecords that the current user may see, newest first.
-
-    Those of his own, or, with ``everybody`` and the permission to manage tasks,
-    all of the site. The other arguments are those of
-    ``ITransactionalScheduler.records``.
-    """
-    owner = _owner(everybody)
-    if owner is None:
-        return []
-    found = get_scheduler().records(start=start, limit=limit, **{**filters, **owner})
-    return _shown(found)
-
-
-def count_visible(*, everybody=False, **filters):
-    """Return how many tasks ``visible_records`` can show."""
-    owner = _owner(everybody)
-    return 0 if owner is None else get_scheduler().count(**{**filters, **owner})
-
-
-def find_visible(ids):
-    """Return {id: TaskRecord} of those tasks that the current user may see."""
-    owner = _owner(everybody=True)
-    if owner is None:
-        return {}
-    scheduler = get_scheduler()
-    known = [record for id in ids if (record := scheduler.record(id)) is not None]
-    visible = [record for record in known if _has(record, owner)]
-    return {record.id: record for record in _shown(visible)}
-
-
-def visible_record(id):
-    """Return the record of one task. Raises TaskNotFound, also for another's."""
-    record = find_visible([id]).get(id)
-    if record is None:
-        raise TaskNotFound(f"there is no task {id!r} (any more)")
-    return record
-
-
-def shown(record):
-    """Return the record without what is for managers only: traceback and log."""
-    return _shown([record])[0]
-
-
-def may_cancel():
-    """Whether the current user may cancel and retry the tasks that he sees."""
-    return background_settings().owners_may_cancel or may_manage()
-
-
-# What may be done to a task. All of it raises TaskNotFound, as visible_record()
-# does, and returns the record.
-
-
-def cancel_task(id):
-    """Cancel a task. Raises Unauthorized."""
-    return shown(get_scheduler().cancel(_changeable(id)))
-
-
-def retry_task(id):
-    """Queue a task again. Raises Unauthorized, and as the scheduler's ``retry``."""
-    return shown(get_scheduler().retry(_changeable(id)))
-
-
-def dismiss_task(id):
-    """Do not show a task to its user any more. Raises IllegalTransition."""
-    return shown(get_scheduler().dismiss(visible_record(id).id))
-
-
-def forget_task(id):
-    """Remove a task that has ended; IllegalTransition, if it has not."""
-    record = visible_record(id)
-    if record.state not in states.FINISHED:
-        raise IllegalTransition(
-            f"task {id} is {record.state}; only one that has ended can be forgotten"
-        )
-    get_scheduler().remove(id)
-    return record
-
-
-def task_arguments(id):
-    """Return (name, text) of each argument, for managers. Raises Unauthorized.
-
-    What the site wants to be secret, is.
-    """
-    visible_record(id)
-    if not may_manage():
-        raise Unauthorized("only managers of background tasks see their arguments")
-    further = background_settings().redacted_names
-    return tuple(
-        (name, HIDDEN if is_secret(name, further) else text)
-        for name, text in get_scheduler().arguments(id) or ()  # a group has none
-    )
-
-
-def task_result(id):
-    """Return what a task has returned, or None while there is nothing.
-
-    Unlike ``get_result()`` of the scheduler it can be had again. Tracebacks of the
-    items of a batch are for managers only.
-    """
-    visible_record(id)
-    result = get_scheduler().peek_result(id)
-    if isinstance(result, BatchResult) and not may_manage():
-        failures = (
-            replace(failure, error=replace(failure.error, traceback=""))
-            for failure in result.failures
-        )
-        return replace(result, failures=tuple(failures))
-    return result
-
-
-def _changeable(id):
-    """Return the id of a task that the user sees, if he may change it."""
-    visible_record(id)
-    if not may_cancel():
-        raise Unauthorized("only managers of background tasks may do this here")
-    return id
-
-
-def _owner(everybody):
-    """Return the filters for whose tasks are shown, or None for nobody's."""
-    site_path = "/".join(getSite().getPhysicalPath())
-    if everybody and may_manage():
-        return {"site_path": site_path}
-    try:
-        user = current_user()
-    except (BadOption, NotPortable):  # a temporary one, whom no user folder knows
-        return None
-    if user.kind != USER or not getSecurityManager().checkPermission(
-        VIEW_OWN, getSite()
-    ):
-        return None
-    return {"site_path": site_path, "user_id": user.id, "user_path": user.folder}
-
-
-def _has(record, owner):
-    """Whether a record has the values of the filters that ``_owner`` returns."""
-    return all(getattr(record, name) == value for name, value in owner.items())
-
-
-def _shown(records):
-    # Permissions are looked up once: that takes longer than all the rest.
-    if may_manage():
-        return records
-    return [_without_secrets(record) for record in records]
-
-
-def _without_secrets(record):
-    error = record.error and replace(record.error, traceback="")
-    return replace(record, error=error, log=())
+__all__ = [
+    "cancel_task",
+    "count_visible",
+    "dismiss_task",
+    "find_visible",
+    "forget_task",
+    "may_cancel",
+    "may_have_tasks",
+    "may_manage",
+    "retry_task",
+    "task_arguments",
+    "task_result",
+    "visible_record",
+    "visible_records",
+]

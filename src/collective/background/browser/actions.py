@@ -4,16 +4,16 @@ Comes in: the POST of a form of the viewlet, with ``id`` and ``action``. Goes ou
 for the script, which asks for it; for others, the page where they were, with a message.
 """
 
-from collective.background import states
 from collective.background.browser.items import Items
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskNotFound
-from collective.background.messages import _
-from collective.background.visibility import cancel_task
-from collective.background.visibility import dismiss_task
-from collective.background.visibility import retry_task
+from collective.background.model import states
+from collective.background.model.messages import _
+from collective.background.showing.visibility import cancel_task
+from collective.background.showing.visibility import dismiss_task
+from collective.background.showing.visibility import retry_task
 from plone import api
 from plone.protect import CheckAuthenticator
 from plone.protect import PostOnly

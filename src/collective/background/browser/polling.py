@@ -8,8 +8,8 @@ as one that does not exist.
 from collective.background.browser.items import count_active
 from collective.background.browser.items import Items
 from collective.background.browser.items import version
-from collective.background.settings import background_settings
-from collective.background.visibility import find_visible
+from collective.background.model.settings import background_settings
+from collective.background.showing.visibility import find_visible
 from hashlib import blake2b
 from Products.Five.browser import BrowserView
 from zExceptions import BadRequest

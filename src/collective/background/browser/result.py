@@ -4,10 +4,10 @@ For its user and for managers. Never shown as a page of the site: it comes from 
 the task has it from, and might have scripts. It is not read into memory.
 """
 
-from collective.background.messages import _
-from collective.background.records import BatchResult
-from collective.background.records import Response
-from collective.background.task_view import TaskView
+from collective.background.model.messages import _
+from collective.background.model.records import BatchResult
+from collective.background.model.records import Response
+from collective.background.showing.task_view import TaskView
 from dataclasses import asdict
 from email.message import Message as Headers
 from mimetypes import guess_extension

@@ -8,11 +8,11 @@ it the viewlet shows the tasks as they were when the page was made, and its form
 from collective.background.browser.items import count_active
 from collective.background.browser.items import Items
 from collective.background.exceptions import TaskNotFound
-from collective.background.messages import _
-from collective.background.settings import background_settings
-from collective.background.states import UNFINISHED
-from collective.background.visibility import visible_record
-from collective.background.visibility import visible_records
+from collective.background.model.messages import _
+from collective.background.model.settings import background_settings
+from collective.background.model.states import UNFINISHED
+from collective.background.showing.visibility import visible_record
+from collective.background.showing.visibility import visible_records
 from plone import api
 from plone.app.layout.viewlets.common import ViewletBase
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile

@@ -1,0 +1,1 @@
+"""The side of the request: what is taken along."""

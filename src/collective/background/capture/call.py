@@ -5,14 +5,14 @@ Made by ``api.py``; ``running/kinds.py`` makes it happen.
 """
 
 from Acquisition import aq_base
-from collective.background import states
 from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import Package
-from collective.background.capture.spool import Spool
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
-from collective.background.mail import mail_user
+from collective.background.model import states
+from collective.background.model.spool import Spool
+from collective.background.telling.mail import mail_user
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary

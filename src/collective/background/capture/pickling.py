@@ -14,9 +14,9 @@ from Acquisition import aq_base
 from collective.background.capture.reference import describe
 from collective.background.capture.reference import refer_to
 from collective.background.capture.reference import resolve
-from collective.background.capture.spool import CapturedUpload
-from collective.background.capture.spool import Spool
 from collective.background.exceptions import NotPortable
+from collective.background.model.spool import CapturedUpload
+from collective.background.model.spool import Spool
 from datetime import date
 from datetime import datetime
 from decimal import Decimal

@@ -5,16 +5,16 @@ outcome, and a message that says so. Used by ``tasks`` and ``task``.
 """
 
 from collections import Counter
-from collective.background import states
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskNotFound
-from collective.background.messages import _
-from collective.background.visibility import cancel_task
-from collective.background.visibility import forget_task
-from collective.background.visibility import retry_task
-from collective.background.visibility import visible_record
+from collective.background.model import states
+from collective.background.model.messages import _
+from collective.background.showing.visibility import cancel_task
+from collective.background.showing.visibility import forget_task
+from collective.background.showing.visibility import retry_task
+from collective.background.showing.visibility import visible_record
 from zExceptions import BadRequest
 from zope.i18n import translate
 from zope.i18nmessageid import Message

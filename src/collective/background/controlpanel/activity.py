@@ -5,18 +5,18 @@ are those of the site.
 """
 
 from collections import Counter
-from collective.background import states
-from collective.background.api import get_scheduler
+from collective.background.api.scheduling import get_scheduler
 from collective.background.controlpanel.charts import chart_of_ends
 from collective.background.controlpanel.charts import chart_of_waits
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.exceptions import BadOption
-from collective.background.history import HOUR
-from collective.background.history import MINUTE
 from collective.background.interfaces import IHistory
-from collective.background.messages import _
-from collective.background.presentation import STATE_LABELS
-from collective.background.visibility import visible_records
+from collective.background.model import states
+from collective.background.model.messages import _
+from collective.background.showing.presentation import STATE_LABELS
+from collective.background.showing.visibility import visible_records
+from collective.background.telling.history import HOUR
+from collective.background.telling.history import MINUTE
 from datetime import datetime
 from datetime import UTC
 from functools import cached_property

@@ -5,10 +5,10 @@ as SVG. Used by ``activity``. Lengths are units of the picture, which is as wide
 the page has room for it.
 """
 
-from collective.background.states import CANCELLED
-from collective.background.states import FAILED
-from collective.background.states import LOST
-from collective.background.states import SUCCEEDED
+from collective.background.model.states import CANCELLED
+from collective.background.model.states import FAILED
+from collective.background.model.states import LOST
+from collective.background.model.states import SUCCEEDED
 from dataclasses import dataclass
 from math import floor
 from math import log10

@@ -4,12 +4,12 @@ Comes in: a GET, which shows the page; or the POST of one of its forms, which do
 something and sends the browser back to where it was. The base of the other modules.
 """
 
-from collective.background.messages import _
-from collective.background.presentation import duration
-from collective.background.presentation import percentage
-from collective.background.presentation import STATE_CLASSES
-from collective.background.presentation import state_label
-from collective.background.settings import background_settings
+from collective.background.model.messages import _
+from collective.background.model.settings import background_settings
+from collective.background.showing.presentation import duration
+from collective.background.showing.presentation import percentage
+from collective.background.showing.presentation import STATE_CLASSES
+from collective.background.showing.presentation import state_label
 from functools import cached_property
 from plone import api
 from plone.app.event.base import default_timezone

@@ -5,9 +5,9 @@ Comes in: the form of a request. Goes out: a Query, which knows the arguments fo
 different. Used by ``tasks``.
 """
 
-from collective.background.messages import _
-from collective.background.selection import SORT_KEYS
-from collective.background.states import STATES
+from collective.background.model.messages import _
+from collective.background.model.selection import SORT_KEYS
+from collective.background.model.states import STATES
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import replace

@@ -1,9 +1,9 @@
 """The recurring tasks of the site: when they run, run now, on and off."""
 
-from collective.background.api import get_scheduler
+from collective.background.api.scheduling import get_scheduler
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.exceptions import BackgroundError
-from collective.background.messages import _
+from collective.background.model.messages import _
 from collective.background.recurring import listing
 from collective.background.recurring import run_now
 from collective.background.recurring import switch

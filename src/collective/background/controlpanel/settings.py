@@ -2,10 +2,10 @@
 
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.interfaces import ICollectiveBackgroundLayer
-from collective.background.messages import _
-from collective.background.settings import IBackgroundSettings
-from collective.background.settings import PREFIX
-from collective.background.visibility import may_manage
+from collective.background.model.messages import _
+from collective.background.model.settings import IBackgroundSettings
+from collective.background.model.settings import PREFIX
+from collective.background.showing.visibility import may_manage
 from plone.app.registry.browser.controlpanel import ControlPanelFormWrapper
 from plone.app.registry.browser.controlpanel import RegistryEditForm
 from plone.restapi.controlpanels import RegistryConfigletPanel

@@ -1,17 +1,17 @@
 """The page of one task: ``@@background-task/<id>``, with all that is known of it."""
 
-from collective.background import states
 from collective.background.controlpanel.actions import perform
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.pages import TASKS
-from collective.background.messages import _
-from collective.background.presentation import MESSAGE_CLASSES
-from collective.background.presentation import progress_text
-from collective.background.results import content_url
-from collective.background.results import download_url
-from collective.background.results import is_for_people
-from collective.background.task_view import TaskView
-from collective.background.visibility import task_arguments
+from collective.background.model import states
+from collective.background.model.messages import _
+from collective.background.showing.presentation import MESSAGE_CLASSES
+from collective.background.showing.presentation import progress_text
+from collective.background.showing.results import content_url
+from collective.background.showing.results import download_url
+from collective.background.showing.results import is_for_people
+from collective.background.showing.task_view import TaskView
+from collective.background.showing.visibility import task_arguments
 from plone import api
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 from urllib.parse import urlencode

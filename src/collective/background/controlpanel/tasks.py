@@ -5,17 +5,17 @@ unless one filters by text or age, or sorts by something else than when they wer
 scheduled.
 """
 
-from collective.background.api import get_scheduler
+from collective.background.api.scheduling import get_scheduler
 from collective.background.controlpanel.actions import perform
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.query import AGE_LABELS
 from collective.background.controlpanel.query import ASCENDING
 from collective.background.controlpanel.query import parse_query
-from collective.background.messages import _
-from collective.background.presentation import STATE_LABELS
-from collective.background.states import STATES
-from collective.background.visibility import count_visible
-from collective.background.visibility import visible_records
+from collective.background.model.messages import _
+from collective.background.model.states import STATES
+from collective.background.showing.presentation import STATE_LABELS
+from collective.background.showing.visibility import count_visible
+from collective.background.showing.visibility import visible_records
 from datetime import datetime
 from datetime import UTC
 from functools import cached_property

@@ -1,0 +1,1 @@
+"""Documented names of what is in ``database/`` now."""

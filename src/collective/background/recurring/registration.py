@@ -5,12 +5,12 @@ module is imported; ``directive.py`` makes them from ZCML.
 """
 
 from collections.abc import Callable
-from collective.background.api import using
+from collective.background.api.functions import TaskFunction
+from collective.background.api.scheduling import using
 from collective.background.capture.call import check_call
 from collective.background.capture.call import dotted_name
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
-from collective.background.functions import TaskFunction
 from collective.background.interfaces import IRecurringTask
 from collective.background.recurring.schedules import Cron
 from collective.background.recurring.schedules import Every

@@ -10,9 +10,9 @@ from collective.background.environment.sites import find_sites
 from collective.background.environment.sites import in_console
 from collective.background.environment.sites import system_environment
 from collective.background.exceptions import ShuttingDown
+from collective.background.executing.shutdown import before_drain
 from collective.background.recurring.registration import registered
 from collective.background.recurring.ticks import start_due_tasks
-from collective.background.scheduling.shutdown import before_drain
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC

@@ -4,10 +4,10 @@ Comes in: a site and a moment. Goes out: tasks that were scheduled, in the
 current transaction. Called by the ticker, in an environment of the site.
 """
 
-from collective.background import states
-from collective.background.api import get_scheduler
+from collective.background.api.scheduling import get_scheduler
 from collective.background.exceptions import BackgroundError
 from collective.background.exceptions import ShuttingDown
+from collective.background.model import states
 from collective.background.recurring.registration import registered
 from collective.background.recurring.state import get_state
 from datetime import timedelta

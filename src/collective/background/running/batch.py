@@ -12,11 +12,11 @@ from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import Retry
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
-from collective.background.messages import _
-from collective.background.records import BatchFailure
-from collective.background.records import BatchResult
-from collective.background.records import Progress
-from collective.background.records import TaskMessage
+from collective.background.model.messages import _
+from collective.background.model.records import BatchFailure
+from collective.background.model.records import BatchResult
+from collective.background.model.records import Progress
+from collective.background.model.records import TaskMessage
 from collective.background.running.outcome import describe_error
 from dataclasses import replace
 from transaction.interfaces import TransientError

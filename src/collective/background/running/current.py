@@ -5,9 +5,9 @@ that keeps the log of a task, ask for it.
 """
 
 from collective.background.exceptions import BadOption
-from collective.background.messages import portable_text
-from collective.background.records import Progress
-from collective.background.records import TaskMessage
+from collective.background.model.messages import portable_text
+from collective.background.model.records import Progress
+from collective.background.model.records import TaskMessage
 from contextlib import contextmanager
 from math import isfinite
 from numbers import Real

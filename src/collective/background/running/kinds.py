@@ -12,11 +12,11 @@ from collective.background.capture.call import CALL
 from collective.background.capture.call import REQUEST
 from collective.background.capture.call import VIEW
 from collective.background.capture.pickling import unpack
-from collective.background.capture.spool import Spool
 from collective.background.environment.request import make_request
 from collective.background.exceptions import NoResponse
 from collective.background.exceptions import ResponseFailed
-from collective.background.records import Response
+from collective.background.model.records import Response
+from collective.background.model.spool import Spool
 from collective.background.running.current import current_task
 from collective.background.running.publishing import Failed
 from collective.background.running.publishing import publish

@@ -1,12 +1,12 @@
 """Outcomes: how a run ended, in values that can leave the thread."""
 
-from collective.background import states
 from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import Package
 from collective.background.capture.pickling import unpack
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskFailed
-from collective.background.records import ErrorInfo
+from collective.background.model import states
+from collective.background.model.records import ErrorInfo
 from dataclasses import dataclass
 
 import logging

@@ -17,10 +17,10 @@ from AccessControl.ZopeSecurityPolicy import getRoles
 from Acquisition import aq_base
 from Acquisition import aq_inner
 from Acquisition import aq_parent
-from collective.background.capture.spool import Spool
 from collective.background.exceptions import ResponseFailed
 from collective.background.exceptions import TaskCancelled
-from collective.background.records import Response
+from collective.background.model.records import Response
+from collective.background.model.spool import Spool
 from contextlib import closing
 from io import BytesIO
 from itertools import pairwise

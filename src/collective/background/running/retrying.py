@@ -1,7 +1,7 @@
 """Whether a task that has failed is tried again, and when."""
 
 from collective.background.exceptions import Retry
-from collective.background.options import MAX_BACKOFF
+from collective.background.model.options import MAX_BACKOFF
 from random import uniform
 
 

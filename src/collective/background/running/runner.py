@@ -12,7 +12,7 @@ from collective.background.capture.call import BATCH
 from collective.background.environment.application import environment
 from collective.background.exceptions import Retry
 from collective.background.exceptions import TaskCancelled
-from collective.background.records import TaskMessage
+from collective.background.model.records import TaskMessage
 from collective.background.running import outcome
 from collective.background.running.batch import Again
 from collective.background.running.batch import Batch

@@ -1,0 +1,1 @@
+"""What the schedulers share, and nothing else."""

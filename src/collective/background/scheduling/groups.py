@@ -4,9 +4,9 @@ Plain data, changed under the scheduler's lock only.
 """
 
 from collections import Counter
-from collective.background import states
 from collective.background.capture.snapshot import without_form
-from collective.background.records import Progress
+from collective.background.model import states
+from collective.background.model.records import Progress
 from dataclasses import replace
 from datetime import datetime
 from datetime import UTC

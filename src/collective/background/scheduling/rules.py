@@ -4,7 +4,6 @@ Comes in: calls, options, and what a scheduler knows. Goes out: Tasks, and error
 the same words. Used by the schedulers, in memory and in the database.
 """
 
-from collective.background import states
 from collective.background.capture.call import capture_callbacks
 from collective.background.capture.call import VIEW
 from collective.background.capture.snapshot import capture_snapshot
@@ -15,9 +14,10 @@ from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskNotFound
-from collective.background.options import Options
+from collective.background.model import states
+from collective.background.model.options import Options
+from collective.background.model.settings import seconds_to_keep
 from collective.background.scheduling.task import Task
-from collective.background.settings import seconds_to_keep
 from zope.i18n import translate
 
 

@@ -1,10 +1,10 @@
 """A task as the scheduler keeps it: what changes, and what it will run."""
 
-from collective.background import states
 from collective.background.capture.call import BATCH
 from collective.background.capture.describing import describe_arguments
-from collective.background.records import Progress
-from collective.background.records import TaskRecord
+from collective.background.model import states
+from collective.background.model.records import Progress
+from collective.background.model.records import TaskRecord
 from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta

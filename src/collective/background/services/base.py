@@ -2,7 +2,7 @@
 
 from collective.background.exceptions import TaskNotFound
 from collective.background.interfaces import ISynchronousService
-from collective.background.visibility import visible_record
+from collective.background.showing.visibility import visible_record
 from plone.restapi.deserializer import json_body
 from plone.restapi.exceptions import DeserializationError
 from plone.restapi.services import Service

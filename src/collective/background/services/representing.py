@@ -4,9 +4,9 @@ Comes in: records that ``visibility.py`` has let through. Goes out: what ``json.
 takes, and how errors are told.
 """
 
-from collective.background import states
-from collective.background.serializing import serialize
-from collective.background.settings import background_settings
+from collective.background.model import states
+from collective.background.model.settings import background_settings
+from collective.background.showing.serializing import serialize
 from dataclasses import asdict
 from zope.component.hooks import getSite
 from ZPublisher.HTTPResponse import status_reasons

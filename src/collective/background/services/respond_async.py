@@ -7,15 +7,15 @@ publisher calls this, by way of the subscriber.
 """
 
 from collective.background import current_task
+from collective.background.api.rerunning import has_credentials
+from collective.background.api.rerunning import schedule_again
+from collective.background.api.rerunning import steps_below
 from collective.background.interfaces import ICollectiveBackgroundLayer
 from collective.background.interfaces import ISynchronousService
-from collective.background.rerunning import has_credentials
-from collective.background.rerunning import schedule_again
-from collective.background.rerunning import steps_below
 from collective.background.services.representing import represent
 from collective.background.services.representing import task_url
-from collective.background.visibility import may_have_tasks
-from collective.background.visibility import visible_record
+from collective.background.showing.visibility import may_have_tasks
+from collective.background.showing.visibility import visible_record
 from plone.protect.interfaces import IDisableCSRFProtection
 from plone.rest.interfaces import IAPIRequest
 from plone.rest.interfaces import IService

@@ -4,11 +4,11 @@ Layers with the add-on installed, ``drain()`` to wait for threads, ``eager()`` t
 do without them, ``scheduled()`` to see what was scheduled.
 """
 
-from collective.background.api import get_scheduler
+from collective.background.api.scheduling import get_scheduler
+from collective.background.database.workers import stop_workers
 from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITransactionalScheduler
-from collective.background.persistent.workers import stop_workers
-from collective.background.scheduling.scheduler import TransactionalScheduler
+from collective.background.memory.scheduler import TransactionalScheduler
 from contextlib import contextmanager
 from plone.app.testing import applyProfile
 from plone.app.testing import FunctionalTesting

@@ -1,11 +1,11 @@
 """``DELETE @tasks/<id>``: cancel a task, or forget one that has ended."""
 
-from collective.background import states
+from collective.background.model import states
 from collective.background.services.base import PathService
 from collective.background.services.representing import ask_again_later
 from collective.background.services.representing import represent
-from collective.background.visibility import cancel_task
-from collective.background.visibility import forget_task
+from collective.background.showing.visibility import cancel_task
+from collective.background.showing.visibility import forget_task
 
 
 class TasksDelete(PathService):

@@ -5,8 +5,8 @@ from collective.background.services.representing import ask_again_later
 from collective.background.services.representing import represent
 from collective.background.services.tasks.listing import list_tasks
 from collective.background.services.tasks.result import answer_with_result
-from collective.background.visibility import may_manage
-from collective.background.visibility import task_arguments
+from collective.background.showing.visibility import may_manage
+from collective.background.showing.visibility import task_arguments
 from zExceptions import NotFound
 
 

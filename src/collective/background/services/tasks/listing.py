@@ -7,9 +7,9 @@ have it. Called by ``get``.
 from collections.abc import Sequence
 from collective.background.exceptions import BadOption
 from collective.background.services.representing import represent
-from collective.background.visibility import count_visible
-from collective.background.visibility import may_manage
-from collective.background.visibility import visible_records
+from collective.background.showing.visibility import count_visible
+from collective.background.showing.visibility import may_manage
+from collective.background.showing.visibility import visible_records
 from datetime import datetime
 from plone.restapi.batching import DEFAULT_BATCH_SIZE
 from plone.restapi.batching import HypermediaBatch

@@ -7,8 +7,8 @@ from collective.background.services.base import PathService
 from collective.background.services.representing import ask_again_later
 from collective.background.services.representing import refuse
 from collective.background.services.representing import represent
-from collective.background.visibility import dismiss_task
-from collective.background.visibility import retry_task
+from collective.background.showing.visibility import dismiss_task
+from collective.background.showing.visibility import retry_task
 from zExceptions import BadRequest
 
 

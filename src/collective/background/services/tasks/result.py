@@ -7,12 +7,12 @@ A view's answer may be a page or a picture with scripts in it, made of what anyb
 written. So all but JSON is for downloading, and never shown as a page of the site.
 """
 
-from collective.background import states
-from collective.background.records import BatchResult
-from collective.background.records import Response
+from collective.background.model import states
+from collective.background.model.records import BatchResult
+from collective.background.model.records import Response
 from collective.background.services.representing import ask_again_later
 from collective.background.services.representing import refuse
-from collective.background.visibility import task_result
+from collective.background.showing.visibility import task_result
 from dataclasses import asdict
 from plone.restapi.serializer.converters import json_compatible
 from plone.transformchain.interfaces import DISABLE_TRANSFORM_REQUEST_KEY

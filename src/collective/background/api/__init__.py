@@ -1,0 +1,1 @@
+"""What add-ons call: the functions of the public face, a module per noun."""

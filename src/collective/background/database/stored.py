@@ -1,0 +1,214 @@
+"""Calls, snapshots and results in the form in which the database keeps them.
+
+Comes in: what ``capture/`` has taken along. Goes out: dictionaries of plain
+values, with blobs for what is large; and the other way round, in whatever process
+the task runs. No class of an add-on is needed to load them: those are in pickles
+of their own, which are loaded when the call is made.
+"""
+
+from collective.background.capture.call import Call
+from collective.background.capture.call import ViewRequest
+from collective.background.capture.pickling import pack
+from collective.background.capture.pickling import Package
+from collective.background.capture.pickling import unpack
+from collective.background.capture.reference import Reference
+from collective.background.capture.snapshot import RequestSnapshot
+from collective.background.capture.snapshot import Snapshot
+from collective.background.capture.snapshot import UserReference
+from collective.background.exceptions import NotPortable
+from collective.background.model.options import Options
+from collective.background.model.spool import CapturedUpload
+from collective.background.model.spool import Spool
+from dataclasses import fields
+from requests.structures import CaseInsensitiveDict
+from shutil import copyfileobj
+from ZODB.blob import Blob
+from zope.dottedname.resolve import resolve
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+
+def _to_dict(obj):
+    return {field.name: getattr(obj, field.name) for field in fields(obj)}
+
+
+def _from_dict(cls, values):
+    # Another version may have had more of them.
+    return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
+
+
+# Packages.
+
+
+def store_package(package):
+    """Return what can be stored of a Package, or None for None.
+
+    Raises NotPortable for what only this process could unpack.
+    """
+    if package is None:
+        return None
+    if package.live:
+        raise NotPortable(
+            f"{package.live[0]} has no name by which another process could find it, "
+            "and tasks of this site may run in any; use a function of a module"
+        )
+    return {
+        "data": package.data,
+        "references": [_to_dict(reference) for reference in package.references],
+        "spools": [_store_spool(spool) for spool in package.spools],
+    }
+
+
+def load_package(stored):
+    """Return the Package again."""
+    if stored is None:
+        return None
+    return Package(
+        stored["data"],
+        tuple(_load_spool(spool) for spool in stored["spools"]),
+        (),
+        tuple(_from_dict(Reference, values) for values in stored["references"]),
+    )
+
+
+def _store_spool(spool):
+    if isinstance(spool, CapturedUpload):
+        return {
+            "filename": spool.filename,
+            "name": spool.name,
+            "headers": list(spool.headers.items()),
+            "spool": _store_spool(spool.spool),
+        }
+    if not spool.on_disk:
+        return {"bytes": spool.read(), "truncated": spool.truncated}
+    blob = Blob()
+    with blob.open("w") as target, spool.open() as source:
+        copyfileobj(source, target)
+    return {"blob": blob, "size": spool.size, "truncated": spool.truncated}
+
+
+def _load_spool(stored):
+    if "filename" in stored:
+        upload = CapturedUpload.__new__(CapturedUpload)
+        upload.filename, upload.name = stored["filename"], stored["name"]
+        upload.headers = CaseInsensitiveDict(stored["headers"])
+        upload.spool = _load_spool(stored["spool"])
+        return upload
+    if "blob" in stored:
+        return Spool.of_file(
+            stored["blob"].open("r"), stored["size"], stored["truncated"]
+        )
+    spool = Spool.of(stored["bytes"])
+    spool.truncated = stored["truncated"]
+    return spool
+
+
+# Calls.
+
+
+def store_call(call):
+    """Return what can be stored of a Call. Raises NotPortable."""
+    view = call.view and {
+        **_to_dict(call.view),
+        "body": _store_spool(call.view.body),
+    }
+    return {
+        **_to_dict(call),
+        "package": store_package(call.package),
+        "view": view,
+        "items": tuple(store_package(item) for item in call.items),
+        "extra": store_package(pack(call.extra)),
+    }
+
+
+def load_call(stored):
+    """Return the Call again."""
+    view = stored["view"] and _from_dict(
+        ViewRequest, {**stored["view"], "body": _load_spool(stored["view"]["body"])}
+    )
+    return _from_dict(
+        Call,
+        {
+            **stored,
+            "package": load_package(stored["package"]),
+            "view": view,
+            "items": tuple(load_package(item) for item in stored["items"]),
+            "extra": unpack(load_package(stored["extra"]), None),
+        },
+    )
+
+
+# Snapshots.
+
+
+def store_snapshot(snapshot):
+    """Return what can be stored of a Snapshot. Raises NotPortable."""
+    request = snapshot.request and {
+        **_to_dict(snapshot.request),
+        "form": store_package(snapshot.request.form),
+        "interfaces": tuple(
+            interface.__identifier__ for interface in snapshot.request.interfaces
+        ),
+    }
+    return {
+        "site_path": snapshot.site_path,
+        "user": _to_dict(snapshot.user),
+        "request": request,
+    }
+
+
+def load_snapshot(stored):
+    """Return the Snapshot again.
+
+    An interface of the request that is not known any more is left out.
+    """
+    request = stored["request"] and _from_dict(
+        RequestSnapshot,
+        {
+            **stored["request"],
+            "form": load_package(stored["request"]["form"]),
+            "interfaces": tuple(_interfaces(stored["request"]["interfaces"])),
+        },
+    )
+    return Snapshot(
+        site_path=stored["site_path"],
+        user=_from_dict(UserReference, stored["user"]),
+        request=request,
+    )
+
+
+def _interfaces(names):
+    for name in names:
+        try:
+            yield resolve(name)
+        except ImportError:
+            logger.warning("the interface %s is not known any more", name)
+
+
+# Options.
+
+# Classes of add-ons; they are loaded when the task runs.
+_CLASSES = ("retry_on", "give_up_on")
+# Kept as Calls, or of no use any more.
+_LEFT_OUT = ("on_success", "on_failure", "notify")
+
+
+def store_options(options):
+    """Return what can be stored of Options. Raises NotPortable."""
+    values = {
+        name: value
+        for name, value in _to_dict(options).items()
+        if name not in (*_CLASSES, *_LEFT_OUT)
+    }
+    classes = tuple(getattr(options, name) for name in _CLASSES)
+    return {**values, "classes": store_package(pack(classes))}
+
+
+def load_options(stored):
+    """Return the Options again. Raises ImportError and the like."""
+    classes = unpack(load_package(stored["classes"]), None)
+    values = {**stored, **dict(zip(_CLASSES, classes, strict=True))}
+    return _from_dict(Options, values)

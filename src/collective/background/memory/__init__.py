@@ -1,0 +1,1 @@
+"""The scheduler that keeps tasks in the memory of its process."""

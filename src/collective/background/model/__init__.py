@@ -1,0 +1,1 @@
+"""Plain values: states, options, records, filters, settings, texts, bytes."""

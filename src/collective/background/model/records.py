@@ -1,0 +1,162 @@
+"""What is known of a task, and what it leaves: plain values, safe in any thread."""
+
+from collective.background.model.spool import Spool
+from dataclasses import dataclass
+from dataclasses import field
+from datetime import datetime
+from requests.structures import CaseInsensitiveDict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a task is: ``done`` of ``total`` (None: not known), and a message."""
+
+    done: int | float = 0
+    total: int | float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorInfo:
+    """An exception: dotted name of its class, its text, its traceback as text."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskMessage:
+    """A message to the user; ``type`` is "info", "warning" or "error"."""
+
+    text: str
+    type: str = "info"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRecord:
+    """What is known of a task at one moment. Times are aware, in UTC.
+
+    - ``title``: for people; ``callable``: dotted name, path of a view, address
+    - ``kind``: "call", "view", "request" or "batch"; "group" of a group's record
+    - ``group_id``: of the group to which the task belongs, or None
+    - ``user_id``: None for anonymous; ``user_path``: of his user folder
+    - ``context_path``, ``context_uid``: of the content that it works on
+    - ``attempts``: how often it was begun
+    - ``cancel_requested``: it will stop at its next cancellation point
+    - ``log``: the last lines that it logged
+    - ``instance``: the process in which it is, ``host:pid:token``
+    - ``eta``: when a waiting one may start at the earliest; None: at once
+    - ``dismissed``: its user has seen how it ended, and does not want it shown; or
+      it is one that he did not ask for, as that of ``on_success``
+    """
+
+    id: str
+    title: str
+    state: str
+    kind: str
+    callable: str
+    queue: str
+    priority: int
+    user_id: str | None
+    user_path: str | None
+    site_path: str | None
+    context_path: str | None
+    context_uid: str | None
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    attempts: int = 0
+    cancel_requested: bool = False
+    progress: Progress = field(default_factory=Progress)
+    messages: tuple = ()
+    error: ErrorInfo | None = None
+    has_result: bool = False
+    log: tuple = ()
+    instance: str = ""
+    group_id: str | None = None
+    eta: datetime | None = None
+    dismissed: bool = False
+
+    @property
+    def wait_time(self):
+        """Seconds from scheduling to the start, or the end if it never started."""
+        return _seconds(self.created, self.started or self.finished)
+
+    @property
+    def run_time(self):
+        """Seconds from the start to the end; None until then."""
+        return _seconds(self.started, self.finished)
+
+
+def _seconds(start, end):
+    """Return the time between two moments, if there were both."""
+    if start is None or end is None:
+        return None
+    return max(0.0, (end - start).total_seconds())  # clocks may be set back
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueStatus:
+    """A queue: how many of its ``slots`` are in use, and how many tasks wait."""
+
+    name: str
+    slots: int
+    running: int
+    waiting: int
+    paused: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstanceStatus:
+    """A process that runs tasks: its ``slots`` by the name of the queue.
+
+    ``id``: as in ``TaskRecord.instance``; ``running``: how many tasks it runs now.
+    """
+
+    id: str
+    slots: dict
+    running: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Response:
+    """The answer of a view, or of a web server.
+
+    - ``status``: an int; ``headers``: a mapping that ignores upper and lower case
+    - ``spool``: the body; ``body`` reads it as bytes
+    - ``location``: where a redirect leads to, as it was given, or None
+    """
+
+    status: int
+    headers: CaseInsensitiveDict
+    spool: Spool
+
+    @property
+    def body(self):
+        return self.spool.read()
+
+    @property
+    def location(self):
+        return self.headers.get("location")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchFailure:
+    """An item of a batch that raised an exception.
+
+    ``index``: its place, from 0; ``item``: the item, or where it refers to
+    persistent objects, a text that names it; ``error``: an ErrorInfo.
+    """
+
+    index: int
+    item: object
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchResult:
+    """``done``: how many items went well; ``failures``: BatchFailures of the others."""
+
+    done: int
+    failures: tuple

@@ -1,0 +1,91 @@
+"""The settings of a site, which its managers change in the control panel.
+
+Those of the process are in ``config.py``.
+"""
+
+from collective.background.model.messages import _
+from plone.registry.interfaces import IRegistry
+from types import SimpleNamespace
+from zope import schema
+from zope.component import queryUtility
+from zope.interface import Interface
+
+
+PREFIX = "collective.background"
+
+
+class IBackgroundSettings(Interface):
+    """The records of the registry, below ``PREFIX``."""
+
+    keep = schema.Int(
+        title=_("Keep finished tasks"),
+        description=_(
+            "For how many minutes a task can be seen after it has ended. Goes for "
+            "tasks that are scheduled from now on."
+        ),
+        min=1,
+        default=60,
+    )
+
+    poll_interval = schema.Int(
+        title=_("Refresh"),
+        description=_(
+            "Every how many seconds a browser asks for news while something changes."
+        ),
+        min=1,
+        max=60,
+        default=2,
+    )
+
+    show_viewlet = schema.Bool(
+        title=_("Show tasks above the content"),
+        description=_("Each user sees the tasks of his own."),
+        required=False,
+        default=True,
+    )
+
+    owners_may_cancel = schema.Bool(
+        title=_("Users may cancel their own tasks"),
+        description=_("If not, only managers of background tasks may cancel any."),
+        required=False,
+        default=True,
+    )
+
+    redacted_names = schema.List(
+        title=_("Further secret arguments"),
+        description=_(
+            "One word a line. The value of an argument is not shown if its name has "
+            "one of them in it; nor if it has password, token, secret, key, auth or "
+            "cookie."
+        ),
+        value_type=schema.TextLine(),
+        required=False,
+        default=[],
+        missing_value=[],
+    )
+
+
+_DEFAULTS = {
+    name: field.default for name, field in schema.getFieldsInOrder(IBackgroundSettings)
+}
+
+
+def background_settings():
+    """Return the settings of the current site: an object with their attributes.
+
+    What the site does not have, as it has no add-on, has its default.
+    """
+    registry = queryUtility(IRegistry) or {}
+    return SimpleNamespace(
+        **{
+            name: registry.get(f"{PREFIX}.{name}", default)
+            for name, default in _DEFAULTS.items()
+        }
+    )
+
+
+def seconds_to_keep():
+    """Return how long the site keeps a finished task; None: as the process does."""
+    registry = queryUtility(IRegistry)
+    minutes = None if registry is None else registry.get(f"{PREFIX}.keep")
+    return None if minutes is None else minutes * 60.0

@@ -1,0 +1,101 @@
+"""How tasks are called and coloured where people see them."""
+
+from collective.background.model import states
+from collective.background.model.messages import _
+from zope.i18nmessageid import Message
+
+
+STATE_LABELS = {
+    states.QUEUED: _("waiting"),
+    states.RUNNING: _("running"),
+    states.RETRYING: _("waiting for another attempt"),
+    states.SUCCEEDED: _("done"),
+    states.FAILED: _("failed"),
+    states.CANCELLED: _("cancelled"),
+    states.LOST: _("lost"),
+}
+
+# Of Bootstrap 5; they have enough contrast in light and dark mode.
+STATE_CLASSES = {
+    states.QUEUED: "text-bg-secondary",
+    states.RUNNING: "text-bg-primary",
+    states.RETRYING: "text-bg-warning",
+    states.SUCCEEDED: "text-bg-success",
+    states.FAILED: "text-bg-danger",
+    states.CANCELLED: "text-bg-dark",
+    states.LOST: "text-bg-danger",
+}
+
+
+# Bootstrap's alerts for the types of messages.
+MESSAGE_CLASSES = {
+    "info": "alert-info",
+    "warning": "alert-warning",
+    "error": "alert-danger",
+}
+
+
+def state_label(record):
+    """Return what a record's state is called: a Message."""
+    if record.cancel_requested and record.state in states.UNFINISHED:
+        return _("is being cancelled")
+    return STATE_LABELS[record.state]
+
+
+def duration(seconds):
+    """Return ``"1 h 2 min"``, ``"1 min 5 s"``, ``"12 s"`` or ``"0.3 s"``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def percentage(progress):
+    """Return how far a task is, from 0 to 100; None if that is not known."""
+    if not progress.total:
+        return None
+    return min(100, max(0, round(100 * progress.done / progress.total)))
+
+
+def progress_text(progress):
+    """Return ``"3 / 10"``, or ``"3"`` if nobody knows of how many, or ``""``."""
+    if progress.total:
+        return f"{_number(progress.done)} / {_number(progress.total)}"
+    return _number(progress.done) if progress.done else ""
+
+
+def _number(value):
+    return str(int(value)) if value == int(value) else f"{value:.1f}"
+
+
+def time_left(record, now):
+    """Return how long a running task will take: a Message; None if nobody knows.
+
+    As if it went on as fast as until ``now``, an aware datetime.
+    """
+    progress = record.progress
+    is_measured = progress.total and 0 < progress.done < progress.total
+    if record.state != states.RUNNING or not is_measured:
+        return None
+    elapsed = max(0.0, (now - record.started).total_seconds())
+    seconds = elapsed * (progress.total - progress.done) / progress.done
+    if seconds < 10:
+        return _("a few seconds left")
+    return Message(_("${time} left"), mapping={"time": duration(seconds)})
+
+
+def error_text(error):
+    """Return what an ErrorInfo says, in one line.
+
+    With the class of the exception, but for errors of this package: they are
+    sentences.
+    """
+    name = error.type.rpartition(".")[2]
+    if not error.message:
+        return name
+    if error.type.startswith("collective.background."):
+        return error.message
+    return f"{name}: {error.message}"

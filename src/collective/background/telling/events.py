@@ -1,0 +1,115 @@
+"""The events that tell what happens to tasks, and how they are sent."""
+
+from collective.background.interfaces import ITaskCancelled
+from collective.background.interfaces import ITaskFailed
+from collective.background.interfaces import ITaskLost
+from collective.background.interfaces import ITaskRequeued
+from collective.background.interfaces import ITaskRetrying
+from collective.background.interfaces import ITaskScheduled
+from collective.background.interfaces import ITaskStarted
+from collective.background.interfaces import ITaskSucceeded
+from collective.background.model import states
+from collective.background.telling.history import note_in_history
+from collective.background.telling.logs import log_transition
+from collective.background.telling.metrics import count_transition
+from zope.event import notify
+from zope.interface import implementer
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+
+class TaskEvent:
+    """The common base; ``record`` is the task's record as it was then."""
+
+    def __init__(self, record):
+        self.record = record
+
+
+@implementer(ITaskScheduled)
+class TaskScheduled(TaskEvent):
+    pass
+
+
+@implementer(ITaskStarted)
+class TaskStarted(TaskEvent):
+    pass
+
+
+@implementer(ITaskRetrying)
+class TaskRetrying(TaskEvent):
+    pass
+
+
+@implementer(ITaskRequeued)
+class TaskRequeued(TaskEvent):
+    pass
+
+
+@implementer(ITaskSucceeded)
+class TaskSucceeded(TaskEvent):
+    pass
+
+
+@implementer(ITaskFailed)
+class TaskFailed(TaskEvent):
+    pass
+
+
+@implementer(ITaskCancelled)
+class TaskCancelled(TaskEvent):
+    pass
+
+
+@implementer(ITaskLost)
+class TaskLost(TaskEvent):
+    pass
+
+
+# Sent when a task reaches the state; TaskScheduled is for the first time only.
+EVENTS = {
+    states.QUEUED: TaskRequeued,
+    states.RUNNING: TaskStarted,
+    states.RETRYING: TaskRetrying,
+    states.SUCCEEDED: TaskSucceeded,
+    states.FAILED: TaskFailed,
+    states.CANCELLED: TaskCancelled,
+    states.LOST: TaskLost,
+}
+
+
+def announce(record):
+    """Tell that a task has reached the state of its record: log, count, notify.
+
+    Nothing that a subscriber raises may change the outcome of a task.
+    """
+    note_transition(record)
+    _send(EVENTS[record.state](record))
+
+
+def announce_scheduled(record):
+    """Tell of a task that was not scheduled by anybody's transaction."""
+    _send(TaskScheduled(record))
+
+
+def note_transition(record):
+    """Log and count that a task has reached the state of its record.
+
+    Who fails here (the metrics may be another's) is logged.
+    """
+    # Not by subscribers: a broken one of an add-on would keep others from
+    # being called.
+    for note in (log_transition, count_transition, note_in_history):
+        try:
+            note(record)
+        except Exception:
+            logger.exception("%s() failed for task %s", note.__name__, record.id)
+
+
+def _send(event):
+    try:
+        notify(event)
+    except Exception:
+        logger.exception("a subscriber failed at %s", type(event).__name__)

@@ -1,0 +1,108 @@
+"""``notify="mail"``: a mail to the user when a task has ended.
+
+Comes in: the record of the task, in a task of the same user that is scheduled when
+the other one has ended, see ``capture/call.py``. So whatever the mail server does
+comes too late to change anything. The mail is sent when that task commits.
+"""
+
+from collective.background.interfaces import ITransactionalScheduler
+from collective.background.model import states
+from collective.background.model.messages import _
+from collective.background.showing.presentation import duration
+from collective.background.showing.presentation import error_text
+from collective.background.showing.presentation import state_label
+from collective.background.showing.results import download_url
+from collective.background.showing.results import is_for_people
+from collective.background.showing.results import result_page
+from plone import api
+from zope.component import getUtility
+from zope.component.hooks import getSite
+from zope.globalrequest import getRequest
+from zope.i18n import translate
+from zope.i18nmessageid import Message
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+
+def mail_user(record):
+    """Send a mail about the task of ``record`` to the current user.
+
+    One without an address gets none, which is logged. Raises ValueError if the site
+    has no mail settings.
+    """
+    address = _address_of_user()
+    if not address:
+        logger.warning(
+            "no mail about task %s: the user %s has no address",
+            record.id,
+            record.user_id or "(anonymous)",
+        )
+        return
+    language = _language()
+
+    def text(message, **mapping):
+        if mapping:
+            message = Message(message, mapping=mapping)
+        return translate(message, target_language=language)
+
+    # On one line: titles may have been made of what a visitor has written.
+    title = " ".join(text(record.title).split())
+    state = text(state_label(record))
+    api.portal.send_email(
+        recipient=address,
+        subject=text(_("${title}: ${state}"), title=title, state=state),
+        body="\n\n".join(_paragraphs(record, title, state, text)),
+    )
+
+
+def _paragraphs(record, title, state, text):
+    """Return the parts of the mail, as a list of texts."""
+    site = api.portal.get()
+    parts = [
+        text(
+            _("Your task “${title}” at ${site} has ended: ${state}."),
+            title=title,
+            site=site.Title(),
+            state=state,
+        )
+    ]
+    if record.run_time is not None:
+        parts.append(text(_("It took ${time}."), time=duration(record.run_time)))
+    if record.state == states.FAILED:
+        parts.append(error_text(record.error))
+    parts += [text(message.text) for message in record.messages]
+    links = {
+        _("Result: ${url}"): _result_url(record),
+        _("Content: ${url}"): _content_url(record),
+        _("Site: ${url}"): site.absolute_url(),
+    }
+    parts.append("\n".join(text(link, url=url) for link, url in links.items() if url))
+    return parts
+
+
+def _address_of_user():
+    if getSite() is None or api.user.is_anonymous():
+        return None
+    return api.user.get_current().getProperty("email", None)
+
+
+def _language():
+    """Return what the user has chosen, or the language in which he has worked."""
+    chosen = api.user.get_current().getProperty("language", None)
+    return chosen or api.portal.get_current_language()
+
+
+def _result_url(record):
+    if not is_for_people(record):
+        return None
+    result = getUtility(ITransactionalScheduler).peek_result(record.id)
+    return result_page(result) or download_url(record.id, result)
+
+
+def _content_url(record):
+    if record.context_path is None:
+        return None
+    return getRequest().physicalPathToURL(record.context_path)

@@ -1,0 +1,258 @@
+"""Records: which there are, for how long, and what they hold on to."""
+
+from collections import OrderedDict
+from collective.background import schedule
+from collective.background import using
+from collective.background.exceptions import BadOption
+from collective.background.model.spool import Spool
+from helpers import finished
+from helpers import open_files
+from helpers import TIMEOUT
+from threading import Thread
+
+import pytest
+import transaction
+
+
+class TestRetention:
+    def test_a_finished_task_is_kept_for_a_time(self, make_scheduler, clock):
+        scheduler = make_scheduler(keep=60)
+        task_id = finished(schedule(lambda: None)).id
+        clock.now += 59
+        assert scheduler.record(task_id) is not None
+        clock.now += 2
+        assert scheduler.record(task_id) is None
+        assert scheduler.count() == 0
+
+    def test_the_time_begins_when_it_has_ended(self, make_scheduler, clock, gate):
+        scheduler = make_scheduler(keep=60)
+        task_id = schedule(gate.task)
+        transaction.commit()
+        gate.wait()
+        clock.now += 1000
+        gate.open()
+        scheduler.wait(task_id, TIMEOUT)
+        clock.now += 59
+        assert scheduler.record(task_id) is not None
+
+    def test_an_unfinished_one_is_kept_however_long(self, make_scheduler, clock, gate):
+        scheduler = make_scheduler(concurrency=1, keep=60, keep_count=1)
+        ids = [schedule(gate.task) for _ in range(3)]
+        transaction.commit()
+        gate.wait()
+        clock.now += 10_000
+        found = [scheduler.record(task_id).state for task_id in ids]
+        assert found == ["running", "queued", "queued"]
+
+    def test_at_most_so_many_finished_ones_are_kept(self, make_scheduler):
+        scheduler = make_scheduler(concurrency=1, keep_count=3)
+        ids = [schedule(lambda: None) for _ in range(5)]
+        transaction.commit()
+        scheduler.wait_all(TIMEOUT)
+        assert [record.id for record in scheduler.records()] == ids[:1:-1]
+
+    def test_those_that_ended_first_go_first(self, make_scheduler):
+        """Not those that were scheduled first."""
+        scheduler = make_scheduler(concurrency=1, keep_count=1)
+        scheduler.pause("default")
+        first, second = schedule(lambda: None), schedule(lambda: None)
+        transaction.commit()
+        scheduler.cancel(second)
+        scheduler.resume("default")
+        scheduler.wait_all(TIMEOUT)
+        assert [record.id for record in scheduler.records()] == [first]
+
+    def test_a_retried_one_counts_from_its_last_end(self, make_scheduler, clock):
+        def fail():
+            raise ValueError
+
+        scheduler = make_scheduler(keep=60)
+        task_id = finished(schedule(fail)).id
+        clock.now += 50
+        scheduler.retry(task_id)
+        scheduler.wait(task_id, TIMEOUT)
+        clock.now += 50
+        assert scheduler.record(task_id).attempts == 2
+
+    def test_looking_for_old_ones_stops_at_the_first_young_one(self, make_scheduler):
+        """So the cost of a task does not grow with the number of records."""
+        scheduler = make_scheduler()
+        for _ in range(50):
+            schedule(lambda: None)
+        transaction.commit()
+        scheduler.wait_all(TIMEOUT)
+
+        class Counting(OrderedDict):
+            seen = 0
+
+            def values(self):
+                for value in super().values():
+                    Counting.seen += 1
+                    yield value
+
+        ended = scheduler._ended
+        for keep in ended:
+            ended[keep] = Counting(ended[keep])
+        finished(schedule(lambda: None))
+        assert scheduler.count() == 51
+        # One when it has ended, one for each call that reads.
+        assert 0 < Counting.seen <= 3
+
+
+class TestMemory:
+    ARGUMENT = b"x" * 100_000
+
+    def held(self, scheduler, task_id):
+        """Whether the task still has the pickle of its call."""
+        return scheduler._schedules[task_id].call.package is not None
+
+    def test_a_succeeded_task_gives_its_arguments_back(self, scheduler):
+        record = finished(schedule(len, self.ARGUMENT))
+        assert not self.held(scheduler, record.id)
+        assert record.callable == "builtins.len"
+
+    def test_a_failed_one_keeps_them_to_be_retried(self, scheduler):
+        record = finished(schedule(int, self.ARGUMENT))
+        assert record.state == "failed"
+        assert self.held(scheduler, record.id)
+
+
+class TestTemporaryFiles:
+    """A body of some megabytes is kept in a file without a name."""
+
+    @pytest.fixture(autouse=True)
+    def before(self, scheduler):
+        """How many files are open without any task; the scheduler is at work."""
+        finished(schedule(len, ""))
+        return open_files()
+
+    def large(self):
+        body = Spool.of(b"x" * 2_000_000)
+        assert body.on_disk
+        return body
+
+    def test_is_closed_when_the_task_has_succeeded(self, before):
+        record = finished(schedule(Spool.read, self.large()))
+        assert record.state == "succeeded"
+        assert open_files() == before
+
+    def test_stays_with_a_failed_task_and_is_closed_with_it(self, scheduler, before):
+        record = finished(schedule(int, self.large()))
+        assert record.state == "failed"
+        kept = open_files()
+        assert kept > before
+        scheduler.remove(record.id)
+        assert open_files() == kept - 1
+
+    def test_is_closed_by_an_abort(self, before):
+        schedule(Spool.read, self.large())
+        assert open_files() == before + 1
+        transaction.abort()
+        assert open_files() == before
+
+    def test_is_closed_by_the_rollback_of_a_savepoint(self, before):
+        savepoint = transaction.savepoint()
+        schedule(Spool.read, self.large())
+        savepoint.rollback()
+        assert open_files() == before
+
+    def test_of_a_result_is_closed_with_the_last_who_has_it(self, scheduler, before):
+        task_id = schedule(Spool.of, b"y" * 2_000_000)
+        finished(task_id)
+        result, _ = scheduler.get_result(task_id)
+        transaction.commit()
+        assert scheduler.record(task_id) is None
+        assert result.read() == b"y" * 2_000_000
+        del result
+        assert open_files() == before
+
+
+class TestRecords:
+    @pytest.fixture
+    def scheduler(self, make_scheduler):
+        return make_scheduler(concurrency=1, queues={"mail": 1})
+
+    def test_uncommitted_ones_are_not_among_them(self, scheduler):
+        task_id = schedule(lambda: None)
+        assert scheduler.records() == []
+        assert scheduler.count() == 0
+        assert scheduler.record(task_id).state == "queued"
+        transaction.commit()
+        assert scheduler.count() == 1
+
+    def test_newest_first(self, scheduler):
+        ids = [schedule(lambda: None) for _ in range(5)]
+        transaction.commit()
+        assert [record.id for record in scheduler.records()] == ids[::-1]
+
+    def test_a_page_of_them(self, scheduler):
+        ids = [schedule(lambda: None) for _ in range(60)]
+        transaction.commit()
+        newest_first = ids[::-1]
+
+        def page(**arguments):
+            return [record.id for record in scheduler.records(**arguments)]
+
+        assert page(start=10, limit=5) == newest_first[10:15]
+        assert page() == newest_first[:50]
+        assert page(limit=None) == newest_first
+        assert page(start=59) == newest_first[59:]
+        assert page(start=60) == []
+        assert page(limit=0) == []
+
+    def test_by_queue(self, scheduler):
+        task_id = using(queue="mail").schedule(lambda: None)
+        schedule(lambda: None)
+        transaction.commit()
+        assert [record.id for record in scheduler.records(queue="mail")] == [task_id]
+        assert scheduler.count(queue="mail") == 1
+        assert scheduler.count() == 2
+
+    def test_by_state(self, scheduler, gate):
+        running, queued = schedule(gate.task), schedule(lambda: None)
+        transaction.commit()
+        gate.wait()
+        assert [r.id for r in scheduler.records(states="running")] == [running]
+        assert [r.id for r in scheduler.records(states=["queued"])] == [queued]
+        assert scheduler.count(states={"running", "queued", "failed"}) == 2
+        assert scheduler.count(states=()) == 0
+
+    @pytest.mark.parametrize("read", ["records", "count"])
+    @pytest.mark.parametrize("states", ["done", ["queued", "done"]])
+    def test_an_unknown_state_is_refused(self, scheduler, read, states):
+        with pytest.raises(BadOption, match=r"no state 'done'; there are: queued, "):
+            getattr(scheduler, read)(states=states)
+
+    def test_a_record_does_not_change_with_its_task(self, scheduler, gate):
+        task_id = schedule(gate.task)
+        transaction.commit()
+        gate.wait()
+        before = scheduler.record(task_id)
+        gate.open()
+        after = scheduler.wait(task_id, TIMEOUT)
+        assert (before.state, after.state) == ("running", "succeeded")
+        with pytest.raises(AttributeError):
+            after.state = "queued"
+
+    def test_reading_while_others_schedule(self, scheduler):
+        """Nobody sees a mapping that changes under his hands."""
+
+        def visit():
+            for _ in range(200):
+                schedule(lambda: None)
+                transaction.abort()
+
+        visitors = [Thread(target=visit) for _ in range(2)]
+        for _ in range(200):
+            schedule(lambda: None)
+        for visitor in visitors:
+            visitor.start()
+        while any(visitor.is_alive() for visitor in visitors):
+            assert scheduler.records(limit=None) == []
+        for visitor in visitors:
+            visitor.join()
+
+    def test_times_are_aware_and_in_order(self, scheduler):
+        record = finished(schedule(lambda: None))
+        assert record.created <= record.started <= record.finished
+        assert record.created.utcoffset().total_seconds() == 0

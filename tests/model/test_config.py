@@ -1,0 +1,165 @@
+"""The settings of the process: where they come from, and what is refused."""
+
+from App import config as zope_config
+from collective.background.exceptions import BackgroundError
+from collective.background.exceptions import BadOption
+from collective.background.model.config import load_settings
+from collective.background.model.config import Settings
+from pathlib import Path
+from Zope2.Startup.options import ZopeWSGIOptions
+
+import pytest
+
+
+NUMBERS = (
+    "concurrency",
+    "max_waiting",
+    "keep",
+    "keep_count",
+    "drain_timeout",
+    "conflict_attempts",
+    "polite_wait",
+    "switch_interval",
+)
+AT_LEAST_ONE = ("concurrency", "max_waiting", "conflict_attempts")
+
+
+@pytest.fixture
+def zope_conf(tmp_path, monkeypatch):
+    """Return a function that lets Zope read a zope.conf with these lines."""
+
+    def zope_conf(*lines):
+        path = Path(tmp_path, "zope.conf")
+        path.write_text(
+            f"instancehome {tmp_path}\n"
+            "<zodb_db main>\n mount-point /\n"
+            " <mappingstorage>\n </mappingstorage>\n</zodb_db>\n"
+            "<product-config collective.background>\n"
+            + "".join(f"  {line}\n" for line in lines)
+            + "</product-config>\n"
+        )
+        options = ZopeWSGIOptions(configfile=str(path))()
+        monkeypatch.setattr(zope_config, "_config", options.configroot)
+
+    return zope_conf
+
+
+class TestSources:
+    def test_defaults(self, zope_conf):
+        zope_conf()
+        settings = load_settings({})
+        assert settings == Settings()
+        assert dict(settings.queues) == {"default": 2}
+
+    def test_a_process_without_zope_has_the_defaults(self, monkeypatch):
+        monkeypatch.setattr(zope_config, "_config", None)
+        assert load_settings({}) == Settings()
+
+    def test_zope_conf(self, zope_conf):
+        zope_conf(
+            "concurrency 3",
+            "queues imports=1 mail=4",
+            "max_waiting 100",
+            "keep 1.5",
+            "keep_count 7",
+            "drain_timeout 0",
+            "conflict_attempts 5",
+            "polite_wait 0",
+            "switch_interval 0.001",
+            "handle_signals off",
+        )
+        assert load_settings({}) == Settings(
+            concurrency=3,
+            queues={"imports": 1, "mail": 4},
+            max_waiting=100,
+            keep=1.5,
+            keep_count=7,
+            drain_timeout=0,
+            conflict_attempts=5,
+            polite_wait=0,
+            switch_interval=0.001,
+            handle_signals=False,
+        )
+
+    def test_environment_variables_win(self, zope_conf):
+        zope_conf("concurrency 3", "keep 60")
+        settings = load_settings({"BACKGROUND_CONCURRENCY": "4"})
+        assert settings.concurrency == 4
+        assert settings.keep == 60
+
+    def test_every_setting_has_its_variable(self, zope_conf):
+        zope_conf()
+        variables = {f"BACKGROUND_{name.upper()}": "17" for name in NUMBERS}
+        settings = load_settings({**variables, "BACKGROUND_QUEUES": "imports=17"})
+        assert {getattr(settings, name) for name in NUMBERS} == {17}
+        assert dict(settings.queues) == {"default": 17, "imports": 17}
+
+    def test_other_variables_are_none_of_our_business(self, zope_conf):
+        zope_conf()
+        assert load_settings({"BACKGROUND_COLOUR": "red"}) == Settings()
+
+
+class TestRefusals:
+    """Each names the setting and its value."""
+
+    def test_of_a_setting_that_does_not_exist(self, zope_conf):
+        zope_conf("slots 3")
+        with pytest.raises(BadOption, match="has no setting slots; there are: concurr"):
+            load_settings({})
+
+    @pytest.mark.parametrize("name", NUMBERS)
+    @pytest.mark.parametrize("text", ["many", "", "1,5"])
+    def test_of_what_is_no_number(self, zope_conf, name, text):
+        zope_conf()
+        with pytest.raises(BadOption, match=f"^{name} is {text!r}; expected a "):
+            load_settings({f"BACKGROUND_{name.upper()}": text})
+
+    def test_of_what_is_no_number_in_zope_conf(self, zope_conf):
+        zope_conf("keep long")
+        with pytest.raises(BadOption, match=r"^keep is 'long'; expected a number of s"):
+            load_settings({})
+
+    @pytest.mark.parametrize("name", NUMBERS)
+    def test_of_less_than_nothing(self, name):
+        with pytest.raises(BadOption, match=f"^{name} is -1; it must be .* at least"):
+            Settings(**{name: -1})
+
+    @pytest.mark.parametrize("name", AT_LEAST_ONE)
+    def test_of_none_where_one_is_needed(self, name):
+        with pytest.raises(BadOption, match=f"^{name} is 0; it must be .* at least 1"):
+            Settings(**{name: 0})
+
+    def test_of_an_interval_that_is_none(self):
+        with pytest.raises(BadOption, match=r"^switch_interval is 0; it must be"):
+            Settings(switch_interval=0)
+
+    @pytest.mark.parametrize(
+        "name", ["keep", "drain_timeout", "polite_wait", "switch_interval"]
+    )
+    @pytest.mark.parametrize("text", ["nan", "inf"])
+    def test_of_numbers_that_are_no_time(self, zope_conf, name, text):
+        zope_conf()
+        with pytest.raises(BadOption, match=f"^{name} is {text}; it must be"):
+            load_settings({f"BACKGROUND_{name.upper()}": text})
+
+    @pytest.mark.parametrize("text", ["imports", "imports=", "imports=one", "a b=1"])
+    def test_of_queues_without_slots(self, zope_conf, text):
+        zope_conf()
+        with pytest.raises(BadOption, match=f"^queues is '{text}'; expected a list"):
+            load_settings({"BACKGROUND_QUEUES": text})
+
+    def test_of_a_queue_with_no_slot(self):
+        with pytest.raises(BadOption, match=r"^queues: imports is 0; it must be"):
+            Settings(queues={"imports": 0})
+
+    @pytest.mark.parametrize("name", ["", "1st", "a/b", "a b", "-x", "x" * 65, "ü"])
+    def test_of_names_that_are_no_names_of_queues(self, name):
+        """They become part of the names of threads, and of addresses."""
+        with pytest.raises(BadOption, match="is not a queue name"):
+            Settings(queues={name: 1})
+
+    def test_are_errors_of_the_package_and_value_errors(self):
+        with pytest.raises(BackgroundError):
+            Settings(keep=-1)
+        with pytest.raises(ValueError, match="keep"):
+            Settings(keep=-1)

@@ -1,0 +1,146 @@
+"""Schedulers of a test's own, and tasks that go on when the test says so."""
+
+from collections import Counter
+from collective.background import get_scheduler
+from collective.background.interfaces import ITransactionalScheduler
+from collective.background.memory.scheduler import TransactionalScheduler
+from collective.background.model.config import Settings
+from helpers import TIMEOUT
+from threading import Event
+from threading import Thread
+from time import monotonic
+from zope.component import getGlobalSiteManager
+
+import pytest
+import sys
+import transaction
+
+
+@pytest.fixture
+def make_scheduler():
+    """Return a function that makes a scheduler with the given settings.
+
+    It is the one that ``get_scheduler()`` returns from then on. Without the
+    functional layer its tasks run in a process without a site.
+    """
+    site_manager = getGlobalSiteManager()
+    usual = site_manager.queryUtility(ITransactionalScheduler)
+    made = []
+
+    def make(**settings):
+        scheduler = TransactionalScheduler(settings=Settings(**settings))
+        site_manager.registerUtility(scheduler, ITransactionalScheduler)
+        made.append(scheduler)
+        return scheduler
+
+    transaction.abort()
+    yield make
+    transaction.abort()
+    for scheduler in made:
+        scheduler.wait_all(TIMEOUT)
+    site_manager.unregisterUtility(provided=ITransactionalScheduler)
+    if usual is not None:
+        site_manager.registerUtility(usual, ITransactionalScheduler)
+
+
+@pytest.fixture
+def scheduler(make_scheduler):
+    """A scheduler with two slots in the queue "default"."""
+    return make_scheduler()
+
+
+class Gate:
+    """Tasks that wait until the test opens the gate.
+
+    ``task()`` is what to schedule; ``begun`` is set when the first has begun.
+    """
+
+    def __init__(self):
+        begun = self.begun = Event()
+        opened = self._opened = Event()
+
+        def task():
+            begun.set()
+            assert opened.wait(TIMEOUT)
+            return "through the gate"
+
+        self.task = task
+
+    def wait(self):
+        """Wait until a task stands at the gate."""
+        assert self.begun.wait(TIMEOUT)
+
+    def open(self):
+        self._opened.set()
+
+
+@pytest.fixture
+def gate(make_scheduler):
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def until():
+    """Return a function that waits until a condition holds, which nobody announces."""
+
+    def until(condition):
+        deadline = monotonic() + TIMEOUT
+        while not condition():
+            assert monotonic() < deadline
+            Event().wait(0.001)
+
+    return until
+
+
+@pytest.fixture
+def subscribe():
+    """Return a function that subscribes to an event for the time of the test."""
+    site_manager = getGlobalSiteManager()
+    subscribed = []
+
+    def subscribe(interface, handler):
+        site_manager.registerHandler(handler, (interface,))
+        subscribed.append((handler, (interface,)))
+
+    yield subscribe
+    for handler, required in subscribed:
+        site_manager.unregisterHandler(handler, required)
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """Let threads whose name begins so not start, so many times."""
+    left = Counter()
+    start = Thread.start
+
+    def start_or_not(thread):
+        for prefix in left:
+            if thread.name.startswith(prefix) and left[prefix]:
+                left[prefix] -= 1
+                raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(Thread, "start", start_or_not)
+    return left
+
+
+class Clock:
+    """What the package takes for the monotonic clock. It stands still."""
+
+    now = 1000.0
+
+    def advance(self, seconds):
+        """Let time pass, and the dispatcher look at the clock."""
+        self.now += seconds
+        get_scheduler().resume("default")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("collective.background.") and hasattr(module, "monotonic"):
+            monkeypatch.setattr(module, "monotonic", lambda: clock.now)
+    return clock
