@@ -211,6 +211,16 @@ class ITaskLost(ITaskEvent):
     """The process is about to end before the task has."""
 
 
+class IServingBegins(Interface):
+    """This process begins to do what others have scheduled.
+
+    For what a process has once: threads that tick, or look at databases. Notified
+    by ``executing/serving.py``, in the main thread or in that of a request.
+    """
+
+    database = Attribute("The ZODB of Zope, a ZODB.DB.")
+
+
 class IMetrics(Interface):
     """Counts the tasks of this process; a global utility.
 

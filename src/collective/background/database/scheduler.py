@@ -26,7 +26,7 @@ from collective.background.database.workers import process_settings
 from collective.background.database.workers import worker_of
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
-from collective.background.executing.shutdown import Deadline
+from collective.background.executing.deadline import Deadline
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.reading import unpack_here
 from collective.background.model import states

@@ -21,11 +21,13 @@ from collective.background.database.private import connected
 from collective.background.database.private import privately
 from collective.background.database.tasks import VERSION
 from collective.background.executing.dispatcher import Dispatcher
+from collective.background.executing.queues import Job
 from collective.background.running import outcome
 from collective.background.running.current import keep_log_lines
 from collective.background.running.runner import run
 from collective.background.scheduling import rules
 from collective.background.telling.events import announce
+from functools import partial
 from time import monotonic
 from transaction.interfaces import TransientError
 from ZODB.interfaces import IMVCCStorage
@@ -61,9 +63,7 @@ class Worker:
         self.executes = settings.role != "web"
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
-        self._dispatcher = Dispatcher(
-            self.lock, settings.queues, self._run, self._refused
-        )
+        self._dispatcher = Dispatcher(settings.queues)
         self._waiting = {}  # Waiting, by their oids: what the dispatcher has
         self._fresh = set()  # oids of those that the last look cannot have seen
         self._begun = set()  # ids of those that have a thread
@@ -141,7 +141,7 @@ class Worker:
         with self.lock:
             self._stopping = True
             self._stopped.set()
-            self._dispatcher.stop()
+            self._dispatcher.stop(self)
             for task in self.running.values():
                 task.cancel_requested = True
             self.changed.notify_all()
@@ -224,7 +224,7 @@ class Worker:
         logger.info("a persistent scheduler is gone, and so is its worker")
         with self.lock:
             self._stopping = self.is_retired = True
-            self._dispatcher.stop()
+            self._dispatcher.stop(self)
 
     def _pause(self, seconds):
         """Wait, and return whether somebody has woken us up."""
@@ -247,12 +247,12 @@ class Worker:
         return told + self._housekeeper.work(scheduler)
 
     def _follow_pauses(self, scheduler):
-        for name, queue in self._dispatcher.queues.items():
-            if queue.paused != (name in scheduler.paused):
-                if queue.paused:
-                    self._dispatcher.resume(name)
+        for status in self._dispatcher.statuses(self):
+            if status.paused != (status.name in scheduler.paused):
+                if status.paused:
+                    self._dispatcher.resume(status.name, self)
                 else:
-                    self._dispatcher.pause(name)
+                    self._dispatcher.pause(status.name, self)
 
     def _find_waiting(self, scheduler):
         """Give the dispatcher what waits, and take back what does not any more.
@@ -286,7 +286,7 @@ class Worker:
             gone = set(self._waiting) - found - self._fresh
             discarded = [self._waiting.pop(oid) for oid in gone]
         for waiting in discarded:
-            self._dispatcher.discard(waiting)
+            self._dispatcher.discard(self._job_of(waiting))
         self._dispatcher.wake_up()
         return records
 
@@ -301,7 +301,17 @@ class Worker:
         with self.lock:
             self._waiting[waiting.oid] = waiting
             self._fresh.add(waiting.oid)
-            self._dispatcher.push(waiting, at)
+            self._dispatcher.push(self._job_of(waiting), at)
+
+    def _job_of(self, waiting):
+        return Job(
+            id=waiting.id,
+            queue=waiting.queue,
+            priority=waiting.priority,
+            source=self,
+            run=partial(self._run, waiting),
+            refused=partial(self._refused, waiting),
+        )
 
     def _find_cancelled(self, scheduler):
         for id in scheduler.shards.cancelled():

@@ -8,10 +8,9 @@ minute from then on.
 from collective.background.capture.snapshot import find_database
 from collective.background.database.worker import Worker
 from collective.background.environment.sites import find_sites
-from collective.background.environment.sites import in_console
 from collective.background.environment.sites import system_environment
-from collective.background.executing.shutdown import before_drain
-from collective.background.executing.shutdown import Deadline
+from collective.background.executing.deadline import Deadline
+from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITransactionalScheduler
 from persistent import Persistent
 from zope.component import getGlobalSiteManager
@@ -91,16 +90,11 @@ def end():
 
 
 def install(event):
-    """Called when Zope starts.
-
-    In scripts and in the console nobody looks for sites, but a site that schedules
-    something there gets its worker all the same.
-    """
-    before_drain(end)
-    if not in_console():
-        discovery = Discovery(find_database())
-        discovery.start()
-        before_drain(discovery.stop)
+    """Called when this process begins to serve."""
+    process_executor().before_drain(end)
+    discovery = Discovery(event.database)
+    discovery.start()
+    process_executor().before_drain(discovery.stop)
 
 
 class Discovery:

@@ -8,8 +8,6 @@ from collective.background.environment.application import environment
 from plone.base.interfaces import IPloneSiteRoot
 from plone.browserlayer.interfaces import ILocalBrowserLayerType
 
-import sys
-
 
 PACKAGE = "collective.background"
 
@@ -23,11 +21,6 @@ def find_sites(container):
                 yield obj
         elif obj.meta_type == "Folder":
             yield from find_sites(obj)
-
-
-def in_console():
-    """Whether this is a script or the console, which start Zope as well."""
-    return "Zope2.utilities.zconsole" in sys.modules
 
 
 def system_environment(database, path=None):

@@ -81,8 +81,7 @@ class Reading:
         return None if task is None else task.arguments
 
     def queues(self):
-        with self._changed:
-            return [queue.status() for queue in self._dispatcher.queues.values()]
+        return self._dispatcher.statuses(self)
 
     def instances(self):
         with self._changed:
@@ -117,7 +116,7 @@ class Reading:
                         for task in islice(self._unfinished.values(), 10)
                     )
                 )
-        self._dispatcher.join(deadline - monotonic())
+        self._dispatcher.join(self, deadline - monotonic())
 
 
 def unpack_here(package):

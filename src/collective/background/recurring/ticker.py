@@ -5,12 +5,10 @@ stop. It wakes up for the next tick, and at least once a minute, as another
 process may have changed something.
 """
 
-from collective.background.capture.snapshot import find_database
 from collective.background.environment.sites import find_sites
-from collective.background.environment.sites import in_console
 from collective.background.environment.sites import system_environment
 from collective.background.exceptions import ShuttingDown
-from collective.background.executing.shutdown import before_drain
+from collective.background.executing.executor import process_executor
 from collective.background.recurring.registration import registered
 from collective.background.recurring.ticks import start_due_tasks
 from datetime import datetime
@@ -31,15 +29,11 @@ JOIN = 2.0  # seconds; far more than a transaction takes
 
 
 def start_ticker(event):
-    """Called when Zope starts.
-
-    Not in scripts and in the console, which start Zope as well: a task that is
-    started there would end with them.
-    """
-    if registered() and not in_console():
-        ticker = Ticker(find_database())
+    """Called when this process begins to serve."""
+    if registered():
+        ticker = Ticker(event.database)
         ticker.start()
-        before_drain(ticker.stop)
+        process_executor().before_drain(ticker.stop)
 
 
 class Ticker:

@@ -1,0 +1,114 @@
+"""The executor: what a process has once, whatever schedulers use it.
+
+Slots and threads are shared by all sites and both schedulers. It is made when work
+begins, so that a server may fork before; a child of a fork begins anew.
+
+Comes in: sources, which send Jobs to the dispatcher. Goes out: their end, in order.
+"""
+
+from collective.background.executing.deadline import Deadline
+from collective.background.executing.dispatcher import Dispatcher
+from collective.background.model.config import load_settings
+from functools import partial
+
+import atexit
+import logging
+import os
+import secrets
+import socket
+import threading
+
+
+logger = logging.getLogger(__name__)
+
+
+class Executor:
+    """- ``settings``: the Settings of the process
+    - ``instance``: its id, ``host:pid:token``
+    - ``dispatcher``: starts the threads
+    """
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.dispatcher = Dispatcher(settings.queues)
+        self._sources = []
+        self._before_drain = []
+
+    def register(self, source):
+        """A scheduler sends its tasks from now on; a process has it to its end.
+
+        ``source.stop()``: start nothing more. ``source.leave(deadline)``: wait for
+        what runs, until the Deadline, and return the titles of tasks that have not
+        ended by then and are lost with the process.
+        """
+        if source not in self._sources:
+            self._sources.append(source)
+
+    def before_drain(self, function):
+        """Let ``function()`` be called before tasks are asked to stop."""
+        self._before_drain.append(function)
+
+    def drain(self, deadline):
+        """End all work of the process; return the titles of tasks that are lost.
+
+        ``deadline``: a Deadline for all together. May be called more than once.
+        """
+        for function in self._before_drain:
+            function()
+        sources = list(self._sources)
+        for source in sources:
+            source.stop()
+        lost = []
+        for source in sources:
+            try:
+                lost += source.leave(deadline)
+            except Exception:  # the others have to come to their ends, too
+                logger.exception("the tasks of %r could not be left in order", source)
+        return lost
+
+
+# A signal may come while its own thread has it.
+_lock = threading.RLock()
+_executor = None
+_when_ended = []
+
+
+def process_executor():
+    """Return the Executor of this process.
+
+    Raises BadOption if the settings of the process cannot be used.
+    """
+    global _executor
+    with _lock:
+        if _executor is None:
+            _executor = Executor(load_settings())
+            atexit.register(partial(_at_exit, os.getpid()))
+        return _executor
+
+
+def when_ended(function):
+    """Let ``function(titles)`` be called at the exit of the process.
+
+    ``titles``: of the tasks that had not ended, and are lost.
+    """
+    _when_ended.append(function)
+
+
+def _at_exit(pid):
+    # A child of a fork has inherited what the parent has registered.
+    if _executor is None or pid != os.getpid():
+        return
+    lost = _executor.drain(Deadline(_executor.settings.drain_timeout))
+    for function in _when_ended:
+        function(lost)
+
+
+def _begin_anew():
+    """In the child of a fork: threads and their locks are the parent's."""
+    global _lock, _executor
+    _lock = threading.RLock()
+    _executor = None
+
+
+os.register_at_fork(after_in_child=_begin_anew)
