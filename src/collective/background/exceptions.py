@@ -124,6 +124,10 @@ class ReferenceGone(EnvironmentFailed):
     """An object that the task refers to no longer exists."""
 
 
+class ResultGone(BackgroundError):
+    """What a task did was undone in the database, and its result with it."""
+
+
 class ResponseFailed(BackgroundError):
     """A view or an HTTP server answered with a status of 400 or more.
 
