@@ -22,6 +22,7 @@ from collective.background.running.kinds import KINDS
 from collective.background.running.publishing import Failed
 from collective.background.running.retrying import retry_delay
 from collective.background.running.transactions import transactional
+from collective.background.zopecompat import has_messages
 from Products.statusmessages.interfaces import IStatusMessage
 from random import uniform
 from transaction.interfaces import TransientError
@@ -139,8 +140,7 @@ def _with_messages(execution, env, work):
 
 def _collect_messages(execution, env):
     """Keep what ``api.portal.show_message`` would have shown to the visitor."""
-    # They are put into a cookie, so without any there are none.
-    if env.request is not None and env.request.response.cookies:
+    if env.request is not None and has_messages(env.request):
         execution.add_messages(
             TaskMessage(text=message.message, type=message.type)
             for message in IStatusMessage(env.request).show()

@@ -9,13 +9,13 @@ from collective.background.database.workers import stop_workers
 from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
+from collective.background.zopecompat import own_transaction_manager
 from contextlib import contextmanager
 from plone.app.testing import applyProfile
 from plone.app.testing import FunctionalTesting
 from plone.app.testing import IntegrationTesting
 from plone.app.testing import PLONE_FIXTURE
 from plone.app.testing import PloneSandboxLayer
-from transaction import TransactionManager
 from zope.component import getGlobalSiteManager
 
 import transaction
@@ -81,12 +81,8 @@ class EagerScheduler(TransactionalScheduler):
             return
         # The thread is in the middle of a commit; the task gets a transaction
         # manager of its own for the time being.
-        usual = transaction.manager.manager
-        transaction.manager.manager = TransactionManager()
-        try:
+        with own_transaction_manager():
             self._execute(task)
-        finally:
-            transaction.manager.manager = usual
 
 
 class CollectiveBackgroundLayer(PloneSandboxLayer):
