@@ -145,8 +145,8 @@ class Response:
 class BatchFailure:
     """An item of a batch that raised an exception.
 
-    ``index``: its place, from 0; ``item``: the item, or where it refers to
-    persistent objects, a text that names it; ``error``: an ErrorInfo.
+    ``index``: its place, from 0; ``item``: the item, or where it is large or more
+    than plain values (content, a file), a text that names it; ``error``: an ErrorInfo.
     """
 
     index: int
