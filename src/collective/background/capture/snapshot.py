@@ -15,6 +15,7 @@ from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import Package
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
+from collective.background.model.values import value
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import lru_cache
@@ -44,6 +45,7 @@ SYSTEM = "system"
 EMERGENCY = "emergency"
 
 
+@value("user")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserReference:
     """Who a task runs as.
