@@ -13,6 +13,19 @@ from transaction.interfaces import TransientError
 class BackgroundError(Exception):
     """The base of all errors of the package."""
 
+    def __reduce__(self):
+        return load_error, (type(self), self.args, vars(self))
+
+
+def load_error(cls, args, attributes):
+    """Return an error as it was; called by pickle, under this very name.
+
+    Without its ``__init__``, which another release may call with other arguments.
+    """
+    error = cls.__new__(cls, *args)
+    vars(error).update(attributes)
+    return error
+
 
 # Raised while scheduling.
 
@@ -86,6 +99,8 @@ class Retry(BackgroundError):
     record. What the attempt has done is undone.
     """
 
+    delay = None
+
     def __init__(self, reason="", delay=None):
         super().__init__(reason, delay)
         if not isinstance(reason, str):
@@ -133,6 +148,8 @@ class ResponseFailed(BackgroundError):
 
     ``status`` is that status, an int.
     """
+
+    status = None
 
     def __init__(self, message, status):
         super().__init__(message, status)

@@ -13,6 +13,7 @@ from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import Package
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
+from collective.background.model.values import value
 from collective.background.zopecompat import directly_provided
 from collective.background.zopecompat import emergency_user
 from collective.background.zopecompat import is_special
@@ -46,6 +47,7 @@ SYSTEM = "system"
 EMERGENCY = "emergency"
 
 
+@value("user")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserReference:
     """Who a task runs as.

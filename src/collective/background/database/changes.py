@@ -10,7 +10,6 @@ from collective.background.database.settling import settle
 from collective.background.database.shards import CANCEL
 from collective.background.database.shards import FORGET
 from collective.background.model import states
-from collective.background.running import outcome
 from collective.background.scheduling import rules
 
 

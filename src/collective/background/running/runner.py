@@ -75,8 +75,14 @@ def _outcome_of(execution, error):
         return _failed(execution, error)
     # SystemExit and the like end the task, and never the process: it is not
     # theirs, and a record must not stay "running" because of them.
-    logger.error("task %s failed: %s", execution.id, execution.title, exc_info=error)
-    return _failed(execution, error)
+    ended = _failed(execution, error)
+    try:
+        logger.error(
+            "task %s failed: %s", execution.id, execution.title, exc_info=error
+        )
+    except BaseException:  # of the exception's own methods: anything
+        logger.error("task %s failed: %s", execution.id, ended.error.traceback)
+    return ended
 
 
 def _failed(execution, error, result=None):
