@@ -5,6 +5,7 @@ from collective.background import get_scheduler
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.model.config import Settings
+from dataclasses import replace
 from helpers import TIMEOUT
 from threading import Event
 from threading import Thread
@@ -47,6 +48,21 @@ def make_scheduler():
 def scheduler(make_scheduler):
     """A scheduler with two slots in the queue "default"."""
     return make_scheduler()
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """Return a function that changes settings of the process for the time of the test.
+
+    Those of the current scheduler, whatever site. Slots stay as they are.
+    """
+
+    def change(**values):
+        scheduler = getGlobalSiteManager().getUtility(ITransactionalScheduler)
+        executor = scheduler.executor
+        monkeypatch.setattr(executor, "settings", replace(executor.settings, **values))
+
+    return change
 
 
 class Gate:

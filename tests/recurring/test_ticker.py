@@ -1,9 +1,12 @@
 """The thread that waits for ticks: when it begins, how it ends, how long it waits."""
 
-from collective.background.executing import shutdown
+from collective.background.executing.deadline import Deadline
+from collective.background.executing.executor import Executor
+from collective.background.executing.serving import ServingBegins
 from collective.background.interfaces import ITaskSucceeded
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
+from collective.background.model.config import Settings
 from collective.background.recurring.ticker import seconds_until
 from collective.background.recurring.ticker import start_ticker
 from collective.background.recurring.ticker import Ticker
@@ -15,11 +18,9 @@ from datetime import UTC
 from helpers import TIMEOUT
 from queue import Queue
 from zope.component import getGlobalSiteManager
-from zope.processlifetime import ProcessStarting
 
 import calls
 import pytest
-import sys
 import threading
 
 
@@ -55,7 +56,7 @@ def stopping_scheduler():
         usual = site_manager.getUtility(ITransactionalScheduler)
         scheduler = TransactionalScheduler(settings=usual.settings)
         site_manager.registerUtility(scheduler, ITransactionalScheduler)
-        shutdown.drain()
+        scheduler.drain()
         yield
         site_manager.registerUtility(usual, ITransactionalScheduler)
 
@@ -145,40 +146,33 @@ class TestThread:
 
 
 class TestStart:
-    """With Zope, and only when there is something to do."""
+    """When the process begins to serve, and only if there is something to do."""
 
-    @pytest.fixture(autouse=True)
-    def end(self, monkeypatch, database):
-        """Stop it, without draining the scheduler of the layer."""
-        functions = []
-        monkeypatch.setattr(shutdown, "_before_drain", functions)
-        yield
-        for function in functions:
-            function()
+    @pytest.fixture
+    def event(self, database):
+        """Serving begins with an executor that has no tasks."""
+        executor = Executor(Settings())
+        yield ServingBegins(database, executor)
+        executor.drain(Deadline(TIMEOUT))
 
-    def test_without_a_registration_there_is_no_thread(self):
-        start_ticker(ProcessStarting())
+    def test_without_a_registration_there_is_no_thread(self, event):
+        start_ticker(event)
         assert ticker_threads() == []
 
-    def test_with_one_there_is(self, register, caplog):
+    def test_with_one_there_is(self, register, event, caplog):
         caplog.set_level("INFO", "collective.background.recurring")
         register(schedule="0 0 1 1 *")
-        start_ticker(ProcessStarting())
+        start_ticker(event)
         assert len(ticker_threads()) == 1
         assert "recurring task 'tidy': 0 0 1 1 *, as test_user_1_" in caplog.messages
 
-    def test_not_in_scripts(self, register, monkeypatch):
-        """They start Zope as well, but what they schedule would end with them."""
-        monkeypatch.setitem(sys.modules, "Zope2.utilities.zconsole", sys)
-        register()
-        start_ticker(ProcessStarting())
-        assert ticker_threads() == []
-
-    def test_draining_stops_it_first(self, register, stopping_scheduler):
+    def test_draining_stops_it_first(self, register, event):
         register(schedule="0 0 1 1 *")
-        start_ticker(ProcessStarting())
-        with stopping_scheduler():
-            assert ticker_threads() == []
+        start_ticker(event)
+        found = []
+        event.executor.before_drain(lambda: found.extend(ticker_threads()))
+        event.executor.drain(Deadline(TIMEOUT))
+        assert found == []
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,7 @@ class IServingBegins(Interface):
     """
 
     database = Attribute("The ZODB of Zope, a ZODB.DB.")
+    executor = Attribute("The Executor of the process, see executing/executor.py.")
 
 
 class IMetrics(Interface):

@@ -11,21 +11,29 @@ class Deadline:
 
     def __init__(self, timeout):
         self._end = monotonic() + timeout
+        self._is_ended = False
+        self._original = self
 
     def end(self):
         """Wait no longer. In a handler of signals, so it takes no lock."""
-        self._end = 0.0
+        self._is_ended = True
 
     def left(self):
         """Return how many seconds are left."""
+        if self._original._is_ended:
+            return 0.0
         return max(0.0, self._end - monotonic())
 
     def extended(self, timeout):
         """Return a Deadline that is at least ``timeout`` seconds away.
 
-        Not so if this one was ended before its time.
+        It is ended together with this one.
         """
-        return self if self._end == 0.0 or self.left() > timeout else Deadline(timeout)
+        if self.left() > timeout:
+            return self
+        later = Deadline(timeout)
+        later._original = self._original
+        return later
 
     def wait_for(self, condition, is_so):
         """Wait until ``is_so()``, with a Condition that is held, or no longer.

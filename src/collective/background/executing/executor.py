@@ -32,40 +32,68 @@ class Executor:
         self.settings = settings
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.dispatcher = Dispatcher(settings.queues)
-        self._sources = []
+        self._sources = {}  # in their order; the values mean nothing
         self._before_drain = []
+        self._deadline = None  # of the end, as soon as that has begun
+        self._drains = []  # the Deadline, once for each drain() that goes on
+        self._lost = []  # titles
 
     def register(self, source):
         """A scheduler sends its tasks from now on; a process has it to its end.
 
-        ``source.stop()``: start nothing more. ``source.leave(deadline)``: wait for
-        what runs, until the Deadline, and return the titles of tasks that have not
-        ended by then and are lost with the process.
+        ``source``: hashable. ``source.stop()``: start nothing more.
+        ``source.leave(deadline)``: wait for what runs, until the Deadline, and return
+        the titles of tasks that have not ended by then and are lost with the process.
         """
-        if source not in self._sources:
-            self._sources.append(source)
+        self._sources[source] = None
+        if self._deadline is not None:
+            source.stop()
 
     def before_drain(self, function):
-        """Let ``function()`` be called before tasks are asked to stop."""
+        """Let ``function()`` be called before tasks are asked to stop.
+
+        At once if they were asked already.
+        """
         self._before_drain.append(function)
+        if self._deadline is not None:
+            function()
 
     def drain(self, deadline):
         """End all work of the process; return the titles of tasks that are lost.
 
-        ``deadline``: a Deadline for all together. May be called more than once.
+        ``deadline``: a Deadline for all together. May be called more than once; the
+        process ends once, so it is the first Deadline that counts.
         """
-        for function in self._before_drain:
-            function()
-        sources = list(self._sources)
-        for source in sources:
-            source.stop()
-        lost = []
-        for source in sources:
-            try:
-                lost += source.leave(deadline)
-            except Exception:  # the others have to come to their ends, too
-                logger.exception("the tasks of %r could not be left in order", source)
-        return lost
+        self._deadline = self._deadline or deadline
+        self._drains.append(self._deadline)
+        try:
+            for function in list(self._before_drain):
+                _attempt(function)
+            sources = list(self._sources)
+            for source in sources:
+                _attempt(source.stop)
+            for source in sources:
+                self._lost += _attempt(source.leave, self._deadline) or []
+        finally:
+            self._drains.remove(self._deadline)
+        return list(self._lost)
+
+    def hurry(self):
+        """Let a ``drain()`` that goes on wait no longer; return whether one does.
+
+        For handlers of signals, which interrupt it: it may hold any lock, so this
+        takes none.
+        """
+        for deadline in self._drains:
+            deadline.end()
+        return bool(self._drains)
+
+
+def _attempt(function, *args):
+    try:
+        return function(*args)
+    except Exception:  # the others have to come to their ends, too
+        logger.exception("a part of the process could not end in order")
 
 
 # A signal may come while its own thread has it.
@@ -99,7 +127,12 @@ def _at_exit(pid):
     # A child of a fork has inherited what the parent has registered.
     if _executor is None or pid != os.getpid():
         return
-    lost = _executor.drain(Deadline(_executor.settings.drain_timeout))
+    deadline = Deadline(_executor.settings.drain_timeout)
+    try:
+        lost = _executor.drain(deadline)
+    except KeyboardInterrupt:  # a person at a script does not want to wait
+        deadline.end()
+        lost = _executor.drain(deadline)
     for function in _when_ended:
         function(lost)
 

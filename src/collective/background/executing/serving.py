@@ -36,8 +36,9 @@ _serves = False
 
 @implementer(IServingBegins)
 class ServingBegins:
-    def __init__(self, database):
+    def __init__(self, database, executor):
         self.database = database
+        self.executor = executor
 
 
 def serves():
@@ -56,7 +57,7 @@ def serve():
     logger.info(
         "instance %s serves, in the role %r", executor.instance, executor.settings.role
     )
-    notify(ServingBegins(find_database()))
+    notify(ServingBegins(find_database(), executor))
 
 
 def is_run_by_server():

@@ -17,14 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 class SignalHandler:
-    """Drains the executor at a signal, then does what was done before.
+    """Drains an executor at a signal, then does what was done before.
 
-    A second signal, of whatever kind, ends the waiting.
+    A second signal, of whatever kind, ends the waiting. ``find_executor()``: returns
+    the Executor, which is another one after a fork.
     """
 
-    def __init__(self):
+    def __init__(self, find_executor):
+        self._find_executor = find_executor
         self._previous = {}
-        self._deadline = None
 
     def install(self, signum):
         previous = signal.getsignal(signum)
@@ -36,19 +37,12 @@ class SignalHandler:
 
     def __call__(self, signum, frame):
         name = signal.Signals(signum).name
-        if self._deadline is not None:
-            # It interrupts the first one, which may hold any lock: so no more than
-            # that can be done here, and the first one goes on.
-            self._deadline.end()
+        executor = self._find_executor()
+        if executor.hurry():
             logger.warning("%s again: not waiting for tasks any longer", name)
             return
         logger.info("%s: waiting for running tasks to stop", name)
-        executor = process_executor()
-        self._deadline = Deadline(executor.settings.drain_timeout)
-        try:
-            executor.drain(self._deadline)
-        finally:
-            self._deadline = None
+        executor.drain(Deadline(executor.settings.drain_timeout))
         previous = self._previous[signum]
         if callable(previous):
             previous(signum, frame)
@@ -71,6 +65,6 @@ def install(event):
         and in_main_thread
         and is_run_by_server()
     ):
-        handler = SignalHandler()
+        handler = SignalHandler(process_executor)
         for signum in (signal.SIGTERM, signal.SIGINT):
             handler.install(signum)

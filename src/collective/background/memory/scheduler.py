@@ -32,7 +32,6 @@ from collective.background.telling.events import announce
 from collective.background.telling.events import TaskScheduled
 from dataclasses import replace
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as BaseScheduler
-from functools import cached_property
 from zope.event import notify
 from zope.interface import implementer
 
@@ -61,11 +60,9 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
 
     def __init__(self, timeout=None, settings=None):
         super().__init__()
-        if settings is not None or timeout is not None:
-            settings = settings or load_settings()
-            if timeout is not None:
-                settings = replace(settings, keep=timeout)
-            self.executor = Executor(settings)
+        if timeout is not None:
+            settings = replace(settings or load_settings(), keep=timeout)
+        self._own_settings = settings
         self._begin_anew()
         _schedulers.add(self)
 
@@ -87,14 +84,22 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         self._unfinished = {}  # committed tasks by their id
         self._jobs = {}  # what the dispatcher has of them
         self._stopping = False
+        self._executor = None
+        if self._own_settings is not None:
+            self._join(Executor(self._own_settings))
 
-    @cached_property
+    def _join(self, executor):
+        self._executor = executor
+        executor.register(self)
+
+    @property
     def executor(self):
+        """The Executor that runs the tasks."""
         # Not before somebody asks: the configuration of Zope comes later than
         # the registration of utilities.
-        executor = process_executor()
-        executor.register(self)
-        return executor
+        if self._executor is None:
+            self._join(process_executor())
+        return self._executor
 
     @property
     def settings(self):
@@ -326,7 +331,6 @@ _schedulers = weakref.WeakSet()
 
 def _begin_anew():
     for scheduler in list(_schedulers):
-        vars(scheduler).pop("executor", None)
         scheduler._begin_anew()
 
 

@@ -8,7 +8,6 @@ process may have changed something.
 from collective.background.environment.sites import find_sites
 from collective.background.environment.sites import system_environment
 from collective.background.exceptions import ShuttingDown
-from collective.background.executing.executor import process_executor
 from collective.background.recurring.registration import registered
 from collective.background.recurring.ticks import start_due_tasks
 from datetime import datetime
@@ -33,7 +32,7 @@ def start_ticker(event):
     if registered():
         ticker = Ticker(event.database)
         ticker.start()
-        process_executor().before_drain(ticker.stop)
+        event.executor.before_drain(ticker.stop)
 
 
 class Ticker:
