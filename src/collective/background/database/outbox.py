@@ -23,6 +23,11 @@ def connect(watch):
     _watch = watch
 
 
+def current_watch():
+    """Return the Watch of this process, or None."""
+    return _watch
+
+
 def feeder_of(scheduler):
     """Return the Feeder of this process for a scheduler, or None.
 

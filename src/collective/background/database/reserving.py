@@ -29,7 +29,7 @@ def choose(look):
         return
     if any(held.claim.is_marked for held in feeder.not_over()):
         return  # it runs alone: others are not to die with it
-    taken = {number for number in _reserved_numbers(scheduler)} | feeder.newer
+    taken = set(_reserved_numbers(scheduler)) | feeder.newer
     due = _due(look, taken)
     for name, queue in feeder.executor.dispatcher.queues.items():
         if name in scheduler.paused:

@@ -396,17 +396,14 @@ class PersistentTransactionalScheduler(Persistent):
 
 def _result_of(stored):
     """Return (result, exception) of a StoredTask that has ended."""
+    left = stored.result if stored.is_done else stored.ending
+    if left is not None:
+        return unpack_here(left.result), unpack_here(left.exception)
     if stored.is_done:
-        left = stored.status.result
-        if left is None:
-            return None, ResultGone(
-                f"what the task {stored.id} did was undone, and so its result is gone"
-            )
-        return unpack_here(left.result), None
-    left = stored.ending
-    if left is None:
-        return None, None
-    return unpack_here(left.result), unpack_here(left.exception)
+        return None, ResultGone(
+            f"what the task {stored.id} did was undone, and so its result is gone"
+        )
+    return None, None
 
 
 def _later(now, seconds):

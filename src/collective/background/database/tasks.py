@@ -242,6 +242,11 @@ class StoredTask(Persistent):
         """Whether the present reservation has begun, as far as is written down."""
         return self.is_reserved and self.status.begun == self.fence
 
+    @property
+    def result(self):
+        """What the task has returned, if its work was not undone: an Ending or None."""
+        return self.ending or self.status.result
+
     def record(self, report=None, *, is_running=False, cancel_requested=False):
         """Return the TaskRecord of this moment.
 
@@ -270,7 +275,7 @@ class StoredTask(Persistent):
             values["instance"] = ""
         if self.kind != CALL and self.state == states.SUCCEEDED:
             # Unless its work was undone, and its result with it.
-            values["has_result"] = self.status.result is not None
+            values["has_result"] = self.result is not None
         told = {} if report is None else report.values()
         title = told.pop("title", None) or self.title
         progress = told.pop("progress", None) or Progress()
@@ -334,8 +339,10 @@ class StoredTask(Persistent):
         if ended.state == states.SUCCEEDED:
             self.started = self.started or status.began
             self.attempts = max(self.attempts, status.attempts)
-            self.finished = status.finished
+            self.finished = status.finished or datetime.now(UTC)
             self.has_result, self._error = True, None
+            if status.done != self.fence:  # a batch, which has many transactions
+                self.ending = Ending(ended.result)
         else:
             self.finished = datetime.now(UTC)
             self.has_result = ended.result is not None

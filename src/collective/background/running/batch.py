@@ -137,7 +137,8 @@ class Chunk:
 
     def save(self, execution, env, package):
         """Let the cursor be committed together with the items."""
-        execution.save_cursor(env, self.end, self.noted(execution.batch_failures))
+        known = execution.batch_failures
+        execution.save_cursor(env, self.end, self.noted(known)[len(known) :])
 
     def run(self, env):
         """Call the function for every item, in the current transaction."""

@@ -33,6 +33,7 @@ class Outcome:
     exception: Package | None = None
     error: ErrorInfo | None = None
     retry_in: float | None = None
+    outage: bool = False
 
 
 def succeeded(result):

@@ -11,6 +11,7 @@ to another one after a random, growing delay; every other exception ends the run
 from collective.background.capture.call import BATCH
 from collective.background.environment.application import environment
 from collective.background.exceptions import Retry
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.model.records import TaskMessage
 from collective.background.running import outcome
@@ -67,6 +68,9 @@ def _outcome_of(execution, error):
     """Return the Outcome of a run that was ended by ``error``, and log it."""
     if isinstance(error, TaskCancelled):
         return outcome.cancelled(error)
+    if isinstance(error, Superseded):
+        logger.warning("%s", error)
+        return outcome.failed(error)
     if isinstance(error, Failed):
         logger.info("task %s: %s", execution.id, error.exception)
         return _failed(execution, error.exception, outcome.pack_result(error.response))
@@ -127,6 +131,7 @@ def _attempt(execution, work):
 def _in_transaction(execution, env, work):
     # Packed inside the transaction: a result that cannot be carried fails the
     # task before anything is committed.
+    execution.begin_attempt(env)
     package = outcome.pack_result(work.run(env))
     work.save(execution, env, package)
     return package
