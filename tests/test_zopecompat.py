@@ -60,6 +60,8 @@ import Zope2
 
 
 PACKAGE = Path(zopecompat.__file__).parent
+# Python documents sys._getframe() and os._exit().
+FRIENDS = ("self", "sys", "os")
 
 
 class IMarker(Interface):
@@ -526,7 +528,7 @@ class TestCompleteness:
             for name, tree in trees.items()
             if name != "zopecompat.py"
             for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and not is_self(node.value)
+            if isinstance(node, ast.Attribute) and not is_name(node.value, *FRIENDS)
             if node.attr.startswith("_") and not node.attr.startswith(("__", "_p_"))
             if node.attr not in own
         }
@@ -543,10 +545,10 @@ def own_names(tree):
         elif (
             isinstance(node, ast.Attribute)
             and isinstance(node.ctx, ast.Store)
-            and is_self(node.value)
+            and is_name(node.value, "self")
         ):
             yield node.attr
 
 
-def is_self(node):
-    return isinstance(node, ast.Name) and node.id == "self"
+def is_name(node, *names):
+    return isinstance(node, ast.Name) and node.id in names
