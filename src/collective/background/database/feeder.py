@@ -171,9 +171,10 @@ class Feeder:
 
     def _stop_if_it_may_run_again(self, held):
         task = held.task
-        if task is not None and (task.options.rerun or task.call.kind == BATCH):
-            held.is_stopping = not task.cancel_requested
-            task.cancel_requested = True
+        if task is None or task.cancel_requested:
+            return
+        if task.options.rerun or task.call.kind == BATCH:
+            held.is_stopping = task.cancel_requested = True
 
     # The thread of a task.
 
