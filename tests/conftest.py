@@ -75,8 +75,8 @@ def folder(site):
 
 
 @pytest.fixture
-def server(functional):
-    """Serve the database of the test; the value is the address of its root."""
+def server():
+    """Serve the database of whichever layer; the value is the address of its root."""
     server = StopableWSGIServer.create(
         HTTPExceptionHandler(publish_module), host="127.0.0.1"
     )

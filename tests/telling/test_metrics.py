@@ -41,14 +41,9 @@ CREATED = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.fixture
-def metrics(functional):
+def metrics(functional, provide):
     """Metrics that have counted nothing yet, for the time of the test."""
-    site_manager = getGlobalSiteManager()
-    usual = site_manager.getUtility(IMetrics)
-    metrics = Metrics()
-    site_manager.registerUtility(metrics, IMetrics)
-    yield metrics
-    site_manager.registerUtility(usual, IMetrics)
+    return provide(Metrics(), IMetrics)
 
 
 @pytest.fixture
