@@ -41,6 +41,7 @@ class Dispatcher:
         self._thread = None
         self._ended = []  # (queue, thread), to be joined
         self._dismissed = False
+        self._stopped = set()  # sources
         # Jobs whose time has not come. In the heap there may be some which were
         # discarded; they are dropped when their time has come, or by discard().
         self._timers = {}
@@ -79,12 +80,14 @@ class Dispatcher:
 
     def resume(self, name, source):
         with self._wake:
-            self.queues[name].resume(source)
+            if source not in self._stopped:
+                self.queues[name].resume(source)
         self.wake_up()
 
     def stop(self, source):
         """Start nothing more of a source, now or later."""
         with self._wake:
+            self._stopped.add(source)
             for queue in self.queues.values():
                 queue.pause(source)
             for id, (_, _, job) in list(self._timers.items()):
@@ -113,7 +116,7 @@ class Dispatcher:
 
     def wake_up(self):
         """See to what was pushed."""
-        error = None
+        refused = []
         with self._wake:
             if self._thread is None and (self._can_start() or self._timers):
                 self._dismissed = False
@@ -122,16 +125,15 @@ class Dispatcher:
                 )
                 try:
                     self._thread.start()
-                except RuntimeError as refusal:
-                    self._thread, error = None, refusal
-                    refused = [job for _, job in self._next_jobs()]
+                except RuntimeError as error:
+                    self._thread = None
+                    jobs = [job for _, job in self._next_jobs()]
                     # Nobody would wake up for these.
-                    refused += [job for _, _, job in self._timers.values()]
+                    jobs += [job for _, _, job in self._timers.values()]
                     self._timers, self._heap = {}, []
+                    refused = [(job, error) for job in jobs]
             self._wake.notify_all()
-        if error is not None:
-            for job in refused:
-                job.refused(error)
+        _refuse(refused)
 
     def _can_start(self):
         return any(queue.can_start() for queue in self.queues.values())
@@ -202,8 +204,7 @@ class Dispatcher:
                     refused.append((job, error))
             if ended:
                 self._wake.notify_all()  # who waits for the threads of a source
-        for job, error in refused:
-            job.refused(error)
+        _refuse(refused)
 
     def _next_jobs(self):
         """Yield (queue, job) of what may start, while slots are free."""
@@ -219,3 +220,12 @@ class Dispatcher:
             with self._wake:
                 self._ended.append((queue, threading.current_thread()))
                 self._wake.notify_all()
+
+
+def _refuse(refused):
+    """Tell whose jobs they are; ``refused``: pairs of a Job and the error."""
+    for job, error in refused:
+        try:
+            job.refused(error)
+        except BaseException:  # SystemExit of a subscriber would end the dispatcher
+            logger.exception("the end of task %s could not be told", job.id)

@@ -36,6 +36,7 @@ class Executor:
         self._before_drain = []
         self._deadline = None  # of the end, as soon as that has begun
         self._drains = []  # the Deadline, once for each drain() that goes on
+        self._is_drained = False
         self._lost = []  # titles
 
     def register(self, source):
@@ -61,9 +62,11 @@ class Executor:
     def drain(self, deadline):
         """End all work of the process; return the titles of tasks that are lost.
 
-        ``deadline``: a Deadline for all together. May be called more than once; the
-        process ends once, so it is the first Deadline that counts.
+        ``deadline``: a Deadline for all together. A process ends once: of several
+        calls the first Deadline counts, and afterwards there is nothing left to do.
         """
+        if self._is_drained:
+            return list(self._lost)
         self._deadline = self._deadline or deadline
         self._drains.append(self._deadline)
         try:
@@ -74,6 +77,7 @@ class Executor:
                 _attempt(source.stop)
             for source in sources:
                 self._lost += _attempt(source.leave, self._deadline) or []
+            self._is_drained = True
         finally:
             self._drains.remove(self._deadline)
         return list(self._lost)
