@@ -1,9 +1,8 @@
 """A site with the persistent scheduler, and what its tests share."""
 
 from collective.background import get_scheduler
-from collective.background.database import workers
 from collective.background.database.installing import install
-from helpers import TIMEOUT
+from collective.background.testing import serving
 from threading import Event
 
 import gated_tasks
@@ -11,14 +10,17 @@ import pytest
 import transaction
 
 
+TIMEOUT = 60
+
+
 @pytest.fixture
 def persistent_site(site):
-    """A site whose tasks are in the database."""
+    """A site whose tasks are in the database, in a process that serves."""
     install(site)
     transaction.commit()
-    yield site
-    transaction.abort()
-    workers.stop_workers(TIMEOUT)
+    with serving():
+        yield site
+        transaction.abort()
 
 
 @pytest.fixture

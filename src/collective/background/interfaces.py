@@ -266,6 +266,21 @@ class IHistory(Interface):
         """
 
 
+class INotifier(Interface):
+    """Tells a user that a task of his has ended; a global utility.
+
+    Its name is the value of the option ``notify``. It is a function of a module, as
+    every one that a task calls.
+    """
+
+    def __call__(record):
+        """Tell the current user of the TaskRecord.
+
+        Called as a task of its own, of the user whose task it was. Whatever it
+        raises changes nothing of that one.
+        """
+
+
 class IRecurringTask(Interface):
     """A task that an add-on has registered to run again and again.
 

@@ -7,6 +7,7 @@ task's request. Used by the pickler (``capture/pickling.py``).
 
 from Acquisition import aq_base
 from collective.background.exceptions import ReferenceGone
+from collective.background.model.values import value
 from dataclasses import dataclass
 from plone.app.uuid.utils import uuidToPhysicalPath
 from plone.uuid.interfaces import ATTRIBUTE_NAME
@@ -19,6 +20,7 @@ import logging
 logger = logging.getLogger(__name__)
 
 
+@value("reference")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
     """Where an object was, and what it is.

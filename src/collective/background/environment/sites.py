@@ -1,10 +1,10 @@
 """The sites of a database in which the add-on is installed, and looking into them."""
 
-from AccessControl import SpecialUsers
 from collective.background.capture.snapshot import Snapshot
 from collective.background.capture.snapshot import SYSTEM
 from collective.background.capture.snapshot import UserReference
 from collective.background.environment.application import environment
+from collective.background.zopecompat import system_user
 from plone.base.interfaces import IPloneSiteRoot
 from plone.browserlayer.interfaces import ILocalBrowserLayerType
 
@@ -25,5 +25,5 @@ def find_sites(container):
 
 def system_environment(database, path=None):
     """Return the environment of the system user in a site, or in none."""
-    user = UserReference(kind=SYSTEM, id=SpecialUsers.system.getUserName())
+    user = UserReference(kind=SYSTEM, id=system_user().getUserName())
     return environment(Snapshot(site_path=path, user=user, request=None), database)

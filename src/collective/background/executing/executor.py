@@ -50,6 +50,10 @@ class Executor:
         if self._deadline is not None:
             source.stop()
 
+    def forget(self, source):
+        """A scheduler has come to its end before the process."""
+        self._sources.pop(source, None)
+
     def before_drain(self, function):
         """Let ``function()`` be called before tasks are asked to stop.
 

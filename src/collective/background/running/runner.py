@@ -11,6 +11,7 @@ to another one after a random, growing delay; every other exception ends the run
 from collective.background.capture.call import BATCH
 from collective.background.environment.application import environment
 from collective.background.exceptions import Retry
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.model.records import TaskMessage
 from collective.background.running import outcome
@@ -22,6 +23,7 @@ from collective.background.running.kinds import KINDS
 from collective.background.running.publishing import Failed
 from collective.background.running.retrying import retry_delay
 from collective.background.running.transactions import transactional
+from collective.background.zopecompat import has_messages
 from Products.statusmessages.interfaces import IStatusMessage
 from random import uniform
 from transaction.interfaces import TransientError
@@ -66,6 +68,9 @@ def _outcome_of(execution, error):
     """Return the Outcome of a run that was ended by ``error``, and log it."""
     if isinstance(error, TaskCancelled):
         return outcome.cancelled(error)
+    if isinstance(error, Superseded):
+        logger.warning("%s", error)
+        return outcome.failed(error)
     if isinstance(error, Failed):
         logger.info("task %s: %s", execution.id, error.exception)
         return _failed(execution, error.exception, outcome.pack_result(error.response))
@@ -74,8 +79,14 @@ def _outcome_of(execution, error):
         return _failed(execution, error)
     # SystemExit and the like end the task, and never the process: it is not
     # theirs, and a record must not stay "running" because of them.
-    logger.error("task %s failed: %s", execution.id, execution.title, exc_info=error)
-    return _failed(execution, error)
+    ended = _failed(execution, error)
+    try:
+        logger.error(
+            "task %s failed: %s", execution.id, execution.title, exc_info=error
+        )
+    except BaseException:  # of the exception's own methods: anything
+        logger.error("task %s failed: %s", execution.id, ended.error.traceback)
+    return ended
 
 
 def _failed(execution, error, result=None):
@@ -120,6 +131,7 @@ def _attempt(execution, work):
 def _in_transaction(execution, env, work):
     # Packed inside the transaction: a result that cannot be carried fails the
     # task before anything is committed.
+    execution.begin_attempt(env)
     package = outcome.pack_result(work.run(env))
     work.save(execution, env, package)
     return package
@@ -139,8 +151,7 @@ def _with_messages(execution, env, work):
 
 def _collect_messages(execution, env):
     """Keep what ``api.portal.show_message`` would have shown to the visitor."""
-    # They are put into a cookie, so without any there are none.
-    if env.request is not None and env.request.response.cookies:
+    if env.request is not None and has_messages(env.request):
         execution.add_messages(
             TaskMessage(text=message.message, type=message.type)
             for message in IStatusMessage(env.request).show()

@@ -4,6 +4,7 @@ Made by the scheduler for every run; used by ``running/``.
 """
 
 from collections import deque
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.running.politeness import Manners
@@ -76,6 +77,8 @@ class Execution:
         Raises TaskCancelled if somebody has asked the task to stop, TaskTimedOut
         if it has run for longer than it may.
         """
+        if self._task.superseded:
+            raise Superseded(f"the task {self.id} was taken over by another instance")
         if not self.cancel_requested:
             self._manners.give_way()
         if self.cancel_requested:
@@ -87,6 +90,13 @@ class Execution:
 
     # Of a task that lives in memory nothing is to be written.
 
+    def begin_attempt(self, env):
+        """Called in the transaction of each attempt, or chunk, before its first line.
+
+        ``env``: its Environment. Raises Superseded if the task is not this instance's
+        any more.
+        """
+
     def save_success(self, env, package):
         """Called in the transaction of the work, before it commits.
 
@@ -94,7 +104,11 @@ class Execution:
         """
 
     def save_cursor(self, env, cursor, failures):
-        """As above, for each transaction of a batch, with what is true after it."""
+        """As above, for each transaction of a batch.
+
+        ``cursor``: how many items are done with after it; ``failures``: BatchFailures
+        of this transaction.
+        """
 
     def wait_before_retry(self, delay):
         """Wait ``delay`` seconds, or until the task is cancelled."""
@@ -109,3 +123,4 @@ class Execution:
         if not self._task.log:
             self._task.log = deque(maxlen=LOG_LINES)
         self._task.log.append(line)
+        self._task.lines += 1

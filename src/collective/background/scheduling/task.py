@@ -31,7 +31,10 @@ class Task:
       ``capture/``; ``callbacks``: Calls by the state for which they are meant
     - ``not_before``: of the monotonic clock (seconds)
     - ``group``: the Group to which it belongs, or None
-    - ``failures``: how many attempts have failed without a conflict
+    - ``failures``: how many attempts have failed without a conflict; ``outages``: how
+      many of the last ones as the database was away
+    - ``lines``: how many lines it has logged so far
+    - ``superseded``: it is another instance's now
     - ``cursor`` and ``batch_failures``: how far a batch is
     - ``committed``: whether the transaction that scheduled it is
     - ``forget``: remove the task as soon as it has ended
@@ -58,16 +61,19 @@ class Task:
         "group",
         "id",
         "keep",
+        "lines",
         "log",
         "messages",
         "not_before",
         "number",
         "options",
+        "outages",
         "progress",
         "result",
         "snapshot",
         "started",
         "state",
+        "superseded",
     )
 
     def __init__(
@@ -85,7 +91,8 @@ class Task:
         self.not_before = monotonic() + options.seconds_to_wait(self.created)
         self.callbacks = callbacks or {}
         self.group = group
-        self.attempts = self.failures = 0
+        self.attempts = self.failures = self.outages = self.lines = 0
+        self.superseded = False
         self.committed = self.cancel_requested = self.forget = False
         self.dismissed = False
         self.keep = keep
