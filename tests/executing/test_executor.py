@@ -126,6 +126,48 @@ class TestSources:
         assert not one.ended.is_set()
 
 
+class TestQueues:
+    def test_have_the_tasks_of_all_together(self, executor, make_source):
+        one, other = make_source(), make_source()
+        free, begun = Event(), Event()
+        one.send("first", lambda: begun.set() or free.wait(TIMEOUT))
+        assert begun.wait(TIMEOUT)
+        one.send("second", lambda: None)
+        other.send("third", lambda: None)
+        (status,) = executor.queues()
+        assert (status.name, status.slots) == ("default", 1)
+        assert (status.running, status.waiting, status.paused) == (1, 2, False)
+        free.set()
+        assert has_ended(other)
+
+    def test_one_is_paused_if_it_is_for_any_of_them(self, executor, make_source):
+        one, _ = make_source(), make_source()
+        executor.dispatcher.pause("default", one)
+        (status,) = executor.queues()
+        assert status.paused
+
+    def test_have_what_a_source_knows_of_elsewhere(self, executor, make_source):
+        class Remote(Source):
+            def waiting(self):
+                return {"default": 7, "of others": 8}
+
+            def paused(self):
+                return {"default"}
+
+        remote, other = make_source(Remote), make_source()
+        for source in (remote, other):
+            executor.dispatcher.pause("default", source)
+            source.send(f"of {source}", lambda: None)
+            executor.dispatcher.resume("default", other)
+        assert has_ended(other)
+        executor.dispatcher.join(other, TIMEOUT)
+        (status,) = executor.queues()
+        assert status.waiting == 8
+        executor.dispatcher.resume("default", remote)
+        (status,) = executor.queues()
+        assert status.paused
+
+
 class TestDraining:
     def test_all_are_stopped_before_any_is_left(self, executor, order, make_source):
         executor.before_drain(lambda: order.append("before"))

@@ -41,7 +41,6 @@ class Dispatcher:
         self._thread = None
         self._ended = []  # (queue, thread), to be joined
         self._dismissed = False
-        self._stopped = set()  # sources
         # Jobs whose time has not come. In the heap there may be some which were
         # discarded; they are dropped when their time has come, or by discard().
         self._timers = {}
@@ -80,16 +79,14 @@ class Dispatcher:
 
     def resume(self, name, source):
         with self._wake:
-            if source not in self._stopped:
-                self.queues[name].resume(source)
+            self.queues[name].resume(source)
         self.wake_up()
 
     def stop(self, source):
         """Start nothing more of a source, now or later."""
         with self._wake:
-            self._stopped.add(source)
             for queue in self.queues.values():
-                queue.pause(source)
+                queue.stop(source)
             for id, (_, _, job) in list(self._timers.items()):
                 if job.source is source:
                     del self._timers[id]
@@ -99,6 +96,16 @@ class Dispatcher:
         """Return a list of QueueStatus, as a source has them."""
         with self._wake:
             return [queue.status(source) for queue in self.queues.values()]
+
+    def totals(self):
+        """Return a list of QueueStatus of all sources together."""
+        with self._wake:
+            return [queue.total() for queue in self.queues.values()]
+
+    def waiting(self, name, source):
+        """Return how many jobs of a source are due, and wait for a slot."""
+        with self._wake:
+            return self.queues[name].waiting(source)
 
     def join(self, source, timeout):
         """Wait until no thread of a source is left, after its last task has ended.

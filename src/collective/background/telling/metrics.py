@@ -10,7 +10,7 @@ of queues, which are settings, and by states.
 
 from bisect import bisect_left
 from collective.background.interfaces import IMetrics
-from collective.background.interfaces import ITransactionalScheduler
+from collective.background.interfaces import IProcessQueues
 from collective.background.model import states
 from collective.background.model.forking import in_child
 from itertools import accumulate
@@ -84,8 +84,7 @@ class Metrics:
             self._queues[record.queue].add(record)
 
     def snapshot(self):
-        scheduler = getGlobalSiteManager().getUtility(ITransactionalScheduler)
-        statuses = scheduler.queues()
+        statuses = getGlobalSiteManager().getUtility(IProcessQueues)()
         with self._lock:
             return {
                 status.name: {
