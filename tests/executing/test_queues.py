@@ -63,6 +63,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.line = []
         self.at_work = []
         self.paused = set()
+        self.stopped = set()
         self.starts = 0
 
     def wait(self, task):
@@ -71,8 +72,9 @@ class QueueMachine(RuleBasedStateMachine):
         return task
 
     def free_line(self):
-        """What waits and is not paused."""
-        return [task for task in self.line if task.job.source not in self.paused]
+        """What waits, and neither is paused nor has stopped."""
+        still = self.paused | self.stopped
+        return [task for task in self.line if task.job.source not in still]
 
     @rule(target=waiting, priority=PRIORITIES, source=SOURCES)
     def schedule(self, priority, source):
@@ -142,24 +144,33 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.resume(source)
         self.paused.discard(source)
 
+    @rule(source=st.just("another site"))
+    def stop(self, source):
+        self.queue.stop(source)
+        self.stopped.add(source)
+
     @invariant()
     def never_more_than_its_slots(self):
         assert len(self.queue.threads) <= SLOTS
 
     @invariant()
     def starts_whenever_it_may(self):
-        """Nothing waits in a queue with a free slot, unless its source is paused."""
+        """Nothing waits in a queue with a free slot, unless it is to stand still."""
         is_free = len(self.at_work) < SLOTS
         assert self.queue.can_start() == (is_free and bool(self.free_line()))
 
     @invariant()
-    def tells_each_source_how_it_is(self):
+    def tells_each_source_and_all_together_how_it_is(self):
         for source in ("memory", "a site", "another site", "nobody"):
             status = self.queue.status(source)
             assert status.waiting == sum(t.job.source == source for t in self.line)
             assert status.running == sum(t.job.source == source for t in self.at_work)
             assert status.paused == (source in self.paused)
             assert status.slots == SLOTS
+        total = self.queue.total()
+        assert (total.waiting, total.running) == (len(self.line), len(self.at_work))
+        assert total.paused == bool(self.paused)
+        assert total.slots == SLOTS
 
     @invariant()
     def what_waits_is_queued(self):

@@ -245,6 +245,21 @@ class IMetrics(Interface):
         """
 
 
+class IProcessQueues(Interface):
+    """Tells how the queues of this process are; a global utility.
+
+    Asked by the metrics.
+    """
+
+    def __call__():
+        """Return a list of QueueStatus, one for each queue.
+
+        Of all sites and schedulers together: ``running`` are tasks in threads of this
+        process, ``waiting`` those that it knows of, ``paused`` is true if the queue is
+        paused for any of them.
+        """
+
+
 class IHistory(Interface):
     """Counts the tasks of this process by the time of day; a global utility.
 

@@ -124,7 +124,7 @@ class ClaimedExecution(Execution):
     def save_cursor(self, env, cursor, failures):
         stored = self._stored(env)
         check(stored, self._claim)
-        stored.status.reach(self.cursor, cursor, failures)
+        stored.status.reach(self._claim.fence, self._task, cursor, failures)
         hold(stored)
         self._saved = cursor
 

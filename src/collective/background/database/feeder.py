@@ -216,6 +216,7 @@ class Feeder:
             if self.is_stopping:
                 self._stop_if_it_may_run_again(held)
         keep_log_lines()
+        self._wake(is_urgent=False)  # others are to know that it runs
         try:
             announce(record)
             return run(claims.ClaimedExecution(self, task, held.claim))

@@ -34,6 +34,7 @@ import logging
 
 logger = logging.getLogger(__name__)
 
+SOON = 0.2  # seconds until a task that has just begun is told of, at the least
 REPORT = 1.0  # seconds between two reports of progress, at the least
 SWEEP = 5.0  # seconds between two looks for what is too old, if nothing is left
 AT_ONCE = 100  # tasks that are forgotten in one transaction
@@ -163,19 +164,25 @@ class Look:
         self._then.append(partial(self.feeder.counted, waiting))
 
     def report(self):
-        """Write what running tasks have told, if it is time."""
-        if monotonic() - self.feeder.reported_at < REPORT:
+        """Write what runs here, and what it has told, if it is time.
+
+        What runs is told at once if something is to be written anyway.
+        """
+        silence = monotonic() - self.feeder.reported_at
+        is_time = silence > REPORT
+        if not (is_time or self._tasks != self._before or silence > SOON):
             return
         for held in self.feeder.running():
             task, id = held.task, held.claim.id
             if task is None or id not in self._tasks:
                 continue
             fence, _, report = self._tasks[id]
-            if has_told(task):
+            if is_time and has_told(task):
                 report = self._report_of(held, report)
             self._tasks[id] = (fence, task.started, report)
-        reported_at = monotonic()
-        self._then.append(partial(setattr, self.feeder, "reported_at", reported_at))
+        if is_time:
+            reported_at = monotonic()
+            self._then.append(partial(setattr, self.feeder, "reported_at", reported_at))
 
     def leave(self):
         """This process ends: give back what may run again; the rest is lost."""

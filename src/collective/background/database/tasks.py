@@ -145,11 +145,14 @@ class Status(Persistent):
         self.finished = datetime.now(UTC)
         self.result = Ending(package)
 
-    def reach(self, start, cursor, failures):
-        """The items from ``start`` to ``cursor`` are about to be committed.
+    def reach(self, fence, task, cursor, failures):
+        """The items of ``task`` from its cursor to this one are about to be committed.
 
         ``failures``: BatchFailures of these.
         """
+        self.begun, self.began = fence, self.began or task.started
+        self.attempts = task.attempts
+        start = task.cursor
         if not start:  # also when all had failed, and it has begun anew
             self.failed, self.failures = 0, None
         self.cursor = cursor

@@ -42,7 +42,7 @@ LONGEST_GLANCE = 0.5  # seconds
 LOOK = 1.0  # seconds between two looks at the database, if there is a reason for any
 PACE = 0.02  # seconds between two looks, at the least
 PATIENCE = 0.1  # seconds that an end may wait to be written, if others go on meanwhile
-TROUBLE = 5.0  # seconds until the next one, when the database cannot be reached
+TROUBLE = 1.0  # seconds until the next one, when the database cannot be reached
 DISCOVERY = 60.0  # seconds between two looks for sites
 BEATS = 6  # heartbeats in the time of a lease
 SHOWN = 200  # characters of an error
@@ -64,9 +64,10 @@ class Watch:
         self._deadline = None  # of the end, once it has come to that
         self._has_left = threading.Event()
         self.lost = []  # titles of tasks
+        self._troubles = {}  # the class of the error by what is not possible
         settings = executor.settings
         self._pause = settings.lease / BEATS
-        self._silences = Silences(settings.lease, gap=2 * self._pause + TROUBLE)
+        self._silences = Silences(settings.lease, gap=2 * self._pause + 5 * TROUBLE)
         self._beaten_at = self._discovered_at = float("-inf")
         self._clock = clock_of(database)
         self._thread = threading.Thread(
@@ -135,15 +136,27 @@ class Watch:
             while self._deadline is None:
                 try:
                     self._look_with_connection()
-                except Exception:
+                except Exception as error:
                     if self._deadline is None:
-                        logger.exception("the tasks of the database cannot be seen to")
+                        self._complain("the database cannot be looked at", error)
                         self._wait_in_trouble()
             self._leave()
         except Exception:
             logger.exception("the database could not be told that this process ends")
         finally:
             self._has_left.set()
+
+    def _complain(self, what, error):
+        """Log a trouble, with its traceback if it is a new one."""
+        kind = type(error)
+        is_new = self._troubles.get(what) is not kind
+        self._troubles[what] = kind
+        logger.log(
+            logging.ERROR if is_new else logging.WARNING,
+            "%s, for now: %s: %s",
+            *(what, kind.__name__, error),
+            exc_info=is_new,
+        )
 
     def _wait_in_trouble(self):
         with self.changed:
@@ -249,16 +262,16 @@ class Watch:
 
     def _look_at_all(self, connection, manager):
         """Make a look for each site; return whether there is more to do at once."""
-        has_more = False
+        has_more = is_in_trouble = False
         for feeder in self._known(connection):
-            if feeder.over():
-                # Their ends are not to wait for what others do at the same time.
-                done = self._transact(connection, manager, feeder, _usual)
-                if done is None:
-                    done = self._settle_one_by_one(connection, manager, feeder)
-            else:
+            done = self._transact(connection, manager, feeder, _usual)
+            if done is None and feeder.over():
+                self._settle_one_by_one(connection, manager, feeder)
                 done = self._transact(connection, manager, feeder, _usual)
             has_more |= bool(done)
+            is_in_trouble |= done is None
+        if is_in_trouble:
+            self._wait_in_trouble()
         return has_more
 
     def _settle_one_by_one(self, connection, manager, feeder):
@@ -270,10 +283,12 @@ class Watch:
 
             if self._transact(connection, manager, feeder, settle) is not None:
                 continue
-            if held.ended is not None and not held.is_bare:
-                held.is_bare = True
-                held.ended = _bare(held.ended)
-                self._transact(connection, manager, feeder, settle)
+            if held.ended is None or held.is_bare:
+                continue
+            ended, held.ended, held.is_bare = held.ended, _bare(held.ended), True
+            if self._transact(connection, manager, feeder, settle) is None:
+                # Nothing can be written now, so it is not because of this end.
+                held.ended, held.is_bare = ended, False
         return False
 
     def _transact(self, connection, manager, feeder, work):
@@ -304,10 +319,11 @@ class Watch:
                 raise
             self._forget(feeder)  # its site was deleted, and packed away
             return False
-        except Exception:
+        except Exception as error:
             manager.abort()
-            logger.exception("the tasks of %s cannot be seen to, for now", feeder.path)
+            self._complain(f"the tasks of {feeder.path} cannot be seen to", error)
             return None
+        self._troubles.pop(f"the tasks of {feeder.path} cannot be seen to", None)
         look.committed()
         self.lost += look.news.lost
         return look.has_more

@@ -86,7 +86,7 @@ class Dispatcher:
         """Start nothing more of a source, now or later."""
         with self._wake:
             for queue in self.queues.values():
-                queue.pause(source)
+                queue.stop(source)
             for id, (_, _, job) in list(self._timers.items()):
                 if job.source is source:
                     del self._timers[id]
@@ -96,6 +96,16 @@ class Dispatcher:
         """Return a list of QueueStatus, as a source has them."""
         with self._wake:
             return [queue.status(source) for queue in self.queues.values()]
+
+    def totals(self):
+        """Return a list of QueueStatus of all sources together."""
+        with self._wake:
+            return [queue.total() for queue in self.queues.values()]
+
+    def waiting(self, name, source):
+        """Return how many jobs of a source are due, and wait for a slot."""
+        with self._wake:
+            return self.queues[name].waiting(source)
 
     def join(self, source, timeout):
         """Wait until no thread of a source is left, after its last task has ended.
@@ -113,7 +123,7 @@ class Dispatcher:
 
     def wake_up(self):
         """See to what was pushed."""
-        error = None
+        refused = []
         with self._wake:
             if self._thread is None and (self._can_start() or self._timers):
                 self._dismissed = False
@@ -122,16 +132,15 @@ class Dispatcher:
                 )
                 try:
                     self._thread.start()
-                except RuntimeError as refusal:
-                    self._thread, error = None, refusal
-                    refused = [job for _, job in self._next_jobs()]
+                except RuntimeError as error:
+                    self._thread = None
+                    jobs = [job for _, job in self._next_jobs()]
                     # Nobody would wake up for these.
-                    refused += [job for _, _, job in self._timers.values()]
+                    jobs += [job for _, _, job in self._timers.values()]
                     self._timers, self._heap = {}, []
+                    refused = [(job, error) for job in jobs]
             self._wake.notify_all()
-        if error is not None:
-            for job in refused:
-                job.refused(error)
+        _refuse(refused)
 
     def _can_start(self):
         return any(queue.can_start() for queue in self.queues.values())
@@ -202,8 +211,7 @@ class Dispatcher:
                     refused.append((job, error))
             if ended:
                 self._wake.notify_all()  # who waits for the threads of a source
-        for job, error in refused:
-            job.refused(error)
+        _refuse(refused)
 
     def _next_jobs(self):
         """Yield (queue, job) of what may start, while slots are free."""
@@ -219,3 +227,12 @@ class Dispatcher:
             with self._wake:
                 self._ended.append((queue, threading.current_thread()))
                 self._wake.notify_all()
+
+
+def _refuse(refused):
+    """Tell whose jobs they are; ``refused``: pairs of a Job and the error."""
+    for job, error in refused:
+        try:
+            job.refused(error)
+        except BaseException:  # SystemExit of a subscriber would end the dispatcher
+            logger.exception("the end of task %s could not be told", job.id)

@@ -6,9 +6,11 @@ begins, so that a server may fork before; a child of a fork begins anew.
 Comes in: sources, which send Jobs to the dispatcher. Goes out: their end, in order.
 """
 
+from collections import Counter
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.dispatcher import Dispatcher
 from collective.background.model.config import load_settings
+from dataclasses import replace
 from functools import partial
 
 import atexit
@@ -36,6 +38,7 @@ class Executor:
         self._before_drain = []
         self._deadline = None  # of the end, as soon as that has begun
         self._drains = []  # the Deadline, once for each drain() that goes on
+        self._is_drained = False
         self._lost = []  # titles
 
     def register(self, source):
@@ -44,6 +47,10 @@ class Executor:
         ``source``: hashable. ``source.stop()``: start nothing more.
         ``source.leave(deadline)``: wait for what runs, until the Deadline, and return
         the titles of tasks that have not ended by then and are lost with the process.
+
+        It may have ``source.waiting()``: how many tasks wait that the dispatcher does
+        not know yet, by their queue; and ``source.paused()``: the queues in which it
+        lets none start, without the dispatcher's help. Both are only for metrics.
         """
         self._sources[source] = None
         if self._deadline is not None:
@@ -52,6 +59,21 @@ class Executor:
     def forget(self, source):
         """A scheduler has come to its end before the process."""
         self._sources.pop(source, None)
+
+    def queues(self):
+        """Return a list of QueueStatus, of the tasks of all sources together."""
+        waiting, paused = Counter(), set()
+        for source in list(self._sources):
+            waiting.update(getattr(source, "waiting", dict)())
+            paused.update(getattr(source, "paused", set)())
+        return [
+            replace(
+                status,
+                waiting=status.waiting + waiting[status.name],
+                paused=status.paused or status.name in paused,
+            )
+            for status in self.dispatcher.totals()
+        ]
 
     def before_drain(self, function):
         """Let ``function()`` be called before tasks are asked to stop.
@@ -65,9 +87,11 @@ class Executor:
     def drain(self, deadline):
         """End all work of the process; return the titles of tasks that are lost.
 
-        ``deadline``: a Deadline for all together. May be called more than once; the
-        process ends once, so it is the first Deadline that counts.
+        ``deadline``: a Deadline for all together. A process ends once: of several
+        calls the first Deadline counts, and afterwards there is nothing left to do.
         """
+        if self._is_drained:
+            return list(self._lost)
         self._deadline = self._deadline or deadline
         self._drains.append(self._deadline)
         try:
@@ -78,6 +102,7 @@ class Executor:
                 _attempt(source.stop)
             for source in sources:
                 self._lost += _attempt(source.leave, self._deadline) or []
+            self._is_drained = True
         finally:
             self._drains.remove(self._deadline)
         return list(self._lost)
@@ -117,6 +142,11 @@ def process_executor():
             _executor = Executor(load_settings())
             atexit.register(partial(_at_exit, os.getpid()))
         return _executor
+
+
+def process_queues():
+    """Return how the queues of this process are; see IProcessQueues."""
+    return process_executor().queues()
 
 
 def when_ended(function):

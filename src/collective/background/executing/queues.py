@@ -72,6 +72,9 @@ class _Line:
 class Queue:
     """Waiting lines, one for each source, with slots that all of them share.
 
+    Of a source that is paused nothing starts until it is resumed, and of one that is
+    stopped nothing any more.
+
     A higher priority goes first; within a priority, who came first. So that
     nobody starves, every tenth start is that of the job which came first of all.
     ``threads``: the sources of those that use a slot, by thread.
@@ -83,6 +86,7 @@ class Queue:
         self.threads = {}
         self._lines = {}  # by their source
         self._paused = set()  # sources
+        self._stopped = set()  # sources
         self._numbers = count()
         self._starts = 0
 
@@ -104,11 +108,18 @@ class Queue:
     def resume(self, source):
         self._paused.discard(source)
 
+    def stop(self, source):
+        self._stopped.add(source)
+
     def can_start(self):
         """Whether a job waits, and may start now."""
-        return len(self.threads) < self.slots and any(
-            source not in self._paused for source in self._lines
-        )
+        return len(self.threads) < self.slots and any(self._moving_lines())
+
+    def _moving_lines(self):
+        """Yield the lines whose first job may start when a slot is free."""
+        for source, line in self._lines.items():
+            if source not in self._paused and source not in self._stopped:
+                yield line
 
     def pop(self):
         """Return the next job that may start now, or None."""
@@ -116,10 +127,7 @@ class Queue:
             return None
         self._starts += 1
         next_of = _Line.first if self._starts % AGEING else _Line.oldest
-        lines = (
-            line for source, line in self._lines.items() if source not in self._paused
-        )
-        _, job = min(map(next_of, lines), key=itemgetter(0))
+        _, job = min(map(next_of, self._moving_lines()), key=itemgetter(0))
         self.discard(job)
         return job
 
@@ -139,4 +147,14 @@ class Queue:
             running=self.running(source),
             waiting=self.waiting(source),
             paused=source in self._paused,
+        )
+
+    def total(self):
+        """Return the QueueStatus of all sources; paused, if it is for any of them."""
+        return QueueStatus(
+            name=self.name,
+            slots=self.slots,
+            running=len(self.threads),
+            waiting=sum(map(len, self._lines.values())),
+            paused=bool(self._paused),
         )

@@ -100,8 +100,8 @@ def tell_script(titles):
     shown = ", ".join(map(repr, titles[:SHOWN]))
     more = f" and {len(titles) - SHOWN} more" if len(titles) > SHOWN else ""
     sys.stderr.write(
-        f"collective.background: {len(titles)} tasks had not ended when this program "
-        f"did, and are lost: {shown}{more}. They were in its memory only; let it call "
+        "collective.background: tasks that had not ended when this program did are "
+        f"lost: {shown}{more}. They were in its memory only; let it call "
         "get_scheduler().wait_all(seconds) after its commit.\n"
     )
 

@@ -7,6 +7,7 @@ the databases, and only then joins threads: a task could not commit any more.
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import process_executor
 from collective.background.executing.serving import is_run_by_server
+from collective.background.model.forking import in_child
 
 import logging
 import signal
@@ -19,13 +20,14 @@ logger = logging.getLogger(__name__)
 class SignalHandler:
     """Drains an executor at a signal, then does what was done before.
 
-    A second signal, of whatever kind, ends the waiting. ``find_executor()``: returns
-    the Executor, which is another one after a fork.
+    A second signal, of whatever kind, ends the waiting. In the child of a fork,
+    which has no tasks, it is as if there had never been one.
     """
 
-    def __init__(self, find_executor):
-        self._find_executor = find_executor
+    def __init__(self, executor):
+        self._executor = executor
         self._previous = {}
+        in_child(self.uninstall)
 
     def install(self, signum):
         previous = signal.getsignal(signum)
@@ -35,14 +37,19 @@ class SignalHandler:
         self._previous[signum] = previous
         signal.signal(signum, self)
 
+    def uninstall(self):
+        """Let signals be handled as before."""
+        for signum, previous in self._previous.items():
+            if signal.getsignal(signum) is self:
+                signal.signal(signum, previous)
+
     def __call__(self, signum, frame):
         name = signal.Signals(signum).name
-        executor = self._find_executor()
-        if executor.hurry():
+        if self._executor.hurry():
             logger.warning("%s again: not waiting for tasks any longer", name)
             return
         logger.info("%s: waiting for running tasks to stop", name)
-        executor.drain(Deadline(executor.settings.drain_timeout))
+        self._executor.drain(Deadline(self._executor.settings.drain_timeout))
         previous = self._previous[signum]
         if callable(previous):
             previous(signum, frame)
@@ -60,11 +67,8 @@ def install(event):
     """
     # Only the main thread may set handlers.
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if (
-        process_executor().settings.handle_signals
-        and in_main_thread
-        and is_run_by_server()
-    ):
-        handler = SignalHandler(process_executor)
+    executor = process_executor()
+    if executor.settings.handle_signals and in_main_thread and is_run_by_server():
+        handler = SignalHandler(executor)
         for signum in (signal.SIGTERM, signal.SIGINT):
             handler.install(signum)

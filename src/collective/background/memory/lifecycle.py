@@ -23,6 +23,7 @@ from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
 from functools import partial
+from threading import main_thread
 from time import monotonic
 
 import logging
@@ -176,6 +177,8 @@ class Lifecycle:
 
     def _refused(self, task, error):
         """There is no thread for the task; called by the dispatcher."""
+        if not main_thread().is_alive():
+            return  # the process ends, and the task is lost: see leave()
         if self._begin(task):
             failure = TaskFailed(f"no thread could be started for the task: {error}")
             self._leave(task, outcome.failed(failure))

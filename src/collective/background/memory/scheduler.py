@@ -21,6 +21,7 @@ from collective.background.memory.reading import Reading
 from collective.background.memory.uniqueness import UniqueKeys
 from collective.background.model import states
 from collective.background.model.config import load_settings
+from collective.background.model.forking import in_child
 from collective.background.model.options import Options
 from collective.background.running import outcome
 from collective.background.running.current import running
@@ -35,9 +36,7 @@ from dm.zodb.asynchronous.scheduler import TransactionalScheduler as BaseSchedul
 from zope.event import notify
 from zope.interface import implementer
 
-import os
 import threading
-import weakref
 
 
 PLAIN = Options()
@@ -64,10 +63,10 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
             settings = replace(settings or load_settings(), keep=timeout)
         self._own_settings = settings
         self._begin_anew()
-        _schedulers.add(self)
+        in_child(self._begin_anew)
 
     def _begin_anew(self):
-        """Know of no task: also in the child of a fork, as threads are the parent's."""
+        """Know of no task: also in the child of a fork, as they are the parent's."""
         self._schedules.clear()
         self._completed.clear()
         self._lock = threading.RLock()
@@ -323,15 +322,5 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
             )
             left = list(self._unfinished.values())
         self._lose(left)
-        return [task.plain_title for task in left]
-
-
-_schedulers = weakref.WeakSet()
-
-
-def _begin_anew():
-    for scheduler in list(_schedulers):
-        scheduler._begin_anew()
-
-
-os.register_at_fork(after_in_child=_begin_anew)
+        # Some may have come to their end after all.
+        return [task.plain_title for task in left if task.state == states.LOST]
