@@ -10,6 +10,7 @@ from collective.background.database.instances import Holding
 from collective.background.database.instances import Instance
 from collective.background.database.instances import instance_of
 from collective.background.database.private import connected
+from collective.background.running import outcome
 from contextlib import contextmanager
 from datetime import datetime
 from datetime import UTC
@@ -56,6 +57,21 @@ class Another:
     def begins(self, task_id):
         """Reserve and begin a task; return its StoredTask."""
         return self.reserves(task_id, begins=True, started=datetime.now(UTC))
+
+    def commits(self, task_id, *, result=None, cursor=None):
+        """Begin a task, and write what its work writes; return its StoredTask.
+
+        ``result``: what it has returned; ``cursor``: or, of a batch, how many items
+        are done, all of them well.
+        """
+        stored = self.begins(task_id)
+        task = stored.make_task(None)
+        task.attempts, task.started = stored.status.attempts, stored.status.began
+        if cursor is None:
+            stored.status.succeed(stored.fence, task, outcome.pack_result(result))
+        else:
+            stored.status.reach(stored.fence, task, cursor, [])
+        return stored
 
     def is_known(self):
         return instance_of(_connection(), self.id) is not None

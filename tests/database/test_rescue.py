@@ -82,7 +82,7 @@ class TestWhatHadBegun:
 
     def test_is_lost_with_what_a_batch_had_committed(self, scheduler, dead):
         task_id = schedule_batch(len, ["a", "b"], size=1)
-        dead.begins(task_id).status.reach(0, 1, [])
+        dead.commits(task_id, cursor=1)
         record = ended(task_id)
         assert record.state == "lost"
         assert (record.progress.done, record.progress.total) == (1, 2)
@@ -91,15 +91,14 @@ class TestWhatHadBegun:
 
     def test_has_succeeded_if_its_work_is_committed(self, dead, scheduler):
         task_id = schedule(len, "abc")
-        stored = dead.begins(task_id)
-        task = SimpleNamespace(attempts=1, started=stored.status.began)
-        stored.status.succeed(stored.fence, task, None)
+        dead.commits(task_id, result=3)
         record = ended(task_id)
         assert (record.state, record.attempts) == ("succeeded", 1)
+        assert scheduler.get_result(task_id) == (3, None)
 
     def test_or_if_all_of_a_batch_is(self, scheduler, dead):
         task_id = schedule_batch(len, ["a", "b"])
-        dead.begins(task_id).status.reach(0, 2, [])
+        dead.commits(task_id, cursor=2)
         assert ended(task_id).state == "succeeded"
         assert scheduler.get_result(task_id)[0].done == 2
 
