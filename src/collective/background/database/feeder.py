@@ -140,7 +140,9 @@ class Feeder:
         """
         with self.changed:
             task = held.task
-            if task is not None and not (task.cancel_requested or task.superseded):
+            if task is None:
+                held.is_cancelled |= not superseded
+            elif not (task.cancel_requested or task.superseded):
                 task.superseded = superseded
                 task.cancel_requested = not superseded
                 self.changed.notify_all()
@@ -213,6 +215,7 @@ class Feeder:
             return outcome.failed(error)
         with self.changed:
             held.task = task
+            task.cancel_requested = held.is_cancelled
             if self.is_stopping:
                 self._stop_if_it_may_run_again(held)
         keep_log_lines()
