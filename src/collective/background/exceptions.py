@@ -175,6 +175,14 @@ class TaskLost(BackgroundError):
     """The process ended before the task had."""
 
 
+class CommitInDoubt(BackgroundError):
+    """The database went away while the work was committed.
+
+    So it may have been done. It is not done again by itself: look, and retry the task
+    if it was not.
+    """
+
+
 class TaskFailed(BackgroundError):
     """Stands for an exception that cannot leave the thread in which it was raised.
 

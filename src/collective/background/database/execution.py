@@ -4,6 +4,7 @@ In the transaction of the work itself: so after a crash a task has either done i
 work and says so, or has done nothing. Made by the worker, used by ``running/``.
 """
 
+from collective.background.database.private import connected
 from collective.background.exceptions import BackgroundError
 from collective.background.exceptions import Retry
 from collective.background.model import states
@@ -22,6 +23,7 @@ class PersistentExecution(Execution):
         super().__init__(worker, task)
         self._claim = claim
         self._first = self._reached(task)
+        self._saved = None  # of a batch: what the last chunk has reached
 
     def save_success(self, env, package):
         self._stored(env).end(outcome.succeeded(package), self._task)
@@ -33,6 +35,16 @@ class PersistentExecution(Execution):
             self.cursor, self.batch_failures = stored.cursor, stored.batch_failures
             raise Retry("a chunk was committed, though the storage did not say so", 0)
         stored.cursor, stored.batch_failures = cursor, failures
+        self._saved = self._reached(stored)
+
+    def was_committed(self):
+        database = self.database.databases[self._claim.database_name]
+        with connected(database, self._claim.oid) as (stored, _):
+            if stored.fence != self._claim.fence:
+                return False
+            if self._saved is None:
+                return stored.state == states.SUCCEEDED
+            return self._reached(stored) == self._saved
 
     def _reached(self, batch):
         """Return what is different after each chunk with an effect."""

@@ -13,6 +13,7 @@ from collective.background.exceptions import Retry
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.model.messages import _
+from collective.background.model.outages import is_outage
 from collective.background.model.records import BatchFailure
 from collective.background.model.records import BatchResult
 from collective.background.model.records import Progress
@@ -153,6 +154,8 @@ class Chunk:
         except NOT_FAILURES:
             raise
         except Exception as error:
+            if is_outage(error):
+                raise
             logger.exception("item %s failed", index)
             self.failures[index] = BatchFailure(
                 index=index, item=_shown(index, package), error=describe_error(error)

@@ -25,7 +25,8 @@ class Outcome:
     """How a run ended.
 
     ``result`` and ``exception`` are Packages; ``error`` describes the latter.
-    ``retry_in``: seconds until a failed task is tried again; None: never.
+    ``retry_in``: seconds until a failed task is tried again; None: never. ``outage``:
+    that is because the database was away, and does not count as a failure.
     """
 
     state: str
@@ -33,6 +34,7 @@ class Outcome:
     exception: Package | None = None
     error: ErrorInfo | None = None
     retry_in: float | None = None
+    outage: bool = False
 
 
 def succeeded(result):
@@ -40,8 +42,12 @@ def succeeded(result):
     return Outcome(state=states.SUCCEEDED, result=result)
 
 
-def failed(exception, result=None, state=states.FAILED, retry_in=None):
-    """``result``: the Package of what there is in spite of the exception, or None."""
+def failed(exception, result=None, state=states.FAILED, retry_in=None, outage=False):
+    """Return the Outcome of an exception.
+
+    ``result``: the Package of what there is in spite of it, or None; the others as in
+    Outcome.
+    """
     error = describe_error(exception)
     return Outcome(
         state=state,
@@ -49,6 +55,7 @@ def failed(exception, result=None, state=states.FAILED, retry_in=None):
         exception=_pack(exception, error),
         error=error,
         retry_in=retry_in,
+        outage=outage,
     )
 
 

@@ -16,7 +16,7 @@ MAX_MESSAGES = 100
 
 
 class Execution:
-    """``cursor``, ``batch_failures`` and ``progress`` may be set.
+    """``cursor``, ``batch_failures``, ``outages`` and ``progress`` may be set.
 
     They belong to the running thread; others only read them.
     """
@@ -67,6 +67,14 @@ class Execution:
         self._task.batch_failures = value
 
     @property
+    def outages(self):
+        return self._task.outages
+
+    @outages.setter
+    def outages(self, value):
+        self._task.outages = value
+
+    @property
     def cancel_requested(self):
         return self._task.cancel_requested
 
@@ -95,6 +103,15 @@ class Execution:
 
     def save_cursor(self, env, cursor, failures):
         """As above, for each transaction of a batch, with what is true after it."""
+
+    def was_committed(self):
+        """Called when the connection was lost while the work was committed.
+
+        Returns whether the work is committed, None if nobody knows. Where it is not,
+        the attempt may be repeated. May raise what the storage raises: then the task
+        is tried again, in a transaction that finds out.
+        """
+        return None
 
     def wait_before_retry(self, delay):
         """Wait ``delay`` seconds, or until the task is cancelled."""
