@@ -175,6 +175,13 @@ class TaskLost(BackgroundError):
     """The process ended before the task had."""
 
 
+class Superseded(BackgroundError):
+    """The task is not this instance's any more: another one has taken it over.
+
+    Ends the run at once; no record has it.
+    """
+
+
 class CommitInDoubt(BackgroundError):
     """The database went away while the work was committed.
 

@@ -5,15 +5,11 @@ work and says so, or has done nothing. Made by the worker, used by ``running/``.
 """
 
 from collective.background.database.private import connected
-from collective.background.exceptions import BackgroundError
 from collective.background.exceptions import Retry
+from collective.background.exceptions import Superseded
 from collective.background.model import states
 from collective.background.running import outcome
 from collective.background.scheduling.execution import Execution
-
-
-class Superseded(BackgroundError):
-    """The task is not this instance's any more."""
 
 
 class PersistentExecution(Execution):

@@ -10,6 +10,7 @@ from collective.background.capture.pickling import unpack
 from collective.background.environment.request import make_request
 from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import Retry
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.model.messages import _
@@ -35,7 +36,7 @@ MAX_NAME = 300  # characters
 
 
 # What an item raises to stop or to repeat the task; no failures of its own.
-NOT_FAILURES = (TransientError, TaskCancelled, TaskTimedOut, Retry)
+NOT_FAILURES = (TransientError, TaskCancelled, TaskTimedOut, Superseded, Retry)
 
 
 class Again(Exception):

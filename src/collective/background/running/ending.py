@@ -2,6 +2,7 @@
 
 from collective.background.exceptions import CommitInDoubt
 from collective.background.exceptions import Retry
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.model.outages import is_outage
 from collective.background.running import outcome
@@ -34,6 +35,12 @@ def outcome_of(execution, error):
     """
     if isinstance(error, TaskCancelled):
         return outcome.cancelled(error)
+    if isinstance(error, Superseded):
+        ended = outcome.failed(error, superseded=True)
+        logger.warning(
+            "task %s was taken over: %s", execution.id, one_line(ended.error)
+        )
+        return ended
     if isinstance(error, CommitInDoubt):
         return _logged(execution, error, outcome.failed(error))
     if is_outage(error):

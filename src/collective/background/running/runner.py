@@ -90,6 +90,7 @@ def _attempt(execution, work):
 
 @transactional
 def _in_transaction(execution, env, work, watch):
+    execution.begin_attempt(env)
     # Packed inside the transaction: a result that cannot be carried fails the
     # task before anything is committed.
     package = outcome.pack_result(work.run(env))

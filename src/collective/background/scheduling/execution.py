@@ -4,6 +4,7 @@ Made by the scheduler for every run; used by ``running/``.
 """
 
 from collections import deque
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.running.politeness import Manners
@@ -81,11 +82,14 @@ class Execution:
     def check_cancelled(self):
         """A cancellation point: the task gives way to visitors.
 
-        Raises TaskCancelled if somebody has asked the task to stop, TaskTimedOut
-        if it has run for longer than it may.
+        Raises TaskCancelled if somebody has asked the task to stop, Superseded if
+        another instance has taken it over, TaskTimedOut if it has run for longer than
+        it may.
         """
-        if not self.cancel_requested:
+        if not (self.cancel_requested or self._task.superseded):
             self._manners.give_way()
+        if self._task.superseded:
+            raise Superseded("another instance has it, as this one was silent")
         if self.cancel_requested:
             raise TaskCancelled("the task was cancelled while it was running")
         if monotonic() > self._deadline:
@@ -94,6 +98,12 @@ class Execution:
             )
 
     # Of a task that lives in memory nothing is to be written.
+
+    def begin_attempt(self, env):
+        """Called in the transaction of each attempt (of a batch: of each chunk), before
+        its first line; the database tier checks there that the task is still this
+        instance's, and raises Superseded. ``env``: the Environment.
+        """
 
     def save_success(self, env, package):
         """Called in the transaction of the work, before it commits.

@@ -35,6 +35,7 @@ class Task:
       many of the last ones because the database was away, which are no failures
     - ``cursor`` and ``batch_failures``: how far a batch is
     - ``committed``: whether the transaction that scheduled it is
+    - ``superseded``: another instance has taken it over, so this run is to end
     - ``forget``: remove the task as soon as it has ended
     - ``keep``: for how long it is kept then (seconds)
     """
@@ -70,6 +71,7 @@ class Task:
         "snapshot",
         "started",
         "state",
+        "superseded",
     )
 
     def __init__(
@@ -89,7 +91,7 @@ class Task:
         self.group = group
         self.attempts = self.failures = self.outages = 0
         self.committed = self.cancel_requested = self.forget = False
-        self.dismissed = False
+        self.dismissed = self.superseded = False
         self.keep = keep
         self._arguments = None
         self.progress = Progress()
