@@ -183,6 +183,21 @@ class TaskLost(BackgroundError):
     """The process ended before the task had."""
 
 
+class Superseded(BackgroundError):
+    """The task is not this instance's any more: another one has taken it over.
+
+    Ends the run at once; no record has it.
+    """
+
+
+class CommitInDoubt(BackgroundError):
+    """The database went away while the work was committed.
+
+    So it may have been done. It is not done again by itself: look, and retry the task
+    if it was not.
+    """
+
+
 class TaskFailed(BackgroundError):
     """Stands for an exception that cannot leave the thread in which it was raised.
 

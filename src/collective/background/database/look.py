@@ -139,11 +139,7 @@ class Look:
         shards = self.scheduler.shards
         now = int(self.now.timestamp() * 1_000_000)
         gone = list(islice(shards.expired(now), AT_ONCE))
-        surplus = (
-            shards.count_ended()
-            - len(gone)
-            - self.feeder.settings.keep_count
-        )
+        surplus = shards.count_ended() - len(gone) - self.feeder.settings.keep_count
         for stored in gone:
             forget(self.scheduler, stored)
         if surplus > 0:
