@@ -69,13 +69,14 @@ def await_others(scheduler, stored, news):
     reason = None
     for id in stored.after:
         before = scheduler.shards.find(id)
+        if before is not None and before.state == states.SUCCEEDED:
+            continue
+        missing.append(id)
         if before is None:
             reason = rules.predecessor_unknown(id)
-        elif before.state in states.UNFINISHED:
-            missing.append(id)
-        elif before.state != states.SUCCEEDED:
+        elif before.state in states.FINISHED:
             reason = rules.in_vain(before)
-    stored.after = tuple(missing)
+    stored.after = tuple(missing)  # also for when it is tried again
     if reason is not None:
         give_up(scheduler, stored, reason)
         settle(scheduler, stored, news)

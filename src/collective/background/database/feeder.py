@@ -141,7 +141,9 @@ class Feeder:
         """
         with self.changed:
             task = held.task
-            if task is not None and not (task.cancel_requested or task.superseded):
+            if task is None:
+                held.is_cancelled |= not superseded
+            elif not (task.cancel_requested or task.superseded):
                 task.superseded = superseded
                 task.cancel_requested = not superseded
                 self.changed.notify_all()
@@ -172,9 +174,10 @@ class Feeder:
 
     def _stop_if_it_may_run_again(self, held):
         task = held.task
-        if task is not None and (task.options.rerun or task.call.kind == BATCH):
-            held.is_stopping = not task.cancel_requested
-            task.cancel_requested = True
+        if task is None or task.cancel_requested:
+            return
+        if task.options.rerun or task.call.kind == BATCH:
+            held.is_stopping = task.cancel_requested = True
 
     # The thread of a task.
 
@@ -213,6 +216,7 @@ class Feeder:
             return outcome.failed(error)
         with self.changed:
             held.task = task
+            task.cancel_requested = held.is_cancelled
             if self.is_stopping:
                 self._stop_if_it_may_run_again(held)
         keep_log_lines()
