@@ -171,10 +171,6 @@ class TaskCancelled(BackgroundError):
     """The task was cancelled before it had finished."""
 
 
-class Superseded(BackgroundError):
-    """A task is not this instance's any more."""
-
-
 class TaskTimedOut(BackgroundError):
     """The task has run for longer than its ``timeout``."""
 
