@@ -8,6 +8,7 @@ from collective.background.executing.queues import AGEING
 from collective.background.executing.queues import Job
 from collective.background.executing.queues import Queue
 from collective.background.model import states
+from gc import collect
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle
@@ -17,17 +18,26 @@ from hypothesis.stateful import multiple
 from hypothesis.stateful import rule
 from hypothesis.stateful import RuleBasedStateMachine
 from itertools import count
+from itertools import cycle
+from weakref import ref
 
 import pytest
 
 
 SLOTS = 2
 PRIORITIES = st.integers(min_value=-2, max_value=2)
-SOURCES = st.sampled_from(["memory", "a site", "another site"])
 IDS = map(str, count())
 
 
-def make_job(priority=0, source="memory"):
+class Source:
+    """A scheduler, as a queue sees it."""
+
+
+MEMORY, SITE, OTHER_SITE, NOBODY = (Source() for _ in "1234")
+SOURCES = st.sampled_from([MEMORY, SITE, OTHER_SITE])
+
+
+def make_job(priority=0, source=MEMORY):
     return Job(
         id=next(IDS),
         queue="default",
@@ -144,7 +154,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.resume(source)
         self.paused.discard(source)
 
-    @rule(source=st.just("another site"))
+    @rule(source=st.just(OTHER_SITE))
     def stop(self, source):
         self.queue.stop(source)
         self.stopped.add(source)
@@ -161,7 +171,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def tells_each_source_and_all_together_how_it_is(self):
-        for source in ("memory", "a site", "another site", "nobody"):
+        for source in (MEMORY, SITE, OTHER_SITE, NOBODY):
             status = self.queue.status(source)
             assert status.waiting == sum(t.job.source == source for t in self.line)
             assert status.running == sum(t.job.source == source for t in self.at_work)
@@ -182,10 +192,8 @@ TestQueueMachine = QueueMachine.TestCase
 
 def make_jobs(queue, priorities):
     """Let a job of each priority wait, of two sources by turns; return them."""
-    jobs = [
-        make_job(priority, source=f"source {number % 2}")
-        for number, priority in enumerate(priorities)
-    ]
+    sources = cycle([MEMORY, SITE])
+    jobs = [make_job(priority, next(sources)) for priority in priorities]
     for job in jobs:
         queue.push(job)
     return jobs
@@ -211,7 +219,7 @@ def test_nobody_starves_while_higher_ones_keep_coming(before, priority):
     starts = 0
     started = None
     while started is not job:
-        queue.push(make_job(priority + 1, "another"))
+        queue.push(make_job(priority + 1, SITE))
         started = queue.pop()
         starts += 1
     assert starts <= AGEING * (len(before) + 1)
@@ -246,7 +254,7 @@ def test_discarding_what_does_not_wait_changes_nothing():
     queue = Queue("default", 1)
     job = make_job()
     queue.push(job)
-    for other in (make_job(), make_job(priority=7), make_job(source="another")):
+    for other in (make_job(), make_job(priority=7), make_job(source=SITE)):
         assert not queue.discard(other)
     assert queue.pop() is job
 
@@ -262,11 +270,24 @@ def test_a_full_queue_starts_nothing(slots):
 
 def test_a_paused_source_is_passed_by_the_others():
     queue = Queue("default", 2)
-    paused, other = make_job(9, "paused"), make_job(0, "other")
+    paused, other = make_job(9, SITE), make_job(0, OTHER_SITE)
     queue.push(paused)
     queue.push(other)
-    queue.pause("paused")
+    queue.pause(SITE)
     assert queue.pop() is other
     assert queue.pop() is None
-    queue.resume("paused")
+    queue.resume(SITE)
     assert queue.pop() is paused
+
+
+def test_a_source_that_is_gone_is_forgotten():
+    """Sites come and go, and so do schedulers of tests."""
+    queue = Queue("default", 1)
+    source = Source()
+    queue.pause(source)
+    queue.stop(source)
+    reference = ref(source)
+    del source
+    collect()
+    assert reference() is None
+    assert not queue.total().paused

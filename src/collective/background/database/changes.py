@@ -1,9 +1,8 @@
 """What people do to tasks: cancel, try again, dismiss, remove. And forgetting.
 
-In the transaction of the caller, who tells of it after the commit (``news``). ``id``: of
-a task, or of a group, each of whose members it is done to then. The caller knows that
-there is one.
-"""
+In the transaction of the caller, who tells of it after the commit (``news``). ``id``:
+of a task, or of a group, each of whose members it is done to then. The caller knows
+that there is one."""
 
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle

@@ -4,8 +4,9 @@ At each look it settles what has ended here, sees what others want of its tasks,
 reserves some of what waits, all in one transaction. What it has reserved it sends to
 the dispatcher, whose threads begin it, do its work, and leave the end here.
 
-Comes in: looks of the thread that watches the database (``watch.py``), words of requests
-(``outbox.py``), ends of tasks' threads. Goes out: Jobs for the dispatcher, and News.
+Comes in: looks of the thread that watches the database (``watch.py``), words of
+requests (``outbox.py``), ends of tasks' threads. Goes out: Jobs for the dispatcher,
+and News.
 
 What a look has done is true only once it is committed: until then it is kept in a Look,
 which is thrown away when the commit fails, and all of it is seen and done again.

@@ -15,6 +15,7 @@ from time import time
 from weakref import WeakKeyDictionary
 
 import logging
+import os
 
 
 logger = logging.getLogger(__name__)
@@ -133,3 +134,13 @@ def clock_of(database):
     """Return the one Clock of this process for a ZODB.DB."""
     with _lock:
         return _clocks.setdefault(database, Clock())
+
+
+def _begin_anew():
+    """In the child of a fork, a lock may be that of a thread which is not there."""
+    global _clocks, _lock
+    _clocks = WeakKeyDictionary()
+    _lock = RLock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

@@ -9,6 +9,7 @@ from collective.background.model.records import QueueStatus
 from dataclasses import dataclass
 from itertools import count
 from operator import itemgetter
+from weakref import WeakSet
 
 
 AGEING = 10
@@ -20,8 +21,8 @@ class Job:
 
     - ``id``: of the task; ``queue``: the name of its queue
     - ``priority``: the higher starts first (an int)
-    - ``source``: who has sent it (hashable): one of the schedulers of this process.
-      Each is paused and waited for by itself
+    - ``source``: who has sent it: one of the schedulers of this process, hashable and
+      with weak references. Each is paused and waited for by itself
     - ``run()``: called in the task's own thread
     - ``refused(error)``: called when the interpreter starts no thread
     """
@@ -85,8 +86,9 @@ class Queue:
         self.slots = slots
         self.threads = {}
         self._lines = {}  # by their source
-        self._paused = set()  # sources
-        self._stopped = set()  # sources
+        # Sources, which may come to their end long before the process.
+        self._paused = WeakSet()
+        self._stopped = WeakSet()
         self._numbers = count()
         self._starts = 0
 
