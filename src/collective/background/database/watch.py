@@ -312,14 +312,11 @@ class Watch:
             logger.debug("another instance was faster: %s", conflict)
             manager.abort()
             return True
-        except POSKeyError as error:
-            manager.abort()
-            if error.args[0] != feeder.oid:
-                raise
-            self._forget(feeder)  # its site was deleted, and packed away
-            return False
         except Exception as error:
             manager.abort()
+            if isinstance(error, POSKeyError) and error.args[0] == feeder.oid:
+                self._forget(feeder)  # its site was deleted, and packed away
+                return False
             self._complain(f"the tasks of {feeder.path} cannot be seen to", error)
             return None
         self._troubles.pop(f"the tasks of {feeder.path} cannot be seen to", None)
