@@ -242,8 +242,12 @@ class Watch:
                 id,
                 self.executor.settings.lease,
             )
+
+        def rescue(look):
+            look.rescue(dead)
+
         for feeder in self._known(connection):
-            self._transact(connection, manager, feeder, lambda look: look.rescue(dead))
+            self._transact(connection, manager, feeder, rescue)
         if dead:
             manager.begin()
             for id in dead:
@@ -269,6 +273,12 @@ class Watch:
                 done = self._transact(connection, manager, feeder, _usual)
             has_more |= bool(done)
             is_in_trouble |= done is None
+            if monotonic() - feeder.swept_at > SWEEP:
+                # Not together: what cannot be forgotten is to hold up nothing else.
+                done = self._transact(connection, manager, feeder, Look.sweep)
+                has_more |= bool(done)
+                if done is None:
+                    feeder.swept_at = monotonic()
         if is_in_trouble:
             self._wait_in_trouble()
         return has_more
@@ -295,6 +305,7 @@ class Watch:
 
         Returns whether there is more to do at once; None if it was not possible.
         """
+        trouble = f"the tasks of {feeder.path} cannot be seen to ({work.__name__})"
         manager.begin()
         try:
             home = connection.get_connection(feeder.home.database_name)
@@ -317,9 +328,9 @@ class Watch:
             if isinstance(error, POSKeyError) and error.args[0] == feeder.oid:
                 self._forget(feeder)  # its site was deleted, and packed away
                 return False
-            self._complain(f"the tasks of {feeder.path} cannot be seen to", error)
+            self._complain(trouble, error)
             return None
-        self._troubles.pop(f"the tasks of {feeder.path} cannot be seen to", None)
+        self._troubles.pop(trouble, None)
         look.committed()
         self.lost += look.news.lost
         return look.has_more
@@ -416,8 +427,6 @@ def _usual(look):
     look.follow_pauses()
     look.reserve()
     look.report()
-    if monotonic() - look.feeder.swept_at > SWEEP and look.is_first():
-        look.sweep()
     look.count()
 
 
