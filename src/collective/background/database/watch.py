@@ -267,10 +267,7 @@ class Watch:
         """Make a look for each site; return whether there is more to do at once."""
         has_more = is_in_trouble = False
         for feeder in self._known(connection):
-            done = self._transact(connection, manager, feeder, _usual)
-            if done is None and feeder.over():
-                self._settle_one_by_one(connection, manager, feeder)
-                done = self._transact(connection, manager, feeder, _usual)
+            done = self._see_to(connection, manager, feeder, _usual)
             has_more |= bool(done)
             is_in_trouble |= done is None
             if monotonic() - feeder.swept_at > SWEEP:
@@ -282,6 +279,14 @@ class Watch:
         if is_in_trouble:
             self._wait_in_trouble()
         return has_more
+
+    def _see_to(self, connection, manager, feeder, work):
+        """As ``_transact``, and no end that cannot be written holds up anything."""
+        done = self._transact(connection, manager, feeder, work)
+        if done is None and feeder.over():
+            self._settle_one_by_one(connection, manager, feeder)
+            done = self._transact(connection, manager, feeder, work)
+        return done
 
     def _settle_one_by_one(self, connection, manager, feeder):
         """One of the ends may be what the others could not be written for."""
@@ -298,7 +303,6 @@ class Watch:
             if self._transact(connection, manager, feeder, settle) is None:
                 # Nothing can be written now, so it is not because of this end.
                 held.ended, held.is_bare = ended, False
-        return False
 
     def _transact(self, connection, manager, feeder, work):
         """Do ``work(look)`` for a site in a transaction of its own.
@@ -391,12 +395,14 @@ class Watch:
         return self._database.lastTransaction()
 
     def _leave(self):
-        """Write down what is left, once: the process does not wait for a second try."""
+        """Write down what is left, as long as the process waits for that."""
         manager = TransactionManager()
         connection = self._database.open(transaction_manager=manager)
         try:
             for feeder in self._known(connection):
-                self._transact(connection, manager, feeder, _last)
+                while self._see_to(connection, manager, feeder, _last):
+                    if not self._deadline.left():
+                        break
             manager.begin()
             if not any(feeder.over() for feeder in self._known(connection)):
                 remove_instance(connection, self.executor.instance)
