@@ -8,6 +8,7 @@ back the next time.
 
 from collective.background.database import reserving
 from collective.background.database.changes import forget
+from collective.background.database.claims import hold
 from collective.background.database.instances import Holding
 from collective.background.database.reports import has_told
 from collective.background.database.reports import Report
@@ -132,6 +133,9 @@ class Look:
             elif monotonic() - since.setdefault(id, monotonic()) > self._lease:
                 dead = dead | {id}
             if id in dead:
+                if id in self.instances:
+                    # If it is heard of at this very moment, it is not dead.
+                    hold(self.instances[id])
                 rescue(self.scheduler, holding, self.news)
 
     def sweep(self):

@@ -4,6 +4,7 @@ In the transaction of a look. What it had only reserved is given back. What had 
 is lost, unless it may run again.
 """
 
+from collective.background.database.claims import hold
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
 from collective.background.exceptions import TaskLost
@@ -52,7 +53,7 @@ def let_go(scheduler, stored, news, *, is_suspect=False):
         _let_go_begun(scheduler, stored, news)
     else:
         # If it begins at this very moment, this transaction conflicts.
-        status._p_jar.readCurrent(status)
+        hold(status)
         stored.is_marked |= is_suspect and stored.rerun
         stored.release()
 

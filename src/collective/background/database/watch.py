@@ -5,6 +5,7 @@ process is alive, and makes the looks of each site's feeder. Begun when the proc
 begins to serve; nothing else begins it."""
 
 from collective.background.database import outbox
+from collective.background.database.claims import hold
 from collective.background.database.feeder import Feeder
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Instance
@@ -252,8 +253,7 @@ class Watch:
             manager.begin()
             for id in dead:
                 # If it is heard of at this very moment, it is not dead.
-                found[id]._p_activate()
-                connection.readCurrent(found[id])
+                hold(found[id])
                 remove_instance(connection, id)
             manager.get().note("Background tasks: instances have died")
             manager.commit()
