@@ -20,6 +20,7 @@ from collective.background.exceptions import TaskFailed
 from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
 from collective.background.running import outcome
+from math import inf
 from time import monotonic
 from time import time
 from transaction import TransactionManager
@@ -67,7 +68,8 @@ class Watch:
         self._troubles = {}  # the class of the error by what is not possible
         settings = executor.settings
         self._pause = settings.lease / BEATS
-        self._silences = Silences(settings.lease, gap=2 * self._pause + 5 * TROUBLE)
+        gap = min(2 * self._pause + 5 * TROUBLE, settings.lease / 2)
+        self._silences = Silences(settings.lease, gap)
         self._beaten_at = self._discovered_at = float("-inf")
         self._clock = clock_of(database)
         self._thread = threading.Thread(
@@ -361,7 +363,8 @@ class Watch:
         if not is_needed:
             self._is_woken(monotonic() + DISCOVERY, DISCOVERY)
             return
-        until = monotonic() + (LOOK if is_busy or seen is None else self._pause)
+        has_reason = is_busy or seen is None
+        until = monotonic() + min(LOOK if has_reason else inf, self._pause)
         glance = GLANCE
         while not self._is_woken(until, LOOK if seen is None else glance):
             if monotonic() >= until or (seen and self._last_transaction() != seen):
