@@ -26,6 +26,7 @@ from time import time
 from transaction import TransactionManager
 from transaction.interfaces import TransientError
 from ZODB.interfaces import IMVCCStorage
+from ZODB.POSException import ConflictError
 from ZODB.POSException import POSKeyError
 
 import logging
@@ -138,6 +139,8 @@ class Watch:
             while self._deadline is None:
                 try:
                     self._look_with_connection()
+                except ConflictError as conflict:
+                    logger.debug("another instance was faster: %s", conflict)
                 except Exception as error:
                     if self._deadline is None:
                         self._complain("the database cannot be looked at", error)
