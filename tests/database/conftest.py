@@ -1,6 +1,7 @@
 """A site with the persistent scheduler, and what its tests share."""
 
 from another import Another
+from another import SHORT_LEASE
 from another import until
 from collective.background import get_scheduler
 from collective.background.database.installing import install
@@ -58,7 +59,7 @@ def another(scheduler):
 @pytest.fixture
 def short_lease(site, settings):
     """To be used before ``persistent_site``: who is silent is dead very soon."""
-    settings(lease=1.0)
+    settings(lease=SHORT_LEASE)
 
 
 class Gates:
