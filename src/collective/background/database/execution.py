@@ -24,13 +24,14 @@ class PersistentExecution(Execution):
     def save_success(self, env, package):
         self._stored(env).end(outcome.succeeded(package), self._task)
 
-    def save_cursor(self, env, cursor, failures):
+    def save_cursor(self, env, end, new_failures):
         stored = self._stored(env)
         # A batch of which all failed begins anew, so it may also be the first one.
         if self._reached(stored) not in (self._first, self._reached(self)):
             self.cursor, self.batch_failures = stored.cursor, stored.batch_failures
             raise Retry("a chunk was committed, though the storage did not say so", 0)
-        stored.cursor, stored.batch_failures = cursor, failures
+        stored.cursor = end
+        stored.batch_failures = (*self.batch_failures, *new_failures)
         self._saved = self._reached(stored)
 
     def was_committed(self):

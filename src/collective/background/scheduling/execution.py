@@ -111,8 +111,12 @@ class Execution:
         ``env``: its Environment; ``package``: of the result.
         """
 
-    def save_cursor(self, env, cursor, failures):
-        """As above, for each transaction of a batch, with what is true after it."""
+    def save_cursor(self, env, end, new_failures):
+        """As above, for each transaction of a batch.
+
+        ``end``: the cursor after it; ``new_failures``: its BatchFailures, which come
+        after ``batch_failures``.
+        """
 
     def was_committed(self):
         """Called when the connection was lost while the work was committed.
