@@ -171,16 +171,27 @@ class TaskCancelled(BackgroundError):
     """The task was cancelled before it had finished."""
 
 
-class Superseded(BackgroundError):
-    """A task is not this instance's any more."""
-
-
 class TaskTimedOut(BackgroundError):
     """The task has run for longer than its ``timeout``."""
 
 
 class TaskLost(BackgroundError):
     """The process ended before the task had."""
+
+
+class Superseded(BackgroundError):
+    """The task is not this instance's any more: another one has taken it over.
+
+    Ends the run at once; no record has it.
+    """
+
+
+class CommitInDoubt(BackgroundError):
+    """The database went away while the work was committed.
+
+    So it may have been done. It is not done again by itself: look, and retry the task
+    if it was not.
+    """
 
 
 class TaskFailed(BackgroundError):

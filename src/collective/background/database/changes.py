@@ -1,9 +1,8 @@
 """What people do to tasks: cancel, try again, dismiss, remove. And forgetting.
 
-In the transaction of the caller, who tells of it after the commit (``news``). ``id``: of
-a task, or of a group, each of whose members it is done to then. The caller knows that
-there is one.
-"""
+In the transaction of the caller, who tells of it after the commit (``news``). ``id``:
+of a task, or of a group, each of whose members it is done to then. The caller knows
+that there is one."""
 
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
@@ -70,13 +69,14 @@ def await_others(scheduler, stored, news):
     reason = None
     for id in stored.after:
         before = scheduler.shards.find(id)
+        if before is not None and before.state == states.SUCCEEDED:
+            continue
+        missing.append(id)
         if before is None:
             reason = rules.predecessor_unknown(id)
-        elif before.state in states.UNFINISHED:
-            missing.append(id)
-        elif before.state != states.SUCCEEDED:
+        elif before.state in states.FINISHED:
             reason = rules.in_vain(before)
-    stored.after = tuple(missing)
+    stored.after = tuple(missing)  # also for when it is tried again
     if reason is not None:
         give_up(scheduler, stored, reason)
         settle(scheduler, stored, news)

@@ -128,6 +128,14 @@ class ClaimedExecution(Execution):
         hold(stored)
         self._saved = cursor
 
+    def was_committed(self):
+        database = self.database.databases[self._claim.database_name]
+        with connected(database, self._claim.oid) as (stored, _):
+            status = stored.status
+            if self._saved is None:
+                return status.done == self._claim.fence
+            return (status.begun, status.cursor) == (self._claim.fence, self._saved)
+
     def _stored(self, env):
         """Return the StoredTask in the connection of the work."""
         connection = env.app._p_jar.get_connection(self._claim.database_name)

@@ -4,8 +4,9 @@ At each look it settles what has ended here, sees what others want of its tasks,
 reserves some of what waits, all in one transaction. What it has reserved it sends to
 the dispatcher, whose threads begin it, do its work, and leave the end here.
 
-Comes in: looks of the thread that watches the database (``watch.py``), words of requests
-(``outbox.py``), ends of tasks' threads. Goes out: Jobs for the dispatcher, and News.
+Comes in: looks of the thread that watches the database (``watch.py``), words of
+requests (``outbox.py``), ends of tasks' threads. Goes out: Jobs for the dispatcher,
+and News.
 
 What a look has done is true only once it is committed: until then it is kept in a Look,
 which is thrown away when the commit fails, and all of it is seen and done again.
@@ -140,7 +141,9 @@ class Feeder:
         """
         with self.changed:
             task = held.task
-            if task is not None and not (task.cancel_requested or task.superseded):
+            if task is None:
+                held.is_cancelled |= not superseded
+            elif not (task.cancel_requested or task.superseded):
                 task.superseded = superseded
                 task.cancel_requested = not superseded
                 self.changed.notify_all()
@@ -171,9 +174,10 @@ class Feeder:
 
     def _stop_if_it_may_run_again(self, held):
         task = held.task
-        if task is not None and (task.options.rerun or task.call.kind == BATCH):
-            held.is_stopping = not task.cancel_requested
-            task.cancel_requested = True
+        if task is None or task.cancel_requested:
+            return
+        if task.options.rerun or task.call.kind == BATCH:
+            held.is_stopping = task.cancel_requested = True
 
     # The thread of a task.
 
@@ -212,6 +216,7 @@ class Feeder:
             return outcome.failed(error)
         with self.changed:
             held.task = task
+            task.cancel_requested = held.is_cancelled
             if self.is_stopping:
                 self._stop_if_it_may_run_again(held)
         keep_log_lines()

@@ -13,6 +13,7 @@ class Held:
       and is to be given back; ``has_failed``: because it could not be loaded
     - ``is_bare``: whether its end could not be written as it is, so that nothing is
       kept but that it has failed
+    - ``is_cancelled``: whether it is to stop as soon as it has begun
     - ``is_stopping``: whether it was asked to stop only because the process ends
     - ``told``: what its Report says, see ``Report.tell``
     - ``is_withdrawn``: whether the dispatcher does not have it any more, though it has
@@ -28,6 +29,7 @@ class Held:
     is_left: bool = False
     has_failed: bool = False
     is_bare: bool = False
+    is_cancelled: bool = False
     is_stopping: bool = False
     is_withdrawn: bool = False
     told: tuple | None = None

@@ -96,7 +96,7 @@ class Look:
             # A commit went through, though the storage did not say so.
             stored = self.scheduler.shards.find(id)
             if self._has(stored, self._tasks[id][0]):
-                let_go(self.scheduler, stored, self.news, may_have_begun=False)
+                let_go(self.scheduler, stored, self.news)
             del self._tasks[id]
 
     def follow_pauses(self):
@@ -139,11 +139,7 @@ class Look:
         shards = self.scheduler.shards
         now = int(self.now.timestamp() * 1_000_000)
         gone = list(islice(shards.expired(now), AT_ONCE))
-        surplus = (
-            shards.count_ended()
-            - len(gone)
-            - self.feeder.settings.keep_count
-        )
+        surplus = shards.count_ended() - len(gone) - self.feeder.settings.keep_count
         for stored in gone:
             forget(self.scheduler, stored)
         if surplus > 0:
@@ -194,15 +190,15 @@ class Look:
             stored = self._mine(held)
             if stored is None:
                 continue
-            if not held.has_thread:
-                stored.release()
-            elif stored.is_done:
-                let_go(self.scheduler, stored, self.news, may_have_begun=True)
-            elif stored.rerun:
+            if held.task is not None:
                 stored.attempts = max(stored.attempts, held.task.attempts)
+                self._keep_report(held, stored)
+            is_cancelled = self.scheduler.shards.requested(stored.id) is not None
+            if held.task is None or stored.is_done or is_cancelled:
+                let_go(self.scheduler, stored, self.news)
+            elif stored.rerun:
                 stored.release()
             else:
-                self._keep_report(held, stored)
                 reason = (
                     f"the instance {self._me} was stopped before the task had ended; "
                     "what the task had not committed is undone"

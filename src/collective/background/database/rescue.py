@@ -28,15 +28,19 @@ def rescue(scheduler, holding, news):
             continue
         if report is not None:
             stored.report = report
-        let_go(scheduler, stored, news, may_have_begun=started is not None)
+        if started is not None and not stored.begins_with_commit:
+            stored.attempts += 1
+        let_go(scheduler, stored, news, is_suspect=True)
     del scheduler.holdings[holding.instance]
 
 
-def let_go(scheduler, stored, news, *, may_have_begun):
+def let_go(scheduler, stored, news, *, is_suspect=False):
     """A reserved task is not its instance's any more; see what it becomes.
 
-    ``may_have_begun``: whether it is known to have begun, though not written down.
+    ``is_suspect``: whether it may be what the instance has died of.
     """
+    status = stored.status
+    stored.attempts = max(stored.attempts, status.attempts)
     if stored.is_done:
         scheduler.shards.leave(stored)
         stored.end(outcome.succeeded(None))
@@ -47,15 +51,13 @@ def let_go(scheduler, stored, news, *, may_have_begun):
     elif stored.has_begun:
         _let_go_begun(scheduler, stored, news)
     else:
-        if not stored.begins_with_commit:
-            # It may have begun, and may be what its instance has died of.
-            stored.is_marked = True
-            stored.attempts += may_have_begun
+        # If it begins at this very moment, this transaction conflicts.
+        status._p_jar.readCurrent(status)
+        stored.is_marked |= is_suspect and stored.rerun
         stored.release()
 
 
 def _let_go_begun(scheduler, stored, news):
-    stored.attempts = max(stored.attempts, stored.status.attempts)
     is_complete = stored.size and stored.status.cursor >= stored.size
     stored.deaths += not is_complete
     if is_complete or (stored.rerun and stored.deaths < DEATHS):

@@ -1,9 +1,9 @@
 """Reserving: which tasks an instance takes of what waits, and how many.
 
 Within a queue those of higher priority come first, then the older ones; every tenth
-is the oldest of all. Of several instances each takes first what is its own, by a hash of
-task and instance (rendezvous hashing, Thaler and Ravishankar 1998), so that they do not
-all try the same task; who has nothing of its own takes what is left.
+is the oldest of all. Of several instances each takes first what is its own, by a hash
+of task and instance (rendezvous hashing, Thaler and Ravishankar 1998), so that they
+do not all try the same task; who has nothing of its own takes what is left.
 
 Nothing is loaded that is not reserved.
 """

@@ -290,7 +290,9 @@ class PersistentTransactionalScheduler(Persistent):
             return False
         pair = _result_of(stored)
         # When the transaction that reads it commits; if that aborts, it stays.
-        self._p_jar.transaction_manager.get().addBeforeCommitHook(self._forget_read, (id,))
+        self._p_jar.transaction_manager.get().addBeforeCommitHook(
+            self._forget_read, (id,)
+        )
         return pair
 
     def _forget_read(self, id):

@@ -1,13 +1,14 @@
 """Where tasks are kept, and how they are found: many BTrees instead of one.
 
 Transactions that schedule tasks at the same time must not conflict, neither with one
-another nor with the instances that execute. BTrees resolve changes of the same bucket,
-but not when it is split or emptied, or its first item is taken away. So each transaction
-has a shard of its own, chosen at random; what waits is in other trees than what has
-ended; and trees have a first and a last item that stay.
+another nor with the instances that execute. BTrees resolve changes of the same
+bucket, but not when it is split or emptied, or its first item is taken away. So each
+transaction has a shard of its own, chosen at random; what waits is in other trees
+than what has ended; and trees have a first and a last item that stay.
 
 The index is changed when a task is scheduled, and when it has ended; not meanwhile.
-What is reserved by an instance is among what waits, and in the Holding of that instance.
+What is reserved by an instance is among what waits, and in the Holding of that
+instance.
 
 An id has the shard and the number of its task in it, so no tree is needed to find a
 task by its id.

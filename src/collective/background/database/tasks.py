@@ -9,9 +9,8 @@
 - Ending, Failures: what a run has left
 
 The states of a StoredTask are those of the contract, but that it stays ``queued``, or
-``retrying``, from its reservation until its end is settled; whoever asks meanwhile looks
-at its Status as well, see ``real_state``.
-"""
+``retrying``, from its reservation until its end is settled; whoever asks meanwhile
+looks at its Status as well, see ``real_state``."""
 
 from collections import deque
 from collective.background.capture.call import CALL

@@ -1,9 +1,8 @@
 """The watch: the one thread of a process that looks at its database.
 
 For all sites: it finds those that keep their tasks there, lets others know that this
-process is alive, and makes the looks of each site's feeder. Begun when the process begins
-to serve; nothing else begins it.
-"""
+process is alive, and makes the looks of each site's feeder. Begun when the process
+begins to serve; nothing else begins it."""
 
 from collective.background.database import outbox
 from collective.background.database.feeder import Feeder

@@ -249,7 +249,11 @@ class Lifecycle:
 
     def _put_off(self, task, ended):
         """Let a failed task wait for another attempt, in no slot."""
-        task.failures += 1
+        if ended.outage:
+            task.outages += 1
+        else:
+            task.failures += 1
+            task.outages = 0
         task.error = ended.error
         task.not_before = monotonic() + ended.retry_in
         self._waiting.add(task.id)

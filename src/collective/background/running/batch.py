@@ -10,9 +10,11 @@ from collective.background.capture.pickling import unpack
 from collective.background.environment.request import make_request
 from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import Retry
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.model.messages import _
+from collective.background.model.outages import is_outage
 from collective.background.model.records import BatchFailure
 from collective.background.model.records import BatchResult
 from collective.background.model.records import Progress
@@ -34,7 +36,7 @@ MAX_NAME = 300  # characters
 
 
 # What an item raises to stop or to repeat the task; no failures of its own.
-NOT_FAILURES = (TransientError, TaskCancelled, TaskTimedOut, Retry)
+NOT_FAILURES = (TransientError, TaskCancelled, TaskTimedOut, Superseded, Retry)
 
 
 class Again(Exception):
@@ -154,6 +156,8 @@ class Chunk:
         except NOT_FAILURES:
             raise
         except Exception as error:
+            if is_outage(error):
+                raise
             logger.exception("item %s failed", index)
             self.failures[index] = BatchFailure(
                 index=index, item=_shown(index, package), error=describe_error(error)

@@ -25,7 +25,9 @@ class Outcome:
     """How a run ended.
 
     ``result`` and ``exception`` are Packages; ``error`` describes the latter.
-    ``retry_in``: seconds until a failed task is tried again; None: never.
+    ``retry_in``: seconds until a failed task is tried again; None: never. ``outage``:
+    that is because the database was away, and does not count as a failure.
+    ``superseded``: the task was taken over, so this is not how it has ended.
     """
 
     state: str
@@ -34,6 +36,7 @@ class Outcome:
     error: ErrorInfo | None = None
     retry_in: float | None = None
     outage: bool = False
+    superseded: bool = False
 
 
 def succeeded(result):
@@ -41,15 +44,19 @@ def succeeded(result):
     return Outcome(state=states.SUCCEEDED, result=result)
 
 
-def failed(exception, result=None, state=states.FAILED, retry_in=None):
-    """``result``: the Package of what there is in spite of the exception, or None."""
+def failed(exception, result=None, state=states.FAILED, **more):
+    """Return the Outcome of an exception.
+
+    ``result``: the Package of what there is in spite of it, or None; ``more``: fields
+    of the Outcome.
+    """
     error = describe_error(exception)
     return Outcome(
         state=state,
         result=result,
         exception=_pack(exception, error),
         error=error,
-        retry_in=retry_in,
+        **more,
     )
 
 

@@ -17,6 +17,7 @@ from Acquisition import aq_base
 from Acquisition import aq_inner
 from Acquisition import aq_parent
 from collective.background.exceptions import ResponseFailed
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.model.records import Response
 from collective.background.model.spool import Spool
@@ -75,8 +76,8 @@ def publish(env, context, steps, form, query=""):
     added to what the body says. ``query``: the query string, which is not read:
     what it says is in the form.
     Raises Failed when the view raises an exception or answers with 4xx or 5xx;
-    ConflictErrors go through, so that the attempt is repeated, and so does
-    TaskCancelled.
+    ConflictErrors go through, so that the attempt is repeated, and so do
+    TaskCancelled and Superseded.
     """
     request = env.request
     try:
@@ -89,7 +90,7 @@ def publish(env, context, steps, form, query=""):
         if result is not request.response:
             request.response.setBody(result)
         answer = _answer(request.response, _body(request))
-    except (TransientError, TaskCancelled):
+    except (TransientError, TaskCancelled, Superseded):
         raise
     except Exception as error:
         answer = _answer_of(request, error)

@@ -17,7 +17,7 @@ MAX_MESSAGES = 100
 
 
 class Execution:
-    """``cursor``, ``batch_failures`` and ``progress`` may be set.
+    """``cursor``, ``batch_failures``, ``outages`` and ``progress`` may be set.
 
     They belong to the running thread; others only read them.
     """
@@ -68,19 +68,28 @@ class Execution:
         self._task.batch_failures = value
 
     @property
+    def outages(self):
+        return self._task.outages
+
+    @outages.setter
+    def outages(self, value):
+        self._task.outages = value
+
+    @property
     def cancel_requested(self):
         return self._task.cancel_requested
 
     def check_cancelled(self):
         """A cancellation point: the task gives way to visitors.
 
-        Raises TaskCancelled if somebody has asked the task to stop, TaskTimedOut
-        if it has run for longer than it may.
+        Raises TaskCancelled if somebody has asked the task to stop, Superseded if
+        another instance has taken it over, TaskTimedOut if it has run for longer than
+        it may.
         """
-        if self._task.superseded:
-            raise Superseded(f"the task {self.id} was taken over by another instance")
-        if not self.cancel_requested:
+        if not (self.cancel_requested or self._task.superseded):
             self._manners.give_way()
+        if self._task.superseded:
+            raise Superseded("another instance has it, as this one was silent")
         if self.cancel_requested:
             raise TaskCancelled("the task was cancelled while it was running")
         if monotonic() > self._deadline:
@@ -109,6 +118,15 @@ class Execution:
         ``cursor``: how many items are done with after it; ``failures``: BatchFailures
         of this transaction.
         """
+
+    def was_committed(self):
+        """Called when the connection was lost while the work was committed.
+
+        Returns whether the work is committed, None if nobody knows. Where it is not,
+        the attempt may be repeated. May raise what the storage raises: then the task
+        is tried again, in a transaction that finds out.
+        """
+        return None
 
     def wait_before_retry(self, delay):
         """Wait ``delay`` seconds, or until the task is cancelled."""
