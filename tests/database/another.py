@@ -21,11 +21,18 @@ from time import monotonic
 import transaction
 
 
-class Another:
-    """An instance that another process would be; ``slots`` as of an Instance."""
+OTHER = "another-host:1:abcd"
 
-    def __init__(self, id="another-host:1:abcd", role="all", slots=None):
+
+class Another:
+    """An instance that another process would be; ``slots`` as of an Instance.
+
+    ``scheduler``: in whose transaction it writes; None: that of the current site.
+    """
+
+    def __init__(self, id=OTHER, role="all", slots=None, scheduler=None):
         self.id = id
+        self._scheduler = scheduler
         self._role = role
         self._slots = {"default": 1} if slots is None else slots
 
@@ -44,7 +51,7 @@ class Another:
         ``begins``: whether it also begins it, with a commit. ``started`` and
         ``report``: what it tells in its Holding.
         """
-        scheduler = get_scheduler()
+        scheduler = self._scheduler or get_scheduler()
         stored = scheduler.shards.find(task_id)
         fence = stored.reserve(self.id)
         if begins:

@@ -136,7 +136,17 @@ class Look:
                 rescue(self.scheduler, holding, self.news)
 
     def sweep(self):
-        """Forget some of the finished tasks that are too old or too many."""
+        """Forget some of the finished tasks that are too old or too many.
+
+        If there are more, it is time for the next sweep.
+        """
+        if self._me == min(self.instances, default=self._me):  # one is enough
+            self._forget_some()
+        if not self.has_more:
+            swept_at = monotonic()
+            self._then.append(partial(setattr, self.feeder, "swept_at", swept_at))
+
+    def _forget_some(self):
         shards = self.scheduler.shards
         now = int(self.now.timestamp() * 1_000_000)
         gone = list(islice(shards.expired(now), AT_ONCE))
@@ -146,9 +156,7 @@ class Look:
         if surplus > 0:
             for stored in list(islice(shards.expired(None), min(surplus, AT_ONCE))):
                 forget(self.scheduler, stored)
-        self.has_more |= len(gone) == AT_ONCE or surplus > AT_ONCE
-        swept_at = monotonic()
-        self._then.append(partial(setattr, self.feeder, "swept_at", swept_at))
+        self.has_more = len(gone) == AT_ONCE or surplus > AT_ONCE
 
     def check_groups(self):
         """Tell of groups whose last tasks have ended at the same time."""
@@ -363,7 +371,3 @@ class Look:
         if stored.home != self.scheduler._p_oid:
             return rules.copied()
         return None
-
-    def is_first(self):
-        """Whether it is this instance that sweeps: so that only one does."""
-        return self._me == min(self.instances, default=self._me)

@@ -81,8 +81,5 @@ def _let_go_begun(scheduler, stored, news):
 def lose(scheduler, stored, reason, news):
     """A task has ended with its instance. ``reason``: a sentence."""
     scheduler.shards.leave(stored)
-    stored.state = states.RUNNING
-    stored.fence += 1
-    stored.started = stored.started or stored.status.began
     stored.end(outcome.failed(TaskLost(reason), state=states.LOST))
     settle(scheduler, stored, news)

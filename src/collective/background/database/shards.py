@@ -89,7 +89,8 @@ class Shard(Persistent):
     - ``requests``: what people want of a reserved task, ``CANCEL`` or ``FORGET``, by
       its id
     - ``changes``: of the two above, a number; see ``Feeder``
-    - ``unique``: ids of the tasks that were the last ones with their unique key
+    - ``unique``: of the task that was the last one with a unique key its id, and its
+      fence then: who holds a key once more conflicts with everybody else
     """
 
     version = VERSION
@@ -237,7 +238,7 @@ class Shards(Persistent):
         shard.requests.pop(task.id, None)
         if task.unique is not None:
             keys = self._unique(task.unique)
-            if keys.get(task.unique) == task.id:
+            if keys.get(task.unique, ("",))[0] == task.id:
                 del keys[task.unique]
 
     def no_longer_expiring(self, task):
@@ -249,12 +250,12 @@ class Shards(Persistent):
 
     def hold(self, task):
         """A task is the holder of its unique key."""
-        self._unique(task.unique)[task.unique] = task.id
+        self._unique(task.unique)[task.unique] = (task.id, task.fence)
 
     def holder(self, unique):
         """Return the unfinished task that has a unique key, or None."""
-        id = self._unique(unique).get(unique)
-        task = self.find(id) if id else None
+        held = self._unique(unique).get(unique)
+        task = self.find(held[0]) if held else None
         return None if task is None or task.state in states.FINISHED else task
 
     def _unique(self, key):

@@ -10,9 +10,10 @@
 
 The states of a StoredTask are those of the contract, but that it stays ``queued``, or
 ``retrying``, from its reservation until its end is settled; whoever asks meanwhile
-looks at its Status as well, see ``real_state``."""
+looks at its Status as well, see ``record``."""
 
 from collections import deque
+from collective.background.capture.call import BATCH
 from collective.background.capture.call import CALL
 from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import unpack
@@ -338,12 +339,14 @@ class StoredTask(Persistent):
         self._become(ended.state)
         self._note(task)
         status = self.status
-        if ended.state == states.SUCCEEDED:
+        if self.fence in (status.begun, status.done):
             self.started = self.started or status.began
             self.attempts = max(self.attempts, status.attempts)
+        if ended.state == states.SUCCEEDED:
             self.finished = status.finished or datetime.now(UTC)
             self.has_result, self._error = True, None
-            if status.done != self.fence:  # a batch, which has many transactions
+            if self.kind == BATCH and status.done != self.fence:
+                # No one of its transactions has the whole result.
                 self.ending = Ending(ended.result)
         else:
             self.finished = datetime.now(UTC)

@@ -251,8 +251,12 @@ class Watch:
                 id,
                 self.executor.settings.lease,
             )
+
+        def rescue(look):
+            look.rescue(dead)
+
         for feeder in self._known(connection):
-            self._transact(connection, manager, feeder, lambda look: look.rescue(dead))
+            self._transact(connection, manager, feeder, rescue)
         if dead:
             manager.begin()
             for id in dead:
@@ -272,15 +276,26 @@ class Watch:
         """Make a look for each site; return whether there is more to do at once."""
         has_more = is_in_trouble = False
         for feeder in self._known(connection):
-            done = self._transact(connection, manager, feeder, _usual)
-            if done is None and feeder.over():
-                self._settle_one_by_one(connection, manager, feeder)
-                done = self._transact(connection, manager, feeder, _usual)
+            done = self._see_to(connection, manager, feeder, _usual)
             has_more |= bool(done)
             is_in_trouble |= done is None
+            if monotonic() - feeder.swept_at > SWEEP:
+                # Not together: what cannot be forgotten is to hold up nothing else.
+                done = self._transact(connection, manager, feeder, Look.sweep)
+                has_more |= bool(done)
+                if done is None:
+                    feeder.swept_at = monotonic()
         if is_in_trouble:
             self._wait_in_trouble()
         return has_more
+
+    def _see_to(self, connection, manager, feeder, work):
+        """As ``_transact``, and no end that cannot be written holds up anything."""
+        done = self._transact(connection, manager, feeder, work)
+        if done is None and feeder.over():
+            self._settle_one_by_one(connection, manager, feeder)
+            done = self._transact(connection, manager, feeder, work)
+        return done
 
     def _settle_one_by_one(self, connection, manager, feeder):
         """One of the ends may be what the others could not be written for."""
@@ -297,14 +312,13 @@ class Watch:
             if self._transact(connection, manager, feeder, settle) is None:
                 # Nothing can be written now, so it is not because of this end.
                 held.ended, held.is_bare = ended, False
-        return False
 
     def _transact(self, connection, manager, feeder, work):
         """Do ``work(look)`` for a site in a transaction of its own.
 
         Returns whether there is more to do at once; None if it was not possible.
         """
-        what = f"the tasks of {feeder.path} cannot be seen to"
+        trouble = f"the tasks of {feeder.path} cannot be seen to ({work.__name__})"
         manager.begin()
         try:
             home = connection.get_connection(feeder.home.database_name)
@@ -321,21 +335,18 @@ class Watch:
         except TransientError as conflict:
             manager.abort()
             if is_outage(conflict):
-                self._complain(what, conflict)
+                self._complain(trouble, conflict)
                 return None
             logger.debug("another instance was faster: %s", conflict)
             return True
-        except POSKeyError as error:
-            manager.abort()
-            if error.args[0] != feeder.oid:
-                raise
-            self._forget(feeder)  # its site was deleted, and packed away
-            return False
         except Exception as error:
             manager.abort()
-            self._complain(what, error)
+            if isinstance(error, POSKeyError) and error.args[0] == feeder.oid:
+                self._forget(feeder)  # its site was deleted, and packed away
+                return False
+            self._complain(trouble, error)
             return None
-        self._troubles.pop(what, None)
+        self._troubles.pop(trouble, None)
         look.committed()
         self.lost += look.news.lost
         return look.has_more
@@ -396,12 +407,14 @@ class Watch:
         return self._database.lastTransaction()
 
     def _leave(self):
-        """Write down what is left, once: the process does not wait for a second try."""
+        """Write down what is left, as long as the process waits for that."""
         manager = TransactionManager()
         connection = self._database.open(transaction_manager=manager)
         try:
             for feeder in self._known(connection):
-                self._transact(connection, manager, feeder, _last)
+                while self._see_to(connection, manager, feeder, _last):
+                    if not self._deadline.left():
+                        break
             manager.begin()
             if not any(feeder.over() for feeder in self._known(connection)):
                 remove_instance(connection, self.executor.instance)
@@ -432,8 +445,6 @@ def _usual(look):
     look.follow_pauses()
     look.reserve()
     look.report()
-    if monotonic() - look.feeder.swept_at > SWEEP and look.is_first():
-        look.sweep()
     look.count()
 
 
