@@ -133,6 +133,10 @@ class Look:
             elif monotonic() - since.setdefault(id, monotonic()) > self._lease:
                 dead = dead | {id}
             if id in dead:
+                if id in self.instances:
+                    # If it is heard of at this very moment, it is not dead.
+                    self.instances[id]._p_activate()
+                    self.instances[id]._p_jar.readCurrent(self.instances[id])
                 rescue(self.scheduler, holding, self.news)
 
     def sweep(self):
