@@ -19,6 +19,7 @@ from collective.background.database.sites import sites_with_tasks
 from collective.background.exceptions import TaskFailed
 from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
+from collective.background.model.outages import is_outage
 from collective.background.running import outcome
 from math import inf
 from time import monotonic
@@ -113,8 +114,7 @@ class Watch:
         """Wait for what runs; return the titles of what is lost. See Executor."""
         with self.changed:
             deadline.wait_for(self.changed, lambda: not self._is_running())
-            if self._deadline is None:
-                self._deadline = deadline.extended(LEAVING)
+            self._deadline = deadline.extended(LEAVING)
             self.wake_up()
         # It may be in the middle of something that takes for ever, without a database.
         while self._deadline.left() and not self._has_left.wait(
@@ -178,8 +178,7 @@ class Watch:
                 if began - self._discovered_at > DISCOVERY:
                     self._discover(connection)
                 if began - self._beaten_at > self._pause:
-                    self._beat(connection, manager)
-                    self._rescue(connection, manager)
+                    self._show_life(connection, manager)
                 seen = self._last_transaction()
                 has_more = self._look_at_all(connection, manager)
                 # Or a storage with snapshots keeps all that comes from now on.
@@ -214,6 +213,16 @@ class Watch:
                         self.wake_up,
                     )
             self._discovered_at = discovered_at
+
+    def _show_life(self, connection, manager):
+        try:
+            self._beat(connection, manager)
+            self._rescue(connection, manager)
+        except TransientError as conflict:
+            manager.abort()
+            if is_outage(conflict):
+                raise
+            logger.debug("another instance was faster: %s", conflict)
 
     def _beat(self, connection, manager):
         """Let others know that this process is alive, and learn what time it is."""
@@ -329,8 +338,11 @@ class Watch:
             manager.get().note(f"Background tasks of {feeder.path}")
             manager.commit()
         except TransientError as conflict:
-            logger.debug("another instance was faster: %s", conflict)
             manager.abort()
+            if is_outage(conflict):
+                self._complain(trouble, conflict)
+                return None
+            logger.debug("another instance was faster: %s", conflict)
             return True
         except Exception as error:
             manager.abort()
