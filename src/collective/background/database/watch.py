@@ -27,7 +27,6 @@ from time import time
 from transaction import TransactionManager
 from transaction.interfaces import TransientError
 from ZODB.interfaces import IMVCCStorage
-from ZODB.POSException import ConflictError
 from ZODB.POSException import POSKeyError
 
 import logging
@@ -139,8 +138,6 @@ class Watch:
             while self._deadline is None:
                 try:
                     self._look_with_connection()
-                except ConflictError as conflict:
-                    logger.debug("another instance was faster: %s", conflict)
                 except Exception as error:
                     if self._deadline is None:
                         self._complain("the database cannot be looked at", error)
