@@ -16,6 +16,7 @@ import json
 import re
 import requests
 import shutil
+import subprocess
 
 
 SKELETON = TESTS.parent / "demo" / "skeleton"
@@ -69,6 +70,7 @@ class Instance(Process):
             folder.name,
             *(SCRIPTS / "runwsgi", configuration, f"http_port={port}"),
             env=environ(**settings),
+            stdout=subprocess.DEVNULL,  # only says that it begins and ends
         )
 
     def serves(self):
