@@ -71,6 +71,7 @@ setup(
         # needs Plone 6.2
         "observability": ["plone.observability"],
         "test": [
+            "gunicorn",
             "hypothesis",
             "i18ndude",
             "playwright",

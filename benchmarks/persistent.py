@@ -13,14 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import logging
-import os
 import platform
 import transaction
 
 
 def main():
     print("Creating a site ...", flush=True)
-    os.environ["BACKGROUND_ROLE"] = "web"  # of this process
     with TemporaryDirectory() as folder:
         data = create_site(folder) / "var"
         with (
@@ -38,7 +36,6 @@ def measure(cluster):
     from benchmarks.storing import measure as storing
     from benchmarks.working import measure as working
     from collective.background.database.installing import install
-    from collective.background.database.workers import end
 
     with as_editor() as site:
         install(site)
@@ -46,7 +43,6 @@ def measure(cluster):
     with as_editor() as site:
         yield from storing(site.countries)
         yield from working(site.countries, cluster)
-    end()
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from collective.background import interfaces
 from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
 from collective.background.testing import BACKGROUND_INTEGRATION_TESTING
 from countries_demo.testing import COUNTRIES_DEMO_HTTP_TESTING
+from instances import Instance
 from instances import make_instance
 from instances import make_site
+from instances import START
 from pathlib import Path
 from plone import api
 from plone.app.testing import setRoles
@@ -21,6 +23,7 @@ from ZPublisher.httpexceptions import HTTPExceptionHandler
 from ZPublisher.WSGIPublisher import publish_module
 
 import pytest
+import shutil
 import transaction
 
 
@@ -58,6 +61,35 @@ def site_data(tmp_path_factory):
     return folder / "var"
 
 
+@pytest.fixture(scope="module")
+def instance(site_data, tmp_path_factory):
+    """The folder of an instance with a site, on a FileStorage."""
+    folder = tmp_path_factory.mktemp("instance")
+    make_instance(folder)
+    shutil.copytree(site_data, folder / "var", dirs_exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def serve(instance):
+    """Return a function that starts a server with the given settings.
+
+    ``kind``: Instance, or one that has another server; ``until``: what it has to log
+    before the test goes on.
+    """
+    servers = []
+
+    def serve(until=None, kind=Instance, **settings):
+        server = kind(instance, **settings)
+        servers.append(server)
+        server.expect(until or kind.ready, timeout=START)
+        return server
+
+    yield serve
+    for server in servers:
+        server.kill()
+
+
 @pytest.fixture
 def site(functional_portal):
     """The site of the functional layer, for a Manager; tests may commit."""
@@ -75,8 +107,8 @@ def folder(site):
 
 
 @pytest.fixture
-def server(functional):
-    """Serve the database of the test; the value is the address of its root."""
+def server():
+    """Serve the database of whichever layer; the value is the address of its root."""
     server = StopableWSGIServer.create(
         HTTPExceptionHandler(publish_module), host="127.0.0.1"
     )

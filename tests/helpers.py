@@ -11,6 +11,18 @@ import transaction
 
 
 TIMEOUT = 60  # seconds; far more than a test's task takes
+PASSWORD = "a secret of tests"  # of every user
+
+
+def add_users(container, users):
+    """Add users, with their roles, to the user folder of a container; and commit.
+
+    ``users``: lists of roles by the id of the user; all are members as well.
+    """
+    for user_id, roles in users.items():
+        roles = ["Member", *roles]
+        container.acl_users.userFolderAddUser(user_id, PASSWORD, roles, [])
+    transaction.commit()
 
 
 def finished(task_id):

@@ -39,19 +39,24 @@ def make_instance(folder, storage=None):
     shutil.copy(PROBE / "site.zcml", folder / "etc")
     if storage is not None:
         database = f"<zodb_db main>\nmount-point /\n{storage}\n</zodb_db>"
-        configuration = folder / "etc" / "zope.conf"
+        configuration = zope_conf(folder)
         text = configuration.read_text()
         configuration.write_text(DATABASE.sub(lambda _: database, text))
 
 
 def make_site(folder):
     """Create a Plone site with the add-on in an instance."""
-    run_script(folder, PROBE / "create_site.py")
+    run_script(folder, PROBE / "scripts" / "create_site.py")
 
 
 def run_script(folder, script):
     """Run a Python script in an instance."""
-    run(SCRIPTS / "zconsole", "run", folder / "etc" / "zope.conf", script)
+    run(SCRIPTS / "zconsole", "run", zope_conf(folder), script)
+
+
+def zope_conf(folder):
+    """Return the path of the configuration of an instance."""
+    return folder / "etc" / "zope.conf"
 
 
 class Instance(Process):
@@ -60,23 +65,28 @@ class Instance(Process):
     It does so as soon as ``serves()``. ``settings``: those of the package.
     """
 
+    ready = "Serving on"  # what it logs
+
     def __init__(self, folder, **settings):
         port = free_port()
         self.url = f"http://localhost:{port}/Plone"
         self.settings = settings
         self._serves = False
-        configuration = folder / "etc" / "zope.ini"
         super().__init__(
             folder.name,
-            *(SCRIPTS / "runwsgi", configuration, f"http_port={port}"),
+            *self.command(folder, port),
             env=environ(**settings),
             stdout=subprocess.DEVNULL,  # only says that it begins and ends
         )
 
+    def command(self, folder, port):
+        """Return the program that serves the folder, and its arguments."""
+        return SCRIPTS / "runwsgi", folder / "etc" / "zope.ini", f"http_port={port}"
+
     def serves(self):
         """Wait until it answers requests, and return it."""
         if not self._serves:
-            self.expect("Serving on", timeout=START)
+            self.expect(self.ready, timeout=START)
             self._serves = True
         return self
 

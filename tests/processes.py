@@ -28,21 +28,28 @@ def environ(**settings):
     return {**os.environ, "PYTHONPATH": str(TESTS), **variables}
 
 
-def run(command, *arguments, **options):
-    """Run a program to its end; raises RuntimeError, with what it says, if it fails.
+def run(command, *arguments, settings=None, **options):
+    """Run a program to its end, and return it as ``subprocess.run`` does.
 
-    ``options``: those of ``subprocess.run``.
+    ``settings``: those of the package; ``options``: those of ``subprocess.run``.
+    Raises RuntimeError, with what it says, if it fails.
     """
-    done = subprocess.run(
+    done = run_anyhow(command, *arguments, settings=settings, **options)
+    if done.returncode:
+        raise RuntimeError(f"{command} has failed:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def run_anyhow(command, *arguments, settings=None, **options):
+    """Do the same, whether it fails or not."""
+    return subprocess.run(
         [command, *arguments],
-        env=environ(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        env=environ(**settings or {}),
+        capture_output=True,
         text=True,
+        timeout=END,
         **options,
     )
-    if done.returncode:
-        raise RuntimeError(f"{command} has failed:\n{done.stdout}")
 
 
 def free_port():

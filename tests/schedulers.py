@@ -5,6 +5,7 @@ from collective.background import get_scheduler
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.model.config import Settings
+from dataclasses import replace
 from helpers import TIMEOUT
 from threading import Event
 from threading import Thread
@@ -17,20 +18,35 @@ import transaction
 
 
 @pytest.fixture
-def make_scheduler():
+def provide():
+    """Return a function that registers a global utility for the time of the test."""
+    site_manager = getGlobalSiteManager()
+    usual = {}
+
+    def provide(utility, interface):
+        usual.setdefault(interface, site_manager.queryUtility(interface))
+        site_manager.registerUtility(utility, interface)
+        return utility
+
+    yield provide
+    for interface, utility in usual.items():
+        site_manager.unregisterUtility(provided=interface)
+        if utility is not None:
+            site_manager.registerUtility(utility, interface)
+
+
+@pytest.fixture
+def make_scheduler(provide):
     """Return a function that makes a scheduler with the given settings.
 
     It is the one that ``get_scheduler()`` returns from then on. Without the
     functional layer its tasks run in a process without a site.
     """
-    site_manager = getGlobalSiteManager()
-    usual = site_manager.queryUtility(ITransactionalScheduler)
     made = []
 
     def make(**settings):
         scheduler = TransactionalScheduler(settings=Settings(**settings))
-        site_manager.registerUtility(scheduler, ITransactionalScheduler)
-        made.append(scheduler)
+        made.append(provide(scheduler, ITransactionalScheduler))
         return scheduler
 
     transaction.abort()
@@ -38,15 +54,27 @@ def make_scheduler():
     transaction.abort()
     for scheduler in made:
         scheduler.wait_all(TIMEOUT)
-    site_manager.unregisterUtility(provided=ITransactionalScheduler)
-    if usual is not None:
-        site_manager.registerUtility(usual, ITransactionalScheduler)
 
 
 @pytest.fixture
 def scheduler(make_scheduler):
     """A scheduler with two slots in the queue "default"."""
     return make_scheduler()
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """Return a function that changes settings of the process for the time of the test.
+
+    Those of the current scheduler, whatever site. Slots stay as they are.
+    """
+
+    def change(**values):
+        scheduler = getGlobalSiteManager().getUtility(ITransactionalScheduler)
+        executor = scheduler.executor
+        monkeypatch.setattr(executor, "settings", replace(executor.settings, **values))
+
+    return change
 
 
 class Gate:
@@ -79,6 +107,13 @@ def gate(make_scheduler):
     gate = Gate()
     yield gate
     gate.open()
+
+
+@pytest.fixture
+def resumed(functional):
+    """Let the usual queue go on after the test."""
+    yield
+    get_scheduler().resume("default")
 
 
 @pytest.fixture

@@ -3,48 +3,16 @@
 One instance with one site; every test starts a server of its own on it.
 """
 
-from instances import Instance
-from instances import make_instance
-from instances import PROBE
-from instances import run_script
-from instances import START
+from servers import Gunicorn
+from servers import Waitress
 
 import pytest
-import shutil
 import signal
 
 
 pytestmark = pytest.mark.slow
 
 NEVER = 3600  # seconds; tests that wait for that fail
-
-
-@pytest.fixture(scope="module")
-def instance(site_data, tmp_path_factory):
-    """The folder of an instance with a site, on a FileStorage."""
-    folder = tmp_path_factory.mktemp("instance")
-    make_instance(folder)
-    shutil.copytree(site_data, folder / "var", dirs_exist_ok=True)
-    return folder
-
-
-@pytest.fixture
-def serve(instance):
-    """Return a function that starts a server with the given settings.
-
-    ``until``: what it has to log before the test goes on.
-    """
-    servers = []
-
-    def serve(until="Serving on", **settings):
-        server = Instance(instance, **settings)
-        servers.append(server)
-        server.expect(until, timeout=START)
-        return server
-
-    yield serve
-    for server in servers:
-        server.kill()
 
 
 def lines_with(log, *texts):
@@ -101,6 +69,16 @@ def test_a_second_signal_ends_the_waiting(serve, second):
     assert lines_with(log, "'hanging one' of admin in queue default: lost")
 
 
+@pytest.mark.parametrize("kind", [Waitress, Gunicorn])
+def test_under_another_server_tasks_can_stop_at_the_exit(serve, kind):
+    server = serve(kind=kind, drain_timeout=NEVER)
+    title = f"finished under {kind.__name__}"
+    server.begin("finish", title)
+    server.stop(kind.end)
+    assert lines_with(server.log, f"{title!r} of admin in queue default: succeeded")
+    assert not lines_with(server.log, "Traceback")
+
+
 def test_signals_can_be_left_to_others(serve):
     server = serve(handle_signals="off", drain_timeout=NEVER)
     server.begin("hang", "hanging one")
@@ -123,10 +101,6 @@ def test_log_records_and_metrics_tell_of_tasks(serve):
     counted = 'collective_background_transitions_total{scope="instance",'
     expected = f'{counted}queue="default",state="succeeded"}} 1'
     assert expected in server.get("../@@metrics").text.splitlines()
-
-
-def test_a_script_can_wait_for_its_tasks(instance):
-    run_script(instance, PROBE / "script.py")
 
 
 def test_recurring_tasks_begin_with_the_server_and_end_with_it(serve, monkeypatch):

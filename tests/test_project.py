@@ -7,6 +7,7 @@ from dataclasses import fields
 from importlib.metadata import metadata
 from pathlib import Path
 
+import ast
 import pytest
 import re
 import shutil
@@ -91,6 +92,72 @@ class TestClaims:
     def test_plone(self, environments):
         run = {".".join(match["plone"]) for match in environments}
         assert self.claimed("Framework :: Plone") == run
+
+
+# Each imports only from those in the lines above it.
+ROOMS = (
+    ("interfaces", "exceptions"),
+    ("model",),
+    ("zopecompat",),
+    ("capture",),
+    ("environment",),
+    ("running",),
+    ("telling",),
+    ("executing",),
+    ("scheduling",),
+    ("memory",),
+    ("database",),
+    ("api",),
+    ("recurring",),
+    ("__init__",),  # the functions of add-ons
+    ("showing",),
+    ("browser", "controlpanel", "services"),
+    ("testing",),
+    # Documented names of what is elsewhere, and what GenericSetup calls.
+    ("persistent", "results", "visibility", "setuphandlers"),
+)
+LINES = {room: line for line, rooms in enumerate(ROOMS) for room in rooms}
+
+
+class TestRooms:
+    """The modules and folders of the package."""
+
+    @pytest.fixture
+    def modules(self):
+        """The modules, each with the room that it is in."""
+        package = ROOT / "src/collective/background"
+        return {
+            path: path.relative_to(package).parts[0].removesuffix(".py")
+            for path in sorted(package.rglob("*.py"))
+        }
+
+    def test_each_has_its_place(self, modules):
+        assert set(modules.values()) == set(LINES)
+
+    def test_imports_go_one_way(self, modules):
+        wrong = [
+            f"{path.relative_to(ROOT)}:{line} imports from {other}"
+            for path, room in modules.items()
+            for line, other in imported_rooms(path)
+            if other != room and LINES[other] >= LINES[room]
+        ]
+        assert wrong == []
+
+
+def imported_rooms(path):
+    """Yield line and room of each import from the package, in functions as well."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno} is a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if f"{name}.".startswith("collective.background."):
+                room = [*name.split("."), ""][2]
+                yield node.lineno, room if room in LINES else "__init__"
 
 
 def test_the_settings_in_the_skeleton_are_the_defaults():

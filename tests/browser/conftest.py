@@ -1,10 +1,10 @@
 """Two editors and a manager, and tasks of theirs."""
 
 from collective.background import using
+from helpers import add_users
 from helpers import finished
 from plone import api
 from plone.app.testing import login
-from visitors import PASSWORD
 from visitors import Visitor
 
 import pytest
@@ -12,9 +12,9 @@ import transaction
 
 
 USERS = {
-    "editor1": ["Member", "Contributor", "Editor"],
-    "editor2": ["Member", "Contributor", "Editor"],
-    "boss": ["Member", "Site Administrator"],
+    "editor1": ["Contributor", "Editor"],
+    "editor2": ["Contributor", "Editor"],
+    "boss": ["Site Administrator"],
 }
 
 
@@ -25,9 +25,7 @@ def portal(folder):
     The test itself acts as editor1.
     """
     site = api.portal.get()
-    for user_id, roles in USERS.items():
-        site.acl_users.userFolderAddUser(user_id, PASSWORD, roles, [])
-    transaction.commit()
+    add_users(site, USERS)
     login(site, "editor1")
     return site
 

@@ -4,7 +4,6 @@ from collective.background import get_scheduler
 from collective.background import group
 from collective.background import schedule
 from collective.background import using
-from collective.background.model.config import Settings
 from helpers import finished
 from helpers import TIMEOUT
 from helpers import waiting
@@ -118,9 +117,8 @@ class TestForTheScript:
             "error": "This task cannot be tried again.",
         }
 
-    def test_what_there_is_no_room_for(self, editor, failed, monkeypatch):
-        settings = Settings(max_waiting=1)
-        monkeypatch.setattr(get_scheduler(), "settings", settings)
+    def test_what_there_is_no_room_for(self, editor, failed, settings):
+        settings(max_waiting=1)
         with waiting():
             schedule(int)
             transaction.commit()

@@ -1,11 +1,11 @@
 """Users who look at the site over HTTP, and what they find on its pages."""
 
 from bs4 import BeautifulSoup
+from helpers import PASSWORD
 
 import requests
 
 
-PASSWORD = "a secret of tests"
 VIEWLET = "#background-tasks"
 POLL = "@@background-tasks"
 ACTION = "@@background-task-action"

@@ -6,6 +6,7 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskFailed
+from collective.background.running import retrying
 from dataclasses import dataclass
 from helpers import finished
 from helpers import jar_of
@@ -16,6 +17,7 @@ from OFS.Folder import Folder
 from persistent.mapping import PersistentMapping
 from plone import api
 from plone.dexterity.utils import createContent
+from ZEO.Exceptions import ClientDisconnected
 from ZODB.DB import DB
 from ZODB.DemoStorage import DemoStorage
 from zope.annotation.interfaces import IAnnotations
@@ -33,6 +35,17 @@ Pair = namedtuple("Pair", "first second")
 class Job:
     target: object
     words: list
+
+
+class Wobbly(Folder):
+    """A folder from which the storage cannot be reached, now and then."""
+
+    errors = ()
+
+    def __bobo_traverse__(self, request, name):
+        if self.errors:
+            raise self.errors.pop()
+        return getattr(self, name)
 
 
 def look_at(*objects):
@@ -113,6 +126,16 @@ class TestWhereTheyAreFound:
             return content.REQUEST is request, content.aq_parent.getId()
 
         assert result_of(schedule(function, document)) == (True, "folder")
+
+    def test_not_before_the_storage_is_back(self, site, monkeypatch):
+        """It is not said to be deleted."""
+        monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
+        site._setObject("wobbly", Wobbly("wobbly"))
+        site.wobbly._setObject("inner", Folder("inner"))
+        task_id = schedule(look_at, site.wobbly.inner)
+        monkeypatch.setattr(Wobbly, "errors", [ClientDisconnected("simulated")])
+        assert finished(task_id).attempts == 2
+        assert result_of(task_id) == [("/plone/wobbly/inner", True)]
 
     def test_site_application_and_tools(self, site):
         app = site.getPhysicalRoot()

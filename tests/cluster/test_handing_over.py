@@ -25,8 +25,7 @@ def test_a_silent_instance_loses_its_task_to_another_one(instances, cluster, tmp
     a.thaw()
     a.expect(f"task {id}", "was taken over")
     cluster.stop("b")
-    record = web.scheduler("record", id)
-    assert (record["state"], record["attempts"]) == ("succeeded", 2)
+    assert web.scheduler("record", id)["state"] == "succeeded"
     assert web.done(str(file)) == (1, 1)
 
 
@@ -51,7 +50,7 @@ def test_the_work_of_a_silent_instance_is_refused_when_its_task_is_lost(
 def test_an_instance_that_stops_in_order_leaves_its_tasks_to_others(instances, cluster):
     """Those that it runs, if they stop, and those that wait."""
     a, web = instances
-    running = web.schedule("cooperate", "handed over")
+    running = web.schedule("cooperate", "handed over", rerun=True)
     a.expect("handed over has begun")
     web.scheduler("pause", "default")
     waiting = web.schedule("write", "waits for the next one")

@@ -40,8 +40,9 @@ def test_a_full_disk(cluster, instances, tmp_path):
     cluster.storage.fill_disk()
     with pytest.raises(requests.HTTPError, match="500"):
         web.schedule("create", "too much")
+    a.expect("cannot be seen to, for now")
     file.touch()
-    a.expect("outcomes of tasks cannot be written, for now")
+    a.expect(f"task {running} failed")
     assert web.scheduler("record", running)["state"] == "running"
     cluster.storage.free_disk()
     record = web.wait(running)

@@ -1,6 +1,7 @@
 """A user with a browser, as he looks at the control panel."""
 
 from bs4 import BeautifulSoup
+from helpers import PASSWORD
 from plone.testing.zope import Browser
 from urllib.parse import urlsplit
 
@@ -8,7 +9,6 @@ import transaction
 
 
 LIST = "@@background-tasks-controlpanel"
-PASSWORD = "a-secret-of-tests"
 
 
 class User:

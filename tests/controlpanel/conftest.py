@@ -1,15 +1,14 @@
 """Users who look at the control panel, and a task that takes as long as needed."""
 
-from browsing import PASSWORD
 from browsing import User
 from collective.background import get_scheduler
+from helpers import add_users
 from helpers import TIMEOUT
 from plone import api
 from plone.app.theming.interfaces import IThemeSettings
 from threading import Event
 
 import pytest
-import transaction
 
 
 USERS = {"boss": ["Site Administrator"], "editor1": ["Contributor"]}
@@ -19,9 +18,7 @@ USERS = {"boss": ["Site Administrator"], "editor1": ["Contributor"]}
 def portal(site):
     """The site, with the users; without its theme, which takes time."""
     api.portal.set_registry_record("enabled", False, interface=IThemeSettings)
-    for user_id, roles in USERS.items():
-        site.acl_users.userFolderAddUser(user_id, PASSWORD, ["Member", *roles], [])
-    transaction.commit()
+    add_users(site, USERS)
     return site
 
 

@@ -16,13 +16,6 @@ import transaction
 PAGE = "@@background-tasks-activity"
 
 
-@pytest.fixture
-def resumed():
-    """Let the queue go on after the test."""
-    yield
-    get_scheduler().resume("default")
-
-
 def cells(user):
     """Return slots, those in use and the waiting tasks of the usual queue."""
     return [int(text) for text in user.texts("tr[data-queue=default] td")[:3]]

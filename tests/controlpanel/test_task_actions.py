@@ -3,7 +3,6 @@
 from browsing import LIST
 from collective.background import get_scheduler
 from collective.background import schedule
-from dataclasses import replace
 from helpers import finished
 from helpers import TIMEOUT
 from helpers import waiting
@@ -69,10 +68,9 @@ class TestRetry:
         assert "1 queued again, 2 cannot be tried again" in text
 
     def test_that_finds_no_room_says_so_and_leaves_the_rest(
-        self, boss, failed, queued, monkeypatch
+        self, boss, failed, queued, settings
     ):
-        small = replace(get_scheduler().settings, max_waiting=2)
-        monkeypatch.setattr(get_scheduler(), "settings", small)
+        settings(max_waiting=2)
         text = press(boss, "retry", failed)
         assert "2 tasks are waiting already" in text
         assert states(failed) == ["failed", "failed"]

@@ -1,9 +1,10 @@
 """A site with the persistent scheduler, and what its tests share."""
 
+from another import Another
+from another import until
 from collective.background import get_scheduler
-from collective.background.database import workers
 from collective.background.database.installing import install
-from helpers import TIMEOUT
+from collective.background.testing import serving
 from threading import Event
 
 import gated_tasks
@@ -11,19 +12,53 @@ import pytest
 import transaction
 
 
+TIMEOUT = 60
+
+
 @pytest.fixture
-def persistent_site(site):
-    """A site whose tasks are in the database."""
+def idle_site(site):
+    """A site whose tasks are in the database, in a process that does not serve."""
     install(site)
     transaction.commit()
     yield site
     transaction.abort()
-    workers.stop_workers(TIMEOUT)
+
+
+@pytest.fixture
+def persistent_site(idle_site):
+    """A site whose tasks are in the database, in a process that serves."""
+    with serving():
+        yield idle_site
+        transaction.abort()
 
 
 @pytest.fixture
 def scheduler(persistent_site):
     return get_scheduler()
+
+
+@pytest.fixture
+def paused(scheduler):
+    """The scheduler; no task starts before the test resumes the queue."""
+    scheduler.pause("default")
+    transaction.begin()
+    yield scheduler
+    transaction.abort()
+    scheduler.resume("default")
+
+
+@pytest.fixture
+def another(scheduler):
+    """Another instance, which is silent after the next commit."""
+    # Two that are the first ones conflict.
+    until(lambda: scheduler.instances())
+    return Another().joins()
+
+
+@pytest.fixture
+def short_lease(site, settings):
+    """To be used before ``persistent_site``: who is silent is dead very soon."""
+    settings(lease=1.0)
 
 
 class Gates:

@@ -11,14 +11,13 @@ from collective.background.database.installing import uninstall
 from collective.background.database.instances import Instance
 from collective.background.database.instances import Report
 from collective.background.database.workers import local_scheduler
-from collective.background.database.workers import process_scheduler
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TasksUnfinished
+from collective.background.executing.executor import process_executor
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskMessage
-from dataclasses import replace
 from gated_tasks import create
 from gated_tasks import gated
 from gated_tasks import gated_until_cancelled
@@ -35,19 +34,6 @@ import transaction
 
 
 OTHER = "another-host:1:abcd"
-
-
-@pytest.fixture
-def settings():
-    """Return a function that changes settings of the process."""
-    process = process_scheduler()
-    before = process.settings
-
-    def change(**values):
-        process.settings = replace(before, queues={}, **values)
-
-    yield change
-    process.settings = before
 
 
 @pytest.fixture
@@ -365,7 +351,7 @@ class TestSwitching:
         assert get_scheduler() is scheduler
         uninstall(persistent_site, force=True)
         transaction.commit()
-        assert get_scheduler() is process_scheduler()
+        assert get_scheduler().executor is process_executor()
 
     def test_the_worker_of_a_retired_scheduler_ends(self, scheduler, persistent_site):
         worker = workers.worker_of(scheduler)

@@ -14,13 +14,10 @@ from plone.app.testing import TEST_USER_NAME
 from plone.app.testing import TEST_USER_PASSWORD
 from Products.Five.browser import BrowserView
 from Products.SiteAccess.VirtualHostMonster import manage_addVirtualHostMonster
-from webtest.http import StopableWSGIServer
 from zope.component import getGlobalSiteManager
 from zope.interface import Interface
 from zope.publisher.interfaces.browser import IDefaultBrowserLayer
 from ZPublisher import zpublish
-from ZPublisher.httpexceptions import HTTPExceptionHandler
-from ZPublisher.WSGIPublisher import publish_module
 
 import pytest
 import requests
@@ -42,14 +39,6 @@ class MultilingualLayer(PloneSandboxLayer):
         api.portal.set_registry_record("plone.available_languages", ["en", "de"])
         applyProfile(portal, "plone.app.multilingual:default")
         enable_translatable_behavior(portal)
-
-
-@pytest.fixture(scope="session")
-def server():
-    """The address of a web server, for the site of whichever layer is set up."""
-    server = StopableWSGIServer.create(HTTPExceptionHandler(publish_module))
-    yield server.application_url.rstrip("/")
-    server.shutdown()
 
 
 @pytest.fixture

@@ -303,6 +303,7 @@ class TestSecrets:
             "HTTP_ACCEPT",
             "HTTP_ACCEPT_LANGUAGE",
             "HTTP_USER_AGENT",
+            "HTTP_X_THEME_ENABLED",  # plone.app.theming sets it itself
         }
         assert "secret" not in str(environ)
         assert "REMOTE_USER" not in environ

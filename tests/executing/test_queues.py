@@ -5,39 +5,58 @@ Without threads: what happens is drawn at random, and compared with a model.
 
 from collective.background.exceptions import IllegalTransition
 from collective.background.executing.queues import AGEING
+from collective.background.executing.queues import Job
 from collective.background.executing.queues import Queue
 from collective.background.model import states
-from collective.background.model.options import Options
-from dataclasses import dataclass
-from dataclasses import field
+from gc import collect
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle
 from hypothesis.stateful import consumes
 from hypothesis.stateful import invariant
 from hypothesis.stateful import multiple
-from hypothesis.stateful import precondition
 from hypothesis.stateful import rule
 from hypothesis.stateful import RuleBasedStateMachine
 from itertools import count
+from itertools import cycle
+from weakref import ref
 
 import pytest
 
 
 SLOTS = 2
 PRIORITIES = st.integers(min_value=-2, max_value=2)
+IDS = map(str, count())
 
 
-@dataclass
+class Source:
+    """A scheduler, as a queue sees it."""
+
+
+MEMORY, SITE, OTHER_SITE, NOBODY = (Source() for _ in "1234")
+SOURCES = st.sampled_from([MEMORY, SITE, OTHER_SITE])
+
+
+def make_job(priority=0, source=MEMORY):
+    return Job(
+        id=next(IDS),
+        queue="default",
+        priority=priority,
+        source=source,
+        run=lambda: None,
+        refused=lambda error: None,
+    )
+
+
 class Task:
-    """What a queue needs of a task, and its state."""
+    """A task as its scheduler has it: what the queue knows of it, and its state."""
 
-    options: Options
-    id: int = field(default_factory=count().__next__)
-    state: str = states.QUEUED
+    def __init__(self, job):
+        self.job = job
+        self.state = states.QUEUED
 
     def become(self, state):
-        states.check_transition(self.id, self.state, state)
+        states.check_transition(self.job.id, self.state, state)
         self.state = state
 
 
@@ -52,26 +71,34 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.queue = Queue("default", SLOTS)
         self.line = []
+        self.at_work = []
+        self.paused = set()
+        self.stopped = set()
         self.starts = 0
 
-    @rule(target=waiting, priority=PRIORITIES)
-    def schedule(self, priority):
-        task = Task(Options(priority=priority))
-        self.queue.push(task)
+    def wait(self, task):
+        self.queue.push(task.job)
         self.line.append(task)
         return task
+
+    def free_line(self):
+        """What waits, and neither is paused nor has stopped."""
+        still = self.paused | self.stopped
+        return [task for task in self.line if task.job.source not in still]
+
+    @rule(target=waiting, priority=PRIORITIES, source=SOURCES)
+    def schedule(self, priority, source):
+        return self.wait(Task(make_job(priority, source)))
 
     @rule(target=waiting, task=consumes(ended))
     def retry(self, task):
         task.become(states.QUEUED)
-        self.queue.push(task)
-        self.line.append(task)
-        return task
+        return self.wait(task)
 
     @rule(target=ended, task=waiting)
     def cancel(self, task):
         """Whether it still waits, or has been started meanwhile."""
-        self.queue.discard(task)
+        assert self.queue.discard(task.job) == (task in self.line)
         if task not in self.line:
             return multiple()
         self.line.remove(task)
@@ -81,20 +108,22 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(target=running)
     def start(self):
         may_start = self.queue.can_start()
-        task = self.queue.pop()
-        assert (task is not None) == may_start
-        if task is None:
+        job = self.queue.pop()
+        assert (job is not None) == may_start
+        if job is None:
             return multiple()
         self.starts += 1
+        line = self.free_line()
         if self.starts % AGEING:
-            first = max(self.line, key=lambda waiting: waiting.options.priority)
+            first = max(line, key=lambda waiting: waiting.job.priority)
         else:  # so that nobody starves
-            first = self.line[0]
-        assert task is first
-        self.line.remove(task)
-        task.become(states.RUNNING)
-        self.queue.threads.add(task.id)
-        return task
+            first = line[0]
+        assert job is first.job
+        self.line.remove(first)
+        first.become(states.RUNNING)
+        self.queue.threads[first] = job.source
+        self.at_work.append(first)
+        return first
 
     @rule(
         target=ended,
@@ -103,22 +132,32 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def end(self, task, state):
         task.become(state)
-        self.queue.threads.discard(task.id)
+        self.leave(task)
         return task
 
     @rule(task=consumes(running))
     def succeed(self, task):
         task.become(states.SUCCEEDED)
-        self.queue.threads.discard(task.id)
+        self.leave(task)
 
-    @rule()
-    def pause(self):
-        self.queue.paused = True
+    def leave(self, task):
+        del self.queue.threads[task]
+        self.at_work.remove(task)
 
-    @precondition(lambda self: self.queue.paused)
-    @rule()
-    def resume(self):
-        self.queue.paused = False
+    @rule(source=SOURCES)
+    def pause(self, source):
+        self.queue.pause(source)
+        self.paused.add(source)
+
+    @rule(source=SOURCES)
+    def resume(self, source):
+        self.queue.resume(source)
+        self.paused.discard(source)
+
+    @rule(source=st.just(OTHER_SITE))
+    def stop(self, source):
+        self.queue.stop(source)
+        self.stopped.add(source)
 
     @invariant()
     def never_more_than_its_slots(self):
@@ -126,16 +165,22 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def starts_whenever_it_may(self):
-        """Nothing waits in a queue that has a free slot, and is not paused."""
-        free = len(self.queue.threads) < SLOTS and not self.queue.paused
-        assert self.queue.can_start() == (free and bool(self.line))
+        """Nothing waits in a queue with a free slot, unless it is to stand still."""
+        is_free = len(self.at_work) < SLOTS
+        assert self.queue.can_start() == (is_free and bool(self.free_line()))
 
     @invariant()
-    def tells_how_it_is(self):
-        status = self.queue.status()
-        assert status.waiting == len(self.queue) == len(self.line)
-        assert status.running == len(self.queue.threads)
-        assert status.paused == self.queue.paused
+    def tells_each_source_and_all_together_how_it_is(self):
+        for source in (MEMORY, SITE, OTHER_SITE, NOBODY):
+            status = self.queue.status(source)
+            assert status.waiting == sum(t.job.source == source for t in self.line)
+            assert status.running == sum(t.job.source == source for t in self.at_work)
+            assert status.paused == (source in self.paused)
+            assert status.slots == SLOTS
+        total = self.queue.total()
+        assert (total.waiting, total.running) == (len(self.line), len(self.at_work))
+        assert total.paused == bool(self.paused)
+        assert total.slots == SLOTS
 
     @invariant()
     def what_waits_is_queued(self):
@@ -145,30 +190,36 @@ class QueueMachine(RuleBasedStateMachine):
 TestQueueMachine = QueueMachine.TestCase
 
 
+def make_jobs(queue, priorities):
+    """Let a job of each priority wait, of two sources by turns; return them."""
+    sources = cycle([MEMORY, SITE])
+    jobs = [make_job(priority, next(sources)) for priority in priorities]
+    for job in jobs:
+        queue.push(job)
+    return jobs
+
+
 @given(st.lists(PRIORITIES, max_size=AGEING - 1))
 def test_higher_priorities_first_and_in_order_within_each(priorities):
     queue = Queue("default", len(priorities) + 1)
-    tasks = [Task(Options(priority=priority)) for priority in priorities]
-    for task in tasks:
-        queue.push(task)
+    jobs = make_jobs(queue, priorities)
     started = []
-    while (task := queue.pop()) is not None:
-        started.append(task)
-    assert started == sorted(tasks, key=lambda task: -task.options.priority)
+    while (job := queue.pop()) is not None:
+        started.append(job)
+    assert started == sorted(jobs, key=lambda job: -job.priority)
 
 
 @given(st.lists(PRIORITIES, max_size=30), st.integers(min_value=-100, max_value=100))
 def test_nobody_starves_while_higher_ones_keep_coming(before, priority):
     """Of those that came later, some pass it, but not without an end."""
     queue = Queue("default", 1)
-    for other in before:
-        queue.push(Task(Options(priority=other)))
-    task = Task(Options(priority=priority))
-    queue.push(task)
+    make_jobs(queue, before)
+    job = make_job(priority)
+    queue.push(job)
     starts = 0
     started = None
-    while started is not task:
-        queue.push(Task(Options(priority=priority + 1)))
+    while started is not job:
+        queue.push(make_job(priority + 1, SITE))
         started = queue.pop()
         starts += 1
     assert starts <= AGEING * (len(before) + 1)
@@ -177,19 +228,17 @@ def test_nobody_starves_while_higher_ones_keep_coming(before, priority):
 @given(st.lists(PRIORITIES, max_size=10 * AGEING))
 def test_the_order_is_kept_within_each_priority(priorities):
     queue = Queue("default", len(priorities) + 1)
-    tasks = [Task(Options(priority=priority)) for priority in priorities]
-    for task in tasks:
-        queue.push(task)
-    started = [queue.pop() for _ in tasks]
+    jobs = make_jobs(queue, priorities)
+    started = [queue.pop() for _ in jobs]
     for priority in set(priorities):
-        of_priority = [t for t in tasks if t.options.priority == priority]
-        assert [t for t in started if t.options.priority == priority] == of_priority
+        of_priority = [job for job in jobs if job.priority == priority]
+        assert [job for job in started if job.priority == priority] == of_priority
 
 
 @given(st.lists(st.sampled_from(states.STATES)))
 def test_only_what_has_not_succeeded_is_left_after_it_has_ended(wanted):
     """In any walk through the states, and only to be queued again."""
-    task = Task(Options())
+    task = Task(make_job())
     for state in wanted:
         before = task.state
         try:
@@ -203,18 +252,42 @@ def test_only_what_has_not_succeeded_is_left_after_it_has_ended(wanted):
 
 def test_discarding_what_does_not_wait_changes_nothing():
     queue = Queue("default", 1)
-    task = Task(Options())
-    queue.push(task)
-    queue.discard(Task(Options()))
-    queue.discard(Task(Options(priority=7)))
-    assert queue.pop() is task
+    job = make_job()
+    queue.push(job)
+    for other in (make_job(), make_job(priority=7), make_job(source=SITE)):
+        assert not queue.discard(other)
+    assert queue.pop() is job
 
 
 @pytest.mark.parametrize("slots", [1, 3])
 def test_a_full_queue_starts_nothing(slots):
     queue = Queue("default", slots)
-    for _ in range(slots + 1):
-        queue.push(Task(Options()))
-    for _ in range(slots):
-        queue.threads.add(queue.pop().id)
+    make_jobs(queue, [0] * (slots + 1))
+    for number in range(slots):
+        queue.threads[number] = queue.pop().source
     assert queue.pop() is None
+
+
+def test_a_paused_source_is_passed_by_the_others():
+    queue = Queue("default", 2)
+    paused, other = make_job(9, SITE), make_job(0, OTHER_SITE)
+    queue.push(paused)
+    queue.push(other)
+    queue.pause(SITE)
+    assert queue.pop() is other
+    assert queue.pop() is None
+    queue.resume(SITE)
+    assert queue.pop() is paused
+
+
+def test_a_source_that_is_gone_is_forgotten():
+    """Sites come and go, and so do schedulers of tests."""
+    queue = Queue("default", 1)
+    source = Source()
+    queue.pause(source)
+    queue.stop(source)
+    reference = ref(source)
+    del source
+    collect()
+    assert reference() is None
+    assert not queue.total().paused

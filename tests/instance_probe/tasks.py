@@ -8,10 +8,12 @@ from instance_probe.faults import reach
 from instance_probe.faults import watch_commit
 from plone import api
 from threading import Event
+from threading import Thread
 from time import time
 
 import logging
 import os
+import sys
 
 
 logger = logging.getLogger(__name__)
@@ -116,6 +118,21 @@ TASKS = (
 
 def beat():
     """A recurring task, where the process is told to have one."""
+
+
+def tell_of_threads():
+    """Log the name of each thread that is started from now on."""
+    start = Thread.start
+
+    def tell_and_start(thread):
+        sys.stderr.write(f"the thread {thread.name} begins\n")
+        start(thread)
+
+    Thread.start = tell_and_start
+
+
+if "PROBE_THREADS" in os.environ:
+    tell_of_threads()
 
 
 if "PROBE_HEART" in os.environ:

@@ -219,7 +219,7 @@ class TestUploads:
     @BOTH
     def test_a_copy_with_name_and_content(self, data):
         original = self.upload(data)
-        captured = CapturedUpload(original)
+        captured = CapturedUpload(original, "upload")
         original.file.close()
         copy = FileUpload(captured, charset="latin-1")
         assert copy.filename == "däta.bin"
@@ -231,20 +231,20 @@ class TestUploads:
     def test_from_the_beginning_and_without_moving_the_original(self):
         original = self.upload(b"0123456789")
         original.seek(4)
-        assert CapturedUpload(original).file.read() == b"0123456789"
+        assert CapturedUpload(original, "upload").file.read() == b"0123456789"
         assert original.tell() == 4
 
     def test_headers(self):
         original = self.upload(b"", **{"Content-Type": "text/csv"})
-        assert CapturedUpload(original).headers["Content-Type"] == "text/csv"
+        assert CapturedUpload(original, "upload").headers["Content-Type"] == "text/csv"
 
     def test_each_reader_has_a_file_of_its_own(self):
-        captured = CapturedUpload(self.upload(b"0123456789"))
+        captured = CapturedUpload(self.upload(b"0123456789"), "upload")
         assert captured.file.read(4) == captured.file.read(4) == b"0123"
 
     def test_forgetting_it_gives_the_file_back(self):
         before = open_files()
-        captured = CapturedUpload(self.upload(LARGE))
+        captured = CapturedUpload(self.upload(LARGE), "upload")
         assert open_files() == before + 1
         del captured
         assert open_files() == before

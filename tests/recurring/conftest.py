@@ -1,12 +1,15 @@
 """Recurring tasks that tests register, and moments at which they look at them."""
 
 from collective.background import get_scheduler
+from collective.background.executing.clock import Clock
 from collective.background.interfaces import IRecurringTask
+from collective.background.recurring import ticker
 from collective.background.recurring.registration import RecurringTask
 from collective.background.recurring.schedules import make_schedule
-from collective.background.recurring.ticker import tick
+from collective.background.recurring.ticker import Ticker
 from collective.background.testing import drain
 from collective.background.testing import scheduled
+from datetime import timedelta
 from plone import api
 from zope.component import getGlobalSiteManager
 from zope.component import globalSiteManager
@@ -35,11 +38,13 @@ def register():
     """
 
     def register(name="tidy", schedule="0 * * * *", **options):
+        if isinstance(schedule, str | timedelta):
+            schedule = make_schedule(schedule)
         task = RecurringTask(
             **{
                 "name": name,
                 "function": calls.tidy,
-                "schedule": make_schedule(schedule),
+                "schedule": schedule,
                 "user": "test_user_1_",
                 "add_on": "collective.background",
                 **options,
@@ -59,16 +64,48 @@ def database(site):
     return site._p_jar.db()
 
 
-@pytest.fixture
-def tick_at(database):
-    """Return a function that does what the ticker does at a moment.
+class StandingClock(Clock):
+    """Stands still, at the moment that a test wants."""
 
-    It returns the records of the tasks that were started, when they have ended.
+    moment = None
+    is_measured = True
+
+    def now(self):
+        return self.moment
+
+
+@pytest.fixture
+def standing_clock(monkeypatch):
+    """What the ticker takes for the common clock."""
+    clock = StandingClock()
+    monkeypatch.setattr(ticker, "clock_of", lambda database: clock)
+    return clock
+
+
+@pytest.fixture
+def look_at(database, standing_clock):
+    """Return a function that does what the ticker of an instance does at a moment.
+
+    It returns for how many seconds the ticker would wait.
+    """
+
+    def look_at(moment):
+        standing_clock.moment = moment
+        return Ticker(database).look()
+
+    return look_at
+
+
+@pytest.fixture
+def tick_at(look_at):
+    """Return a function that does the same, and waits for the tasks to end.
+
+    It returns the records of those that were started.
     """
 
     def tick_at(moment):
         with scheduled() as records:
-            tick(database, moment)
+            look_at(moment)
         drain()
         kept = [get_scheduler().record(record.id) for record in records]
         return [record for record in kept if record is not None]

@@ -6,7 +6,6 @@ from collective.background.recurring import listing
 from collective.background.recurring import run_now
 from collective.background.recurring import switch
 from collective.background.recurring.state import KEY
-from collective.background.recurring.ticker import tick
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
@@ -98,13 +97,13 @@ class TestRunNow:
         assert run_now("tidy") != id
         transaction.abort()
 
-    def test_its_tick_is_left_out_meanwhile(self, register, tick_at, database):
+    def test_its_tick_is_left_out_meanwhile(self, register, tick_at, look_at):
         register()
         tick_at(NOON)
         with waiting():
             run_now("tidy")
             transaction.commit()
-            tick(database, NOON + HOUR)
+            look_at(NOON + HOUR)
         tick_at(NOON + HOUR)
         assert len(calls.made) == 1
 

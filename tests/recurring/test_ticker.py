@@ -1,10 +1,13 @@
 """The thread that waits for ticks: when it begins, how it ends, how long it waits."""
 
-from collective.background.executing import shutdown
+from collective.background.executing.deadline import Deadline
+from collective.background.executing.executor import Executor
+from collective.background.executing.serving import ServingBegins
 from collective.background.interfaces import ITaskSucceeded
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
-from collective.background.recurring.ticker import seconds_until
+from collective.background.model.config import Settings
+from collective.background.recurring import ticker as module
 from collective.background.recurring.ticker import start_ticker
 from collective.background.recurring.ticker import Ticker
 from collective.background.testing import drain
@@ -15,11 +18,9 @@ from datetime import UTC
 from helpers import TIMEOUT
 from queue import Queue
 from zope.component import getGlobalSiteManager
-from zope.processlifetime import ProcessStarting
 
 import calls
 import pytest
-import sys
 import threading
 
 
@@ -45,6 +46,20 @@ class FailingOnce:
         return self._database.open()
 
 
+class Away:
+    """A database whose server does not answer until it is ``back``."""
+
+    def __init__(self, database):
+        self._database = database
+        self.asked = threading.Event()
+        self.back = threading.Event()
+
+    def open(self):
+        self.asked.set()
+        assert self.back.wait(TIMEOUT)
+        return self._database.open()
+
+
 @pytest.fixture
 def stopping_scheduler():
     """Return a context in which the process drains a scheduler of its own."""
@@ -55,7 +70,7 @@ def stopping_scheduler():
         usual = site_manager.getUtility(ITransactionalScheduler)
         scheduler = TransactionalScheduler(settings=usual.settings)
         site_manager.registerUtility(scheduler, ITransactionalScheduler)
-        shutdown.drain()
+        scheduler.drain()
         yield
         site_manager.registerUtility(usual, ITransactionalScheduler)
 
@@ -77,12 +92,14 @@ def succeeded():
 
 
 @pytest.fixture
-def make_ticker(database):
-    """Return a function that starts a ticker with the given clock."""
+def make_ticker(database, standing_clock, monkeypatch):
+    """Return a function that starts a ticker at a moment. It looks all the time."""
+    monkeypatch.setattr(module, "LONGEST", 0.01)
     made = []
 
-    def make_ticker(clock, database=database):
-        ticker = Ticker(database, clock)
+    def make_ticker(moment, database=database):
+        standing_clock.moment = moment
+        ticker = Ticker(database)
         made.append(ticker)
         ticker.start()
         return ticker
@@ -97,25 +114,24 @@ class TestThread:
     def test_starts_what_is_due(self, register, tick_at, make_ticker, succeeded):
         register()
         tick_at(NOON)
-        make_ticker(lambda: NOON + HOUR)
+        make_ticker(NOON + HOUR)
         succeeded.get(timeout=TIMEOUT)
         drain()
         assert len(calls.made) == 1
 
     def test_comes_back_for_the_next_tick(
-        self, register, tick_at, make_ticker, succeeded
+        self, register, tick_at, make_ticker, succeeded, standing_clock
     ):
-        """It looks at the clock once more, and there it is already time."""
         register()
         tick_at(NOON)
-        hours = iter(range(1, 1000))
-        make_ticker(lambda: NOON + next(hours) * HOUR)
-        for _ in range(2):
-            succeeded.get(timeout=TIMEOUT)
+        make_ticker(NOON + HOUR)
+        succeeded.get(timeout=TIMEOUT)
+        standing_clock.moment = NOON + 2 * HOUR
+        succeeded.get(timeout=TIMEOUT)
 
     def test_stops_while_it_waits(self, register, make_ticker):
         register()
-        ticker = make_ticker(lambda: NOON)
+        ticker = make_ticker(NOON)
         assert len(ticker_threads()) == 1
         ticker.stop()
         assert ticker_threads() == []
@@ -126,8 +142,7 @@ class TestThread:
         """Here, of a database that cannot be opened the first time."""
         register()
         tick_at(NOON)
-        hours = iter(range(1, 1000))
-        make_ticker(lambda: NOON + next(hours) * HOUR, database=FailingOnce(database))
+        make_ticker(NOON + HOUR, database=FailingOnce(database))
         succeeded.get(timeout=TIMEOUT)
         assert "looking for recurring tasks failed" in caplog.messages
 
@@ -137,60 +152,66 @@ class TestThread:
         register()
         tick_at(NOON)
         with stopping_scheduler():
-            make_ticker(lambda: NOON + HOUR)
+            make_ticker(NOON + HOUR)
             for thread in ticker_threads():
                 thread.join(TIMEOUT)
         assert ticker_threads() == []
         assert len(tick_at(NOON + HOUR)) == 1
 
+    def test_nobody_waits_for_a_database_that_is_away(
+        self, register, tick_at, make_ticker, database, monkeypatch
+    ):
+        """And when it is back, nothing is started any more."""
+        monkeypatch.setattr(module, "JOIN", 0.01)
+        register()
+        tick_at(NOON)
+        away = Away(database)
+        ticker = make_ticker(NOON + HOUR, database=away)
+        assert away.asked.wait(TIMEOUT)
+        ticker.stop()
+        (thread,) = ticker_threads()
+        assert thread.daemon
+        away.back.set()
+        thread.join(TIMEOUT)
+        drain()
+        assert calls.made == []
+        assert len(tick_at(NOON + HOUR)) == 1
+
 
 class TestStart:
-    """With Zope, and only when there is something to do."""
+    """When the process begins to serve, and only if there is something to do."""
 
-    @pytest.fixture(autouse=True)
-    def end(self, monkeypatch, database):
-        """Stop it, without draining the scheduler of the layer."""
-        functions = []
-        monkeypatch.setattr(shutdown, "_before_drain", functions)
-        yield
-        for function in functions:
-            function()
+    @pytest.fixture
+    def event(self, database):
+        """Serving begins with an executor that has no tasks."""
+        executor = Executor(Settings())
+        yield ServingBegins(database, executor)
+        executor.drain(Deadline(TIMEOUT))
 
-    def test_without_a_registration_there_is_no_thread(self):
-        start_ticker(ProcessStarting())
+    def test_without_a_registration_there_is_no_thread(self, event):
+        start_ticker(event)
         assert ticker_threads() == []
 
-    def test_with_one_there_is(self, register, caplog):
+    def test_with_one_there_is(self, register, event, caplog):
         caplog.set_level("INFO", "collective.background.recurring")
         register(schedule="0 0 1 1 *")
-        start_ticker(ProcessStarting())
+        start_ticker(event)
         assert len(ticker_threads()) == 1
         assert "recurring task 'tidy': 0 0 1 1 *, as test_user_1_" in caplog.messages
 
-    def test_not_in_scripts(self, register, monkeypatch):
-        """They start Zope as well, but what they schedule would end with them."""
-        monkeypatch.setitem(sys.modules, "Zope2.utilities.zconsole", sys)
+    def test_in_the_database_of_the_event(self, register, database):
+        away = Away(database)
+        executor = Executor(Settings())
         register()
-        start_ticker(ProcessStarting())
-        assert ticker_threads() == []
+        start_ticker(ServingBegins(away, executor))
+        assert away.asked.wait(TIMEOUT)
+        away.back.set()
+        executor.drain(Deadline(TIMEOUT))
 
-    def test_draining_stops_it_first(self, register, stopping_scheduler):
+    def test_draining_stops_it_first(self, register, event):
         register(schedule="0 0 1 1 *")
-        start_ticker(ProcessStarting())
-        with stopping_scheduler():
-            assert ticker_threads() == []
-
-
-@pytest.mark.parametrize(
-    "moment,seconds",
-    [
-        (NOON + timedelta(seconds=5), 5),
-        (NOON, 0),
-        (NOON - HOUR, 0),
-        (NOON + timedelta(minutes=1), 60),
-        (NOON + HOUR, 60),
-    ],
-)
-def test_waits_until_the_next_tick_but_a_minute_at_most(moment, seconds):
-    """Should the clock be set back while it waits, it must not be for ever."""
-    assert seconds_until(moment, NOON) == seconds
+        start_ticker(event)
+        found = []
+        event.executor.before_drain(lambda: found.extend(ticker_threads()))
+        event.executor.drain(Deadline(TIMEOUT))
+        assert found == []

@@ -8,7 +8,7 @@ from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.recurring import switch
 from collective.background.recurring.state import find_state
 from collective.background.recurring.state import KEY
-from collective.background.recurring.ticker import tick
+from collective.background.recurring.ticker import Ticker
 from collective.background.testing import drain
 from contextlib import contextmanager
 from datetime import datetime
@@ -57,6 +57,20 @@ def at_schedule(function):
         yield
     finally:
         site_manager.unregisterHandler(handler, (ITaskScheduled,))
+
+
+class OvertakenSchedule:
+    """Each hour. Calls ``function()`` when it is asked for the n-th time."""
+
+    def __init__(self, n, function):
+        self._left = n
+        self._function = function
+
+    def next(self, after, zone):
+        self._left -= 1
+        if self._left == 0:
+            self._function()
+        return after + HOUR
 
 
 @pytest.fixture
@@ -122,15 +136,15 @@ class TestDue:
         assert len(tick_at(NOON + HOUR)) == 2
         assert sorted(map(str, calls.made)) == sorted([str(TIDIED), "other"])
 
-    def test_says_when_to_come_back(self, register, database):
+    def test_says_when_to_come_back(self, register, look_at):
         register(schedule="0 * * * *")
         register("other", schedule=timedelta(seconds=20))
-        assert tick(database, NOON) == NOON + timedelta(seconds=20)
+        assert look_at(NOON) == 20
 
-    def test_a_minute_later_at_the_latest(self, register, database):
+    def test_a_minute_later_at_the_latest(self, register, look_at):
         """Another process may have switched something on."""
         register()
-        assert tick(database, NOON) == NOON + timedelta(minutes=1)
+        assert look_at(NOON) == 60
 
 
 class TestDaylightSaving:
@@ -176,22 +190,29 @@ class TestMissed:
 
 
 class TestClock:
-    def test_set_back_repeats_nothing(self, register, tick_at):
+    """That of the database. For those of instances see ``test_ticker_clocks.py``."""
+
+    def test_a_minute_back_repeats_nothing(self, register, tick_at, warnings):
         register()
         tick_at(NOON)
         tick_at(NOON + HOUR)
-        assert tick_at(NOON - 2 * HOUR) == []
+        assert tick_at(NOON + HOUR - 60 * SECOND) == []
         assert tick_at(NOON + HOUR) == []
         assert len(tick_at(NOON + 2 * HOUR)) == 1
+        assert warnings() == []
 
-    def test_a_clock_that_was_far_ahead_does_not_stop_it(
-        self, register, tick_at, warnings
+    @pytest.mark.parametrize("ahead", [61 * SECOND, HOUR / 6, 365 * DAY])
+    def test_what_was_done_further_ahead_does_not_stop_it(
+        self, register, tick_at, warnings, ahead
     ):
-        register()
-        tick_at(NOON + 365 * DAY)
+        register(schedule="* * * * *")
+        tick_at(NOON + ahead)
         assert tick_at(NOON) == []
-        assert "the clock was wrong" in warnings()[0]
-        assert len(tick_at(NOON + HOUR)) == 1
+        (line,) = warnings()
+        assert "'tidy' of /plone was done up to" in line
+        assert "the clock was wrong" in line
+        assert len(tick_at(NOON + 60 * SECOND)) == 1
+        assert len(warnings()) == 1
 
 
 class TestUser:
@@ -229,13 +250,13 @@ class TestUser:
 
 class TestNeverTwoAtOnce:
     @pytest.fixture
-    def running(self, register, tick_at, database):
+    def running(self, register, tick_at, look_at):
         """The id of a task that has begun and does not end."""
         calls.Gate.begun.clear()
         calls.Gate.opened.clear()
         register("slow", function=calls.wait_at_gate)
         tick_at(NOON)
-        tick(database, NOON + HOUR)
+        look_at(NOON + HOUR)
         assert calls.Gate.begun.wait(TIMEOUT)
         (record,) = get_scheduler().records(states={"running"})
         yield record.id
@@ -243,9 +264,9 @@ class TestNeverTwoAtOnce:
         drain()
 
     def test_a_tick_is_left_out_while_the_last_run_has_not_ended(
-        self, running, tick_at, database, warnings
+        self, running, tick_at, look_at, warnings
     ):
-        tick(database, NOON + 2 * HOUR)
+        look_at(NOON + 2 * HOUR)
         (line,) = warnings()
         assert running in line
         assert "'slow' of /plone is left out" in line
@@ -256,18 +277,56 @@ class TestNeverTwoAtOnce:
         assert len(tick_at(NOON + 3 * HOUR)) == 1
 
     def test_one_that_waits_for_a_slot_counts_too(
-        self, register, database, tick_at, warnings
+        self, register, look_at, tick_at, warnings
     ):
         register()
         tick_at(NOON)
         get_scheduler().pause("default")
         try:
-            tick(database, NOON + HOUR)
-            tick(database, NOON + 2 * HOUR)
+            look_at(NOON + HOUR)
+            look_at(NOON + 2 * HOUR)
         finally:
             get_scheduler().resume("default")
         drain()
         assert calls.made == [TIDIED]
+        assert len(warnings()) == 1
+
+    def test_it_is_told_once_and_anew_for_the_next_run(
+        self, running, look_at, tick_at, warnings, caplog
+    ):
+        caplog.set_level(logging.DEBUG, "collective.background.recurring")
+        levels = []
+        for hours in (2, 3, 4):
+            caplog.clear()
+            look_at(NOON + hours * HOUR)
+            levels += [
+                record.levelname
+                for record in caplog.records
+                if "is left out" in record.getMessage()
+            ]
+        assert levels == ["WARNING", "DEBUG", "DEBUG"]
+        calls.Gate.opened.set()
+        drain()
+        calls.Gate.opened.clear()
+        look_at(NOON + 5 * HOUR)
+        caplog.clear()
+        look_at(NOON + 6 * HOUR)
+        (line,) = warnings()
+        assert running not in line
+
+    def test_only_the_instance_that_commits_tells(
+        self, register, look_at, running, warnings, state_of
+    ):
+        """Another one is faster, after this one has begun to see to the tick."""
+
+        def overtake():
+            other = Thread(target=look_at, args=(NOON + 2 * HOUR,))
+            other.start()
+            other.join(TIMEOUT)
+            assert state_of("slow").done == NOON + 2 * HOUR
+
+        register("slow", schedule=OvertakenSchedule(2, overtake))
+        look_at(NOON + 2 * HOUR)
         assert len(warnings()) == 1
 
     def test_a_run_that_has_failed_does_not_hold_up_the_next(self, register, tick_at):
@@ -277,8 +336,58 @@ class TestNeverTwoAtOnce:
         assert [record.state for record in tick_at(NOON + 2 * HOUR)] == ["failed"]
 
 
+class TestNoRoom:
+    """One task may wait, and the queue is paused."""
+
+    @pytest.fixture
+    def pause(self, make_scheduler):
+        make_scheduler(max_waiting=1).pause("default")
+
+    def resume(self):
+        get_scheduler().resume("default")
+        drain()
+
+    def test_one_that_is_refused_does_not_hold_up_the_others(
+        self, register, tick_at, look_at, pause, warnings
+    ):
+        register("one")
+        register("two", function=calls.other)
+        tick_at(NOON)
+        assert look_at(NOON + HOUR) == 60
+        (line,) = warnings()
+        assert "'two' of /plone has to wait: 1 tasks are waiting already" in line
+        self.resume()
+        assert calls.made == [TIDIED]
+
+    def test_it_is_tried_again_at_the_next_look(
+        self, register, tick_at, look_at, pause
+    ):
+        register("one")
+        register("two", function=calls.other)
+        tick_at(NOON)
+        look_at(NOON + HOUR)
+        self.resume()
+        for seconds in (60, 120):
+            look_at(NOON + HOUR + seconds * SECOND)
+            drain()
+        assert calls.made == [TIDIED, "other"]
+
+    def test_it_is_told_once(
+        self, register, tick_at, database, standing_clock, pause, warnings
+    ):
+        register("one")
+        register("two")
+        tick_at(NOON)
+        standing_clock.moment = NOON + HOUR
+        ticker = Ticker(database)
+        for _ in range(3):
+            ticker.look()
+        assert len(warnings()) == 1
+        self.resume()
+
+
 class TestCluster:
-    def test_two_instances_at_the_same_tick(self, register, tick_at, database):
+    def test_two_instances_at_the_same_tick(self, register, tick_at, look_at):
         """Both have scheduled the task before one of them commits."""
         register()
         tick_at(NOON)
@@ -289,9 +398,7 @@ class TestCluster:
             both.wait()
             met.append(record.id)
 
-        instances = [
-            Thread(target=tick, args=(database, NOON + HOUR)) for _ in range(2)
-        ]
+        instances = [Thread(target=look_at, args=(NOON + HOUR,)) for _ in range(2)]
         with at_schedule(meet):
             for instance in instances:
                 instance.start()
@@ -302,6 +409,21 @@ class TestCluster:
         assert calls.made == [TIDIED]
         kept = [id for id in met if get_scheduler().record(id)]
         assert len(kept) == 1
+
+    def test_many_instances_and_many_tasks(self, register, look_at, warnings):
+        """They begin together, with a site in which nothing was ever started."""
+        names = ["one", "two", "three", "four", "five"]
+        for name in names:
+            register(name)
+        for moment in (NOON, NOON + HOUR):
+            instances = [Thread(target=look_at, args=(moment,)) for _ in names]
+            for instance in instances:
+                instance.start()
+            for instance in instances:
+                instance.join(TIMEOUT)
+        drain()
+        assert calls.made == [TIDIED] * len(names)
+        assert warnings() == []
 
 
 class TestRestart:
@@ -343,29 +465,29 @@ class TestRestart:
         assert tick_at(NOON + 30 * HOUR + SECOND) == []
 
     def test_a_task_that_died_with_its_process_is_not_waited_for(
-        self, register, tick_at, database, restart
+        self, register, tick_at, look_at, restart
     ):
         register()
         tick_at(NOON)
         get_scheduler().pause("default")
-        tick(database, NOON + HOUR)
+        look_at(NOON + HOUR)
         get_scheduler().drain(0)
         restart()
         assert len(tick_at(NOON + 2 * HOUR)) == 1
 
     def test_a_process_that_is_about_to_stop_leaves_the_tick_to_the_next(
-        self, register, tick_at, database, restart
+        self, register, tick_at, look_at, restart
     ):
         register()
         tick_at(NOON)
         get_scheduler().drain(0)
         with pytest.raises(ShuttingDown):
-            tick(database, NOON + HOUR)
+            look_at(NOON + HOUR)
         restart()
         assert len(tick_at(NOON + HOUR)) == 1
 
     def test_a_commit_that_fails_leaves_the_tick_to_the_next(
-        self, register, tick_at, database
+        self, register, tick_at, look_at
     ):
         register()
         tick_at(NOON)
@@ -374,7 +496,7 @@ class TestRestart:
             raise OSError("no space left on the device")
 
         with at_schedule(lambda record: transaction.get().join(Voter(refuse))):
-            assert tick(database, NOON + HOUR) == NOON + HOUR + timedelta(minutes=1)
+            assert look_at(NOON + HOUR) == 60
         drain()
         assert calls.made == []
         assert len(tick_at(NOON + HOUR + timedelta(minutes=1))) == 1

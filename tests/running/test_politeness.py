@@ -3,14 +3,12 @@
 from collective.background import current_task
 from collective.background import get_scheduler
 from collective.background import schedule
-from collective.background.model.config import Settings
 from collective.background.running import politeness
 from collective.background.running.politeness import Manners
 from collective.background.running.politeness import set_switch_interval
 from collective.background.running.politeness import Visitors
 from collective.background.running.politeness import visitors
 from collective.background.testing import eager
-from dataclasses import replace
 from helpers import finished
 from helpers import result_of
 from helpers import TIMEOUT
@@ -133,18 +131,13 @@ def guest(visit):
 
 
 @pytest.fixture
-def polite_wait(functional, monkeypatch):
+def polite_wait(functional, settings, monkeypatch):
     """Return a function that changes the setting ``polite_wait``.
 
     Tasks have worked long enough at each cancellation point, also at their first.
     """
     monkeypatch.setattr(politeness, "STINT", 0)
-
-    def change(seconds):
-        settings = replace(Settings(), polite_wait=seconds)
-        monkeypatch.setattr(get_scheduler(), "settings", settings)
-
-    return change
+    return lambda seconds: settings(polite_wait=seconds)
 
 
 @implementer(IUnboundStreamIterator)

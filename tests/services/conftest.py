@@ -1,9 +1,10 @@
 """People who talk to the REST API over HTTP."""
 
 from collective.background import get_scheduler
+from helpers import add_users
+from helpers import PASSWORD
 from helpers import TIMEOUT
 from plone import api
-from sessions import PASSWORD
 from sessions import PREFER
 from sessions import Session
 
@@ -11,20 +12,18 @@ import pytest
 import transaction
 
 
-ROLES = {
-    "editor1": ["Member", "Contributor", "Editor", "Reviewer"],
-    "editor2": ["Member"],
-    "boss": ["Member", "Site Administrator"],
+USERS = {
+    "editor1": ["Contributor", "Editor", "Reviewer"],
+    "editor2": [],
+    "boss": ["Site Administrator"],
 }
 
 
 @pytest.fixture
 def users(site):
     """Two editors, of whom one may write, and a manager; with a workflow."""
-    for user_id, roles in ROLES.items():
-        site.acl_users.userFolderAddUser(user_id, PASSWORD, roles, [])
     site.portal_workflow.setDefaultChain("simple_publication_workflow")
-    transaction.commit()
+    add_users(site, USERS)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from urllib.parse import urljoin
 import requests
 
 
-PASSWORD = "a long secret"  # of every user
 PREFER = {"Prefer": "respond-async"}
 
 

@@ -5,13 +5,13 @@ from collective.background import schedule_view
 from collective.background.services import respond_async
 from collective.background.services.respond_async import prefers_async
 from helpers import finished
+from helpers import PASSWORD
 from helpers import TIMEOUT
 from helpers import waiting
 from plone import api
 from plone.base.utils import get_installer
 from plone.locking.interfaces import ILockable
 from Products.SiteAccess.VirtualHostMonster import manage_addVirtualHostMonster
-from sessions import PASSWORD
 from sessions import PREFER
 
 import pytest

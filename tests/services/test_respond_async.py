@@ -1,9 +1,9 @@
 """``Prefer: respond-async``: calls of the REST API that are done as tasks."""
 
 from collective.background import get_scheduler
+from helpers import add_users
 from helpers import TIMEOUT
 from plone import api
-from sessions import PASSWORD
 from sessions import PREFER
 from zope.component.hooks import site as in_site
 from zope.configuration import xmlconfig
@@ -151,8 +151,7 @@ class TestFiles:
                 sys.modules["plone.exportimport"],
                 context=functional["configurationContext"],
             )
-        site.acl_users.userFolderAddUser("manager", PASSWORD, ["Manager"], [])
-        transaction.commit()
+        add_users(site, {"manager": ["Manager"]})
         return session_of("manager")
 
     def test_export(self, later, manager):

@@ -5,10 +5,7 @@ from collective.background import get_scheduler
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def resumed(functional):
-    yield
-    get_scheduler().resume("default")
+pytestmark = pytest.mark.usefixtures("resumed")
 
 
 def test_list(server, boss):

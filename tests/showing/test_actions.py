@@ -11,6 +11,7 @@ from collective.background.exceptions import TaskNotFound
 from collective.background.model.settings import background_settings
 from collective.background.model.settings import seconds_to_keep
 from collective.background.showing import visibility
+from helpers import add_users
 from helpers import finished
 from plone import api
 from plone.app.testing import login
@@ -40,10 +41,7 @@ def set_record(name, value):
 
 @pytest.fixture
 def portal(site):
-    for user_id, roles in {"ann": ["Member"], "bob": ["Member"], "boss": []}.items():
-        roles = roles or ["Site Administrator"]
-        site.acl_users.userFolderAddUser(user_id, "a secret", roles, [])
-    transaction.commit()
+    add_users(site, {"ann": [], "bob": [], "boss": ["Site Administrator"]})
     login(site, "ann")
     return site
 

@@ -8,6 +8,7 @@ from collective.background.exceptions import TaskNotFound
 from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import visible_record
 from collective.background.showing.visibility import visible_records
+from helpers import add_users
 from helpers import finished
 from helpers import TIMEOUT
 from plone import api
@@ -23,18 +24,16 @@ import transaction
 
 
 USERS = {
-    "editor1": ("Member", "Contributor"),
-    "editor2": ("Member",),
-    "boss": ("Member", "Site Administrator"),
+    "editor1": ["Contributor"],
+    "editor2": [],
+    "boss": ["Site Administrator"],
 }
 
 
 @pytest.fixture
 def portal(site):
     """A site with the users above."""
-    for user_id, roles in USERS.items():
-        site.acl_users.userFolderAddUser(user_id, "a secret", roles, [])
-    transaction.commit()
+    add_users(site, USERS)
     return site
 
 
@@ -180,9 +179,8 @@ class TestSameId:
     @pytest.fixture
     def root(self, portal):
         app = portal.aq_parent
-        app.acl_users.userFolderAddUser("editor1", "a secret", ["Member"], [])
         portal.manage_permission("View own background tasks", ["Anonymous"])
-        transaction.commit()
+        add_users(app, {"editor1": []})
         return app
 
     def test_each_sees_his_own(self, portal, root, task_of):

@@ -11,7 +11,6 @@ from helpers import finished
 from helpers import TIMEOUT
 from threading import current_thread
 from ZODB.POSException import ConflictError
-from zope.component import getGlobalSiteManager
 
 import pytest
 import transaction
@@ -166,18 +165,14 @@ class TestWhatIsTold:
 
 class TestMetricsThatRaise:
     @pytest.fixture
-    def metrics(self, functional):
+    def metrics(self, functional, provide):
         """Those of an add-on, which do not work."""
 
         class Metrics:
             def add(self, record):
                 raise RuntimeError("broken metrics")
 
-        site_manager = getGlobalSiteManager()
-        usual = site_manager.getUtility(interfaces.IMetrics)
-        site_manager.registerUtility(Metrics(), interfaces.IMetrics)
-        yield
-        site_manager.registerUtility(usual, interfaces.IMetrics)
+        provide(Metrics(), interfaces.IMetrics)
 
     def test_change_nothing(self, scheduler, metrics, caplog, events):
         """The task starts, its events are sent, and the log has the error."""

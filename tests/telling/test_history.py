@@ -13,7 +13,6 @@ from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
 from helpers import finished
-from zope.component import getGlobalSiteManager
 
 import pytest
 
@@ -137,16 +136,10 @@ def test_many_threads_may_count(history):
     assert totals(history, HOUR) == (1000, 0)
 
 
-def test_tasks_that_run_are_counted(site):
-    history = History()
-    site_manager = getGlobalSiteManager()
-    usual = site_manager.getUtility(IHistory)
-    site_manager.registerUtility(history, IHistory)
-    try:
-        record = finished(schedule(int))
-        drain()
-    finally:
-        site_manager.registerUtility(usual, IHistory)
+def test_tasks_that_run_are_counted(site, provide):
+    history = provide(History(), IHistory)
+    record = finished(schedule(int))
+    drain()
     for length in (MINUTE, HOUR):
         counted = totals(history, length, record.site_path, now=record.finished)
         assert counted == (1, 1)

@@ -5,7 +5,6 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
 from collective.background.interfaces import ITaskEvent
-from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.telling import logs
 from collective.background.testing import drain
 from collective.background.testing import eager
@@ -101,8 +100,8 @@ class TestLines:
         assert states_and_levels(found)[1:] == [("cancelled", "WARNING")]
         assert ", ran " not in found[-1].getMessage()
 
-    def test_of_one_that_is_lost(self, lines):
-        scheduler = TransactionalScheduler()
+    def test_of_one_that_is_lost(self, lines, make_scheduler):
+        scheduler = make_scheduler()
         scheduler.pause("default")
         task_id = scheduler.schedule(int)
         transaction.commit()

@@ -5,10 +5,10 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import using
+from collective.background.executing.executor import Executor
 from collective.background.interfaces import IMetrics
+from collective.background.interfaces import IProcessQueues
 from collective.background.interfaces import ITaskEvent
-from collective.background.interfaces import ITransactionalScheduler
-from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.model.config import Settings
 from collective.background.model.records import TaskRecord
 from collective.background.telling.metrics import BUCKETS
@@ -41,25 +41,16 @@ CREATED = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.fixture
-def metrics(functional):
+def metrics(functional, provide):
     """Metrics that have counted nothing yet, for the time of the test."""
-    site_manager = getGlobalSiteManager()
-    usual = site_manager.getUtility(IMetrics)
-    metrics = Metrics()
-    site_manager.registerUtility(metrics, IMetrics)
-    yield metrics
-    site_manager.registerUtility(usual, IMetrics)
+    return provide(Metrics(), IMetrics)
 
 
 @pytest.fixture
-def two_queues(functional):
-    """The scheduler of the process has a queue "imports" with three slots."""
-    site_manager = getGlobalSiteManager()
-    usual = site_manager.getUtility(ITransactionalScheduler)
-    scheduler = TransactionalScheduler(settings=Settings(queues={"imports": 3}))
-    site_manager.registerUtility(scheduler, ITransactionalScheduler)
-    yield scheduler
-    site_manager.registerUtility(usual, ITransactionalScheduler)
+def two_queues(functional, provide):
+    """The process has a queue "imports" with three slots."""
+    executor = Executor(Settings(queues={"imports": 3}))
+    provide(executor.queues, IProcessQueues)
 
 
 def fail():
@@ -138,8 +129,8 @@ class TestTransitions:
         drain()
         assert transitions(metrics) == {"queued": 2, "running": 2, "failed": 2}
 
-    def test_of_one_that_is_lost(self, metrics):
-        scheduler = TransactionalScheduler()
+    def test_of_one_that_is_lost(self, metrics, make_scheduler):
+        scheduler = make_scheduler()
         scheduler.pause("default")
         scheduler.schedule(int)
         transaction.commit()

@@ -13,6 +13,19 @@ from transaction.interfaces import TransientError
 class BackgroundError(Exception):
     """The base of all errors of the package."""
 
+    def __reduce__(self):
+        return load_error, (type(self), self.args, vars(self))
+
+
+def load_error(cls, args, attributes):
+    """Return an error as it was; called by pickle, under this very name.
+
+    Without its ``__init__``, which another release may call with other arguments.
+    """
+    error = cls.__new__(cls, *args)
+    vars(error).update(attributes)
+    return error
+
 
 # Raised while scheduling.
 
@@ -86,6 +99,8 @@ class Retry(BackgroundError):
     record. What the attempt has done is undone.
     """
 
+    delay = None
+
     def __init__(self, reason="", delay=None):
         super().__init__(reason, delay)
         if not isinstance(reason, str):
@@ -124,11 +139,17 @@ class ReferenceGone(EnvironmentFailed):
     """An object that the task refers to no longer exists."""
 
 
+class ResultGone(BackgroundError):
+    """What a task did was undone in the database, and its result with it."""
+
+
 class ResponseFailed(BackgroundError):
     """A view or an HTTP server answered with a status of 400 or more.
 
     ``status`` is that status, an int.
     """
+
+    status = None
 
     def __init__(self, message, status):
         super().__init__(message, status)
@@ -156,6 +177,21 @@ class TaskTimedOut(BackgroundError):
 
 class TaskLost(BackgroundError):
     """The process ended before the task had."""
+
+
+class Superseded(BackgroundError):
+    """The task is not this instance's any more: another one has taken it over.
+
+    Ends the run at once; no record has it.
+    """
+
+
+class CommitInDoubt(BackgroundError):
+    """The database went away while the work was committed.
+
+    So it may have been done. It is not done again by itself: look, and retry the task
+    if it was not.
+    """
 
 
 class TaskFailed(BackgroundError):

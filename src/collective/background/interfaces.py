@@ -211,6 +211,17 @@ class ITaskLost(ITaskEvent):
     """The process is about to end before the task has."""
 
 
+class IServingBegins(Interface):
+    """This process begins to do what others have scheduled.
+
+    For what a process has once: threads that tick, or look at databases. Notified
+    by ``executing/serving.py``, in the main thread or in that of a request.
+    """
+
+    database = Attribute("The ZODB of Zope, a ZODB.DB.")
+    executor = Attribute("The Executor of the process, see executing/executor.py.")
+
+
 class IMetrics(Interface):
     """Counts the tasks of this process; a global utility.
 
@@ -234,6 +245,21 @@ class IMetrics(Interface):
         """
 
 
+class IProcessQueues(Interface):
+    """Tells how the queues of this process are; a global utility.
+
+    Asked by the metrics.
+    """
+
+    def __call__():
+        """Return a list of QueueStatus, one for each queue.
+
+        Of all sites and schedulers together: ``running`` are tasks in threads of this
+        process, ``waiting`` those that it knows of, ``paused`` is true if the queue is
+        paused for any of them.
+        """
+
+
 class IHistory(Interface):
     """Counts the tasks of this process by the time of day; a global utility.
 
@@ -252,6 +278,21 @@ class IHistory(Interface):
         ``length``: ``history.MINUTE``, for those of the last hour, or
         ``history.HOUR``, for those of the last day. The one of the moment ``now``,
         an aware datetime, is the last.
+        """
+
+
+class INotifier(Interface):
+    """Tells a user that a task of his has ended; a global utility.
+
+    Its name is the value of the option ``notify``. It is a function of a module, as
+    every one that a task calls.
+    """
+
+    def __call__(record):
+        """Tell the current user of the TaskRecord.
+
+        Called as a task of its own, of the user whose task it was. Whatever it
+        raises changes nothing of that one.
         """
 
 

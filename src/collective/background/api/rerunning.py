@@ -21,11 +21,12 @@ from collective.background.model.messages import _
 from collective.background.model.options import make_options
 from collective.background.model.spool import Spool
 from collective.background.running.current import current_task
+from collective.background.zopecompat import service_name
+from collective.background.zopecompat import without_rest
 from plone import api
 from plone.protect.authenticator import check
 from plone.protect.interfaces import IDisableCSRFProtection
 from plone.rest.interfaces import IAPIRequest
-from plone.rest.traverse import RESTWrapper
 from zope.component import getMultiAdapter
 from zope.i18n import translate
 
@@ -109,11 +110,9 @@ def steps_below(context, request):
     """
     steps = [*request.steps]
     for above, parent in enumerate(request["PARENTS"], 1):
-        if isinstance(parent, RESTWrapper):
-            parent = parent.context
-        if aq_base(parent) is aq_base(context):
+        if aq_base(without_rest(parent)) is aq_base(context):
             # A service without a name is called by its method.
-            default = getattr(request, "_rest_service_id", None)
+            default = service_name(request)
             return [name for name in steps[-above:] if name != default]
     raise BadOption(
         f"{context!r} is not what {request['ACTUAL_URL']} has led to; only the request "

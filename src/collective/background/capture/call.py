@@ -10,12 +10,13 @@ from collective.background.capture.pickling import Package
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
+from collective.background.interfaces import INotifier
 from collective.background.model import states
 from collective.background.model.spool import Spool
-from collective.background.telling.mail import mail_user
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
+from zope.component import queryUtility
 
 import functools
 import inspect
@@ -36,9 +37,6 @@ FORBIDDEN_HEADERS = frozenset(
     {"authorization", "cookie", "proxy-authorization", "forwarded", "host"}
 )
 FORBIDDEN_PREFIXES = ("x-forwarded-", "remote-", "x-remote-")
-
-# What tells the user that a task has ended, by the value of ``notify``.
-NOTIFIERS = {"mail": mail_user}
 
 
 # It takes longer to find out than a call to be packed.
@@ -120,9 +118,9 @@ def capture_callbacks(options):
     """Return the Calls of ``on_success``, ``on_failure`` and ``notify``.
 
     ``options``: Options. A tuple of Calls for each state at which there are any.
-    Raises as ``capture_call``.
+    Raises as ``capture_call``, and BadOption if there is nothing to notify with.
     """
-    notify = options.notify and NOTIFIERS[options.notify]
+    notify = options.notify and _find_notifier(options.notify)
     functions = {
         states.SUCCEEDED: {"on_success": options.on_success, "notify": notify},
         states.FAILED: {"on_failure": options.on_failure, "notify": notify},
@@ -136,6 +134,17 @@ def capture_callbacks(options):
         for state, callbacks in functions.items()
     }
     return {state: made for state, made in calls.items() if made}
+
+
+def _find_notifier(name):
+    """Return the INotifier. Raises BadOption."""
+    notifier = queryUtility(INotifier, name)
+    if notifier is None:
+        raise BadOption(
+            f"notify is {name!r}, but there is no such INotifier in this process: the "
+            "ZCML of collective.background, which registers it, has to be loaded"
+        )
+    return notifier
 
 
 def _capture_callback(option, function):

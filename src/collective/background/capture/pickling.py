@@ -17,12 +17,14 @@ from collective.background.capture.reference import resolve
 from collective.background.exceptions import NotPortable
 from collective.background.model.spool import CapturedUpload
 from collective.background.model.spool import Spool
+from collective.background.zopecompat import is_annotations_behavior
+from collective.background.zopecompat import is_of_catalog
+from collective.background.zopecompat import make_upload
+from collective.background.zopecompat import upload_name
 from datetime import date
 from datetime import datetime
 from decimal import Decimal
 from persistent import Persistent
-from plone.behavior.annotation import AnnotationsFactoryImpl
-from Products.ZCatalog.interfaces import ICatalogBrain
 from transaction.interfaces import TransientError
 from ZODB.Connection import Connection
 from zope.publisher.interfaces import IRequest
@@ -30,7 +32,6 @@ from zope.publisher.interfaces import IView
 from ZPublisher.BaseRequest import BaseRequest
 from ZPublisher.BaseResponse import BaseResponse
 from ZPublisher.HTTPRequest import FileUpload
-from ZTUtils.Lazy import Lazy
 
 import io
 import pickle
@@ -148,7 +149,7 @@ class _Pickler(pickle.Pickler):
         if isinstance(obj, types.MethodType):
             _check_method(obj)
         elif isinstance(obj, FileUpload):
-            return self._spool_id("upload", CapturedUpload(obj))
+            return self._spool_id("upload", CapturedUpload(obj, upload_name(obj)))
         elif isinstance(obj, Spool):
             return self._spool_id("spool", obj.share())
         else:
@@ -245,7 +246,7 @@ class Unpickler(pickle.Unpickler):
         if kind == "reference":
             return resolve(self._package.references[value], self._app)
         if kind == "upload":
-            return FileUpload(self._package.spools[value], charset="latin-1")
+            return make_upload(self._package.spools[value])
         if kind == "spool":
             return self._package.spools[value].share()
         live = self._package.live[value]
@@ -402,12 +403,12 @@ def _refuse(obj):
             f"the view {type(obj).__name__} is bound to its request; schedule a "
             "function or a method of its context, or use schedule_view()"
         )
-    if isinstance(obj, AnnotationsFactoryImpl):
+    if is_annotations_behavior(obj):
         raise NotPortable(
             "a behaviour that keeps its values in annotations cannot be bound again; "
             "pass the content, and adapt it in the task"
         )
-    if isinstance(obj, Lazy) or ICatalogBrain.providedBy(obj):
+    if is_of_catalog(obj):
         raise NotPortable(
             "what a catalog has found is bound to its connection; pass "
             "brain.getObject(), brain.UID or brain.getPath() of each brain"

@@ -7,10 +7,13 @@ task's request. Used by the pickler (``capture/pickling.py``).
 
 from Acquisition import aq_base
 from collective.background.exceptions import ReferenceGone
+from collective.background.model.outages import is_outage
+from collective.background.model.values import value
 from dataclasses import dataclass
 from plone.app.uuid.utils import uuidToPhysicalPath
 from plone.uuid.interfaces import ATTRIBUTE_NAME
 from plone.uuid.interfaces import IUUID
+from transaction.interfaces import TransientError
 from ZODB.POSException import POSKeyError
 
 import logging
@@ -19,6 +22,7 @@ import logging
 logger = logging.getLogger(__name__)
 
 
+@value("reference")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
     """Where an object was, and what it is.
@@ -93,16 +97,31 @@ def resolve(reference, app):
     """
     if reference.path is None:
         return _by_oid(reference, app)
-    found = app.unrestrictedTraverse(reference.path[1:], None)
+    found = _find(reference.path[1:], app)
     if found is not None and _is_same(found, reference):
         return found
     path = reference.uid and uuidToPhysicalPath(reference.uid)
-    found = path and app.unrestrictedTraverse(path, None)
+    found = path and _find(path, app)
     if found is not None and _is_same(found, reference):
         return found
     raise ReferenceGone(
         f"{reference} no longer exists: it was deleted after the task was scheduled"
     )
+
+
+def _find(path, app):
+    """Return what is there, or None.
+
+    Not by the default of ``unrestrictedTraverse()``: in an outage of the storage that
+    is what it returns, too.
+    """
+    try:
+        return app.unrestrictedTraverse(path)
+    except Exception as error:  # of whatever is on the way: anything
+        if isinstance(error, TransientError) or is_outage(error):
+            raise
+        logger.debug("nothing is at %s", path, exc_info=True)
+        return None
 
 
 def _is_same(obj, reference):

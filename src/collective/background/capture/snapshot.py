@@ -6,8 +6,6 @@ Made by ``api.py``, read by ``environment/``.
 """
 
 from AccessControl import getSecurityManager
-from AccessControl import SpecialUsers
-from AccessControl.users import SpecialUser
 from Acquisition import aq_base
 from Acquisition import aq_inner
 from Acquisition import aq_parent
@@ -15,16 +13,21 @@ from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import Package
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
+from collective.background.model.values import value
+from collective.background.zopecompat import directly_provided
+from collective.background.zopecompat import emergency_user
+from collective.background.zopecompat import is_special
+from collective.background.zopecompat import language_of
+from collective.background.zopecompat import system_user
+from collective.background.zopecompat import user_folder_in
+from collective.background.zopecompat import virtual_names
+from collective.background.zopecompat import zope_database
 from dataclasses import dataclass
 from dataclasses import replace
-from functools import lru_cache
 from zope.component.hooks import getSite
 from zope.globalrequest import getRequest
-from zope.interface import Declaration
-from zope.interface.declarations import Implements
 
 import logging
-import sys
 
 
 logger = logging.getLogger(__name__)
@@ -44,6 +47,7 @@ SYSTEM = "system"
 EMERGENCY = "emergency"
 
 
+@value("user")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserReference:
     """Who a task runs as.
@@ -142,46 +146,27 @@ def find_database():
     connection = getattr(aq_base(find_application()), "_p_jar", None)
     if connection is not None:
         return connection.db()
-    return getattr(sys.modules.get("Zope2"), "DB", None)
+    return zope_database()
 
 
 def _capture_request(request, site, with_form):
     # Not by request.get(), which looks in half a dozen places.
     known = request.other
-    binding = known.get("LANGUAGE_TOOL")
     current_skin = getattr(site, "getCurrentSkinName", None)
     return RequestSnapshot(
         method=request.environ.get("REQUEST_METHOD", "GET"),
         form=_pack_form(request.form if with_form else {}),
         server_url=known.get("SERVER_URL", ""),
-        script=tuple(request._script),
+        script=virtual_names(request),
         virtual_root=known.get("VirtualRootPhysicalPath"),
         url=known.get("URL", ""),
         actual_url=known.get("ACTUAL_URL", ""),
-        language=getattr(binding, "LANGUAGE", None),
+        language=language_of(request),
         skin=None if current_skin is None else current_skin(),
         headers=_pick(request.environ, HEADERS),
         cookies=_pick(request.cookies, COOKIES),
-        interfaces=_directly_provided(request),
+        interfaces=directly_provided(request),
     )
-
-
-def _directly_provided(obj):
-    """Return the interfaces that an object provides besides those of its class.
-
-    As ``directlyProvidedBy`` has them, which takes longer than all the rest of
-    a snapshot; requests have the same few sets of them.
-    """
-    provides = getattr(obj, "__provides__", None)
-    if provides is None or isinstance(provides, Implements):
-        return ()
-    return _interfaces_of(provides.__bases__)
-
-
-@lru_cache(maxsize=128)
-def _interfaces_of(bases):
-    *direct, _implemented = bases
-    return tuple(Declaration(*direct))
 
 
 def _pick(mapping, names):
@@ -220,9 +205,9 @@ def current_user():
     """
     user = getSecurityManager().getUser()
     base = aq_base(user)
-    if base is aq_base(SpecialUsers.system):
+    if base is aq_base(system_user()):
         return UserReference(kind=SYSTEM, id=user.getUserName())
-    if base is aq_base(SpecialUsers.emergency_user):
+    if base is aq_base(emergency_user()):
         return UserReference(kind=EMERGENCY, id=user.getUserName())
     user_id = user.getId()
     if user_id is None:
@@ -233,7 +218,7 @@ def current_user():
             )
         return UserReference(kind=ANONYMOUS)
     folder = aq_parent(aq_inner(user))
-    if folder is None or isinstance(base, SpecialUser):
+    if folder is None or is_special(base):
         # Made on the spot, perhaps with more rights than he has of his own.
         return _named_user(user_id, getSite())
     return UserReference(
@@ -245,17 +230,15 @@ def _named_user(user_id, site):
     """Return the user as the site's user folder or one above it knows him."""
     if not isinstance(user_id, str) or not user_id:
         raise BadOption(f"user is {user_id!r}; it must be the id of a user")
-    if user_id == SpecialUsers.system.getUserName():
+    if user_id == system_user().getUserName():
         return UserReference(kind=SYSTEM, id=user_id)
     container = aq_inner(site)
     while container is not None:
-        folder = getattr(aq_base(container), "__allow_groups__", None)
-        if folder is not None:
-            folder = aq_base(folder).__of__(container)
-            if folder.getUserById(user_id) is not None:
-                return UserReference(
-                    kind=USER, id=user_id, folder="/".join(folder.getPhysicalPath())
-                )
+        folder = user_folder_in(container)
+        if folder is not None and folder.getUserById(user_id) is not None:
+            return UserReference(
+                kind=USER, id=user_id, folder="/".join(folder.getPhysicalPath())
+            )
         container = aq_parent(container)
     raise BadOption(
         f"user is {user_id!r}, but no user folder of the site or above it knows him"

@@ -1,16 +1,20 @@
-"""Claims: what an instance may begin, that it has begun, and how that has ended.
+"""Claims: that an instance has begun what it has reserved, and that its work is done.
 
-Comes in: StoredTasks, in the transaction of the caller. Called by the worker.
+In transactions of the task's thread: its begin, where that is written down, and the
+work itself. Both write nothing but the Status of the task, and go through only as long
+as its reservation is what it was.
 """
 
-from collective.background.database.housekeeping import settle
-from collective.background.exceptions import TaskCancelled
+from collective.background.database.private import connected
+from collective.background.exceptions import NotPortable
+from collective.background.exceptions import Retry
+from collective.background.exceptions import Superseded
 from collective.background.model import states
-from collective.background.scheduling import rules
+from collective.background.scheduling.execution import Execution
 from dataclasses import dataclass
 from datetime import datetime
-from datetime import timedelta
 from datetime import UTC
+from transaction.interfaces import TransientError
 
 import logging
 
@@ -19,102 +23,120 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
-    """A task that waits, as the dispatcher and its queues know it.
-
-    ``options``: itself; they ask for its ``queue`` and ``priority`` there.
-    """
-
-    id: str
-    oid: bytes
-    queue: str
-    priority: int
-
-    @property
-    def options(self):
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """What a thread has claimed: a StoredTask, by the number ``fence``."""
+    """What a thread has of a StoredTask: its reservation by the number ``fence``.
+
+    ``is_marked``: whether an instance has died that may have begun it.
+    """
 
     id: str
     oid: bytes
     fence: int
+    instance: str
     database_name: str
+    is_marked: bool = False
 
 
-def can_begin(scheduler, stored):
-    """Whether a task may begin now. Since the last look others may have changed it."""
-    return (
-        stored.state in states.WAITING
-        and stored.queue not in scheduler.paused
-        and (stored.eta is None or seconds_until(stored.eta) == 0)
-    )
+def begin(database, claim, application_database):
+    """Return (Task, TaskRecord, error) of what is about to run.
 
-
-def hindrance(scheduler, stored):
-    """Return why a waiting task cannot start at all, or None."""
-    if stored.home != scheduler._p_oid:
-        return TaskCancelled(
-            "the task was copied together with its site; the original one is run there"
-        )
-    for id in stored.after:
-        before = scheduler.shards.find(id)
-        if before is None:
-            return rules.predecessor_unknown(id)
-        if before.state in states.FINISHED and before.state != states.SUCCEEDED:
-            return rules.in_vain(before)
-    return None
-
-
-def is_due(scheduler, stored):
-    """Whether all tasks have succeeded that a task without a hindrance waits for."""
-    return all(
-        scheduler.shards.find(id).state == states.SUCCEEDED for id in stored.after
-    )
-
-
-def seconds_until(eta):
-    """``eta``: an aware datetime."""
-    return max(0.0, (eta - datetime.now(UTC)).total_seconds())
-
-
-def write_end(scheduler, claim, task, ended, is_stopping):
-    """Write how a run has ended; return the record if it is to be announced, or None.
-
-    ``claim``: the Claim; ``task``: the Task, or None; ``ended``: the Outcome;
-    ``is_stopping``: whether the process ends, so that others may run the task.
+    ``database``: that of the scheduler; ``application_database``: that of Zope, which
+    the thread is to open. ``error``: why the task cannot be loaded, or None; there is
+    no Task then. Raises Superseded, and conflicts.
     """
-    stored = scheduler.shards.find(claim.id)
-    if stored is None:
-        return None
-    is_ours = stored.fence == claim.fence
-    if is_ours and stored.state == states.SUCCEEDED:
-        # Written by the work itself, whatever has gone wrong after its commit.
-        if stored.hint == states.SUCCEEDED:
-            return None  # another instance has tidied up
-        stored.note(task)  # what was told since
-        return settle(scheduler, stored)
-    if not is_ours or stored.state != states.RUNNING:
-        logger.warning(
-            "task %s %r has ended (%s), but is recorded as %s",
-            *(stored.id, stored.title, ended.state, stored.state),
+    with connected(database, claim.oid) as (stored, manager):
+        check(stored, claim)
+        status = stored.status
+        error = task = None
+        try:
+            task = stored.make_task(application_database)
+        except TransientError:
+            raise
+        except Exception as reason:  # of the classes of an add-on: anything
+            logger.exception("the task %s cannot be loaded", stored.id)
+            error = reason
+        attempts = max(stored.attempts, status.attempts) + 1
+        if stored.begins_with_commit:
+            status.begin(claim.fence, attempts)
+            hold(stored)
+            current = manager.get()
+            current.note(f"Background task begins: {stored.id}")
+            manager.commit()
+        if task is not None:
+            task.attempts = attempts
+            task.started = task.started or datetime.now(UTC)
+        record = stored.record(is_running=True)
+        return task, record, error
+
+
+def check(stored, claim):
+    """Raise Superseded if a task is not this instance's any more."""
+    if (
+        stored.fence != claim.fence
+        or stored.instance != claim.instance
+        or stored.state not in states.WAITING
+    ):
+        raise Superseded(
+            f"the task {claim.id} was taken over by another instance, as this one was "
+            "silent for too long; or somebody has ended it"
         )
-        return None
-    is_cancelled = scheduler.shards.is_cancelled(stored.id)
-    if is_stopping and ended.state == states.CANCELLED and not is_cancelled:
-        # It has stopped only because this process does.
-        stored.note(task)
-        stored.release()
-        scheduler.shards.move(stored)
-        return None
-    if ended.retry_in is not None and not is_cancelled:
-        task.failures = stored.failures + 1  # not twice after a conflict
-        eta = datetime.now(UTC) + timedelta(seconds=ended.retry_in)
-        stored.put_off(ended, task, eta)
-        scheduler.shards.move(stored)
-        return stored.record()
-    stored.end(ended, task)
-    return settle(scheduler, stored)
+
+
+def hold(stored):
+    """The current transaction conflicts if somebody changes the reservation."""
+    stored._p_activate()  # or what follows has no effect
+    stored._p_jar.readCurrent(stored)
+
+
+class ClaimedExecution(Execution):
+    """A task in the database, as its thread sees it.
+
+    ``feeder``: of the site; ``task``: the Task; ``claim``: its Claim.
+    """
+
+    def __init__(self, feeder, task, claim):
+        super().__init__(feeder, task)
+        self._claim = claim
+        self._saved = None  # the cursor of the last chunk that was about to commit
+
+    def begin_attempt(self, env):
+        stored = self._stored(env)
+        check(stored, self._claim)
+        status = stored.status
+        if status.done == self._claim.fence:
+            raise Superseded(f"the work of the task {self.id} was committed already")
+        if self._saved not in (None, self.cursor) and status.cursor == self._saved:
+            self.cursor = status.cursor
+            self.batch_failures = status.batch_failures()
+            raise Retry("a chunk was committed, though the storage did not say so", 0)
+
+    def save_success(self, env, package):
+        if package is not None and package.live:
+            raise NotPortable(
+                f"the result has {package.live[0]} in it, which has no name by which "
+                "another process could find it; return what it is made of"
+            )
+        stored = self._stored(env)
+        check(stored, self._claim)
+        stored.status.succeed(self._claim.fence, self._task, package)
+        hold(stored)
+
+    def save_cursor(self, env, cursor, failures):
+        stored = self._stored(env)
+        check(stored, self._claim)
+        stored.status.reach(self._claim.fence, self._task, cursor, failures)
+        hold(stored)
+        self._saved = cursor
+
+    def was_committed(self):
+        database = self.database.databases[self._claim.database_name]
+        with connected(database, self._claim.oid) as (stored, _):
+            status = stored.status
+            if self._saved is None:
+                return status.done == self._claim.fence
+            return (status.begun, status.cursor) == (self._claim.fence, self._saved)
+
+    def _stored(self, env):
+        """Return the StoredTask in the connection of the work."""
+        connection = env.app._p_jar.get_connection(self._claim.database_name)
+        return connection.get(self._claim.oid)

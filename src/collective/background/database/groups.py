@@ -1,32 +1,52 @@
 """Groups in the database: which tasks belong together, and who is told at the end."""
 
+from BTrees.Length import Length
 from BTrees.OOBTree import OOTreeSet
-from collective.background.database.stored import load_call
-from collective.background.database.stored import store_call
+from collective.background.database.formats import load_call
+from collective.background.database.formats import store_call
+from collective.background.database.values import load_text
+from collective.background.database.values import store_text
 from collective.background.model import states
 from collective.background.model.records import Progress
 from collective.background.scheduling.groups import record_of_whole
 from collective.background.scheduling.groups import state_of
 from persistent import Persistent
+from ZODB.utils import z64
+
+
+VERSION = 1
 
 
 class StoredGroup(Persistent):
     """Made of the Group of the first task that was scheduled in it.
 
-    - ``members``: the ids of its tasks
+    - ``members``: the ids of its tasks; ``left``: how many of them have not ended, a
+      Length, so that two that end at the same time do not conflict
     - ``told``: whether its end was told
     """
 
+    version = VERSION
     told = False
 
     def __init__(self, group):
         self.id = group.id
-        self.title = group.title
+        self._title = store_text(group.title)
         self.members = OOTreeSet([""])
+        self.left = Length()
         self._callbacks = {
             state: tuple(map(store_call, calls))
             for state, calls in group.callbacks.items()
         }
+
+    @property
+    def is_new(self):
+        """Whether its first transaction is not committed: more may join it."""
+        return self._p_jar is None or self._p_serial == z64
+
+    def add(self, id):
+        self.members.add(id)
+        self.left.change(1)
+        self.told = False
 
     def ids(self):
         return [id for id in self.members if id]
@@ -46,7 +66,7 @@ class StoredGroup(Persistent):
             first,
             records,
             id=self.id,
-            title=self.title or first.title,
+            title=load_text(self._title) or first.title,
             state=state,
             started=min(started, default=None),
             finished=max(record.finished for record in ended) if has_ended else None,

@@ -5,7 +5,7 @@ in the memory of a process when it is switched are run there all the same.
 """
 
 from collective.background.database.scheduler import PersistentTransactionalScheduler
-from collective.background.database.workers import local_scheduler
+from collective.background.database.sites import local_scheduler
 from collective.background.exceptions import TasksUnfinished
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.model import states

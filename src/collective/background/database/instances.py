@@ -1,53 +1,125 @@
-"""The instances of a cluster, and what they say of themselves.
+"""The instances of a cluster, and who of them is alive.
 
-Each process has an Instance of its own, which nobody else writes: a heartbeat, and
-reports of the tasks that run there. So the progress of all its tasks is one write,
-in a transaction of its own.
+Each process that serves has an Instance in each database, for all sites in it, which
+nobody else writes: a heartbeat. What it has reserved of a site is in a Holding there.
 """
 
-from collective.background.model.records import Progress
-from dataclasses import dataclass
+from BTrees.OOBTree import OOBTree
+from collective.background.capture.snapshot import find_database
 from persistent import Persistent
+from time import monotonic
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """What is known of a running task; attributes as those of a TaskRecord."""
-
-    title: str | None
-    progress: Progress
-    messages: tuple
-    log: tuple
+VERSION = 1
+KEY = "collective.background.instances"  # in the root of the database
+RECONNECT = 30.0  # seconds that a client may need until it can write again
 
 
 class Instance(Persistent):
     """A process.
 
-    - ``id``: ``host:pid:token``
+    - ``id``: ``host:pid:token``; ``role``: as in the settings
     - ``beat``: a number that changes while it is alive; who looks at it measures
       the time, as the clocks of machines may differ
     - ``slots``: the number of slots by the name of the queue, empty if it executes
       nothing
-    - ``reports``: Reports by the ids of its running tasks
     """
 
-    def __init__(self, id, slots):
+    version = VERSION
+
+    def __init__(self, id, role, slots):
         self.id = id
+        self.role = role
         self.slots = dict(slots)
         self.beat = 0
-        self.reports = {}
-
-    def tell(self, reports):
-        """It is alive, and its tasks are as far as that."""
-        self.beat += 1
-        self.reports = reports
 
 
-def report_of(task):
-    """Return the Report of a Task of this process."""
-    return Report(
-        title=task.options.title,
-        progress=task.progress,
-        messages=tuple(task.messages),
-        log=tuple(task.log),
-    )
+class Holding(Persistent):
+    """What an instance has reserved of a site.
+
+    ``tasks``: for each, by its id, ``(fence, started, report)``: the number of the
+    reservation; when it has started there (aware), or None; its Report, or None. It is
+    replaced as a whole.
+    """
+
+    version = VERSION
+
+    def __init__(self, instance):
+        self.instance = instance
+        self.tasks = {}
+
+
+def instances_of(connection):
+    """Return {id: Instance} of the database of a connection."""
+    return {
+        id: instance
+        for id, instance in connection.root().get(KEY, {}).items()
+        if instance is not None
+    }
+
+
+def instance_of(connection, id):
+    """Return the Instance with this id, or None."""
+    return connection.root().get(KEY, {}).get(id)
+
+
+def instances_for(scheduler):
+    """Return {id: Instance} of those that may run tasks of a scheduler."""
+    connection = scheduler._p_jar
+    database = find_database()
+    if database is not None:  # the site may be in another one than Zope
+        connection = connection.get_connection(database.database_name)
+    return instances_of(connection)
+
+
+def add_instance(connection, instance):
+    """Let others know of an instance."""
+    root = connection.root()
+    if KEY not in root:
+        root[KEY] = OOBTree({"": None})
+    root[KEY][instance.id] = instance
+
+
+def remove_instance(connection, id):
+    """An instance has ended, or is dead."""
+    connection.root().get(KEY, {}).pop(id, None)
+
+
+class Silences:
+    """For how long others were silent, as this process has seen it.
+
+    Their silence counts only while this process could read and write itself: from look
+    to look, each of which follows a heartbeat of its own. After a gap it begins anew,
+    and nobody is dead before all had the time to connect again.
+
+    ``lease``: seconds; ``gap``: seconds between two looks that are too many.
+    """
+
+    def __init__(self, lease, gap):
+        self._lease = lease
+        self._gap = gap
+        self._looked = None
+        self._patient_until = 0.0
+        self._since = {}  # (beat, moment of the clock) by id
+
+    def dead(self, beats):
+        """Return the ids of those that were silent for longer than the lease.
+
+        ``beats``: {id: beat} of the others, as they are just after a heartbeat of this
+        process was committed.
+        """
+        now = monotonic()
+        if self._looked is not None and now - self._looked > self._gap:
+            self._since.clear()
+            self._patient_until = now + min(now - self._looked, RECONNECT)
+        self._looked = now
+        for id, beat in beats.items():
+            if self._since.get(id, (None,))[0] != beat:
+                self._since[id] = (beat, now)
+        for id in set(self._since) - set(beats):
+            del self._since[id]
+        if now < self._patient_until:
+            return set()
+        return {
+            id for id, (_, since) in self._since.items() if now - since > self._lease
+        }

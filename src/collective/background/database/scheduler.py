@@ -2,8 +2,8 @@
 
 Comes in: a Call and Options, in the thread of a request. Goes out: a StoredTask,
 written in the caller's own transaction, and records for everybody. A local utility
-of the site, in place of the global one; the workers of all instances
-(``worker.py``) execute what it has.
+of the site, in place of the global one; the feeders of the instances that serve
+(``feeder.py``) execute what it has.
 
 Who controls a task wants that at once, whatever becomes of his transaction: so
 that is done in a transaction of its own, but for tasks that only the current one
@@ -12,39 +12,41 @@ knows.
 
 from BTrees.OOBTree import OOBTree
 from BTrees.OOBTree import OOTreeSet
-from collections import Counter
 from collective.background.capture.call import capture_call
 from collective.background.capture.describing import describe_arguments
+from collective.background.database import changes
+from collective.background.database import listing
+from collective.background.database import outbox
 from collective.background.database.groups import StoredGroup
-from collective.background.database.housekeeping import settle
+from collective.background.database.instances import instances_for
 from collective.background.database.private import connected
 from collective.background.database.private import privately
+from collective.background.database.settling import News
+from collective.background.database.settling import settle
+from collective.background.database.settling import settle_group
 from collective.background.database.shards import new_id
 from collective.background.database.shards import Shards
 from collective.background.database.tasks import StoredTask
-from collective.background.database.workers import process_settings
-from collective.background.database.workers import worker_of
+from collective.background.exceptions import ResultGone
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
-from collective.background.executing.shutdown import Deadline
+from collective.background.executing.clock import clock_of
+from collective.background.executing.deadline import Deadline
+from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITransactionalScheduler
-from collective.background.memory.reading import unpack_here
 from collective.background.model import states
 from collective.background.model.options import Options
 from collective.background.model.records import InstanceStatus
 from collective.background.model.records import QueueStatus
-from collective.background.model.selection import Selection
 from collective.background.running import outcome
 from collective.background.running.current import running
 from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.joining import join_transaction
-from collective.background.telling.events import announce
-from collective.background.telling.events import note_transition
+from collective.background.scheduling.results import unpack_here
 from collective.background.telling.events import TaskScheduled
 from contextlib import suppress
-from dataclasses import replace
-from itertools import islice
+from datetime import timedelta
 from persistent import Persistent
 from threading import Event
 from time import monotonic
@@ -56,6 +58,7 @@ import transaction
 
 
 PLAIN = Options()
+VERSION = 1
 FIRST_LOOK = 0.01  # seconds between two looks of wait(), doubled each time
 LAST_LOOK = 0.2
 
@@ -65,10 +68,11 @@ class PersistentTransactionalScheduler(Persistent):
     """Keeps tasks in the ZODB and lets the instances of the site run them.
 
     - ``shards``: all tasks; ``groups``: StoredGroups by their id
-    - ``instances_by_id``: the Instances that execute tasks, by their id
+    - ``holdings``: Holdings, by the ids of the instances that have something
     - ``paused``: names of queues; ``retired``: it belongs to no site any more
     """
 
+    version = VERSION
     retired = False
 
     __parent__ = None  # what a local utility is registered with
@@ -77,7 +81,7 @@ class PersistentTransactionalScheduler(Persistent):
     def __init__(self):
         self.shards = Shards()
         self.groups = OOBTree({"": None})
-        self.instances_by_id = OOBTree({"": None})
+        self.holdings = OOBTree({"": None})
         self.paused = OOTreeSet([""])
 
     # Scheduling.
@@ -93,13 +97,9 @@ class PersistentTransactionalScheduler(Persistent):
         stored = self._store(call, options, group)
         record = stored.record()
         notify(TaskScheduled(record))
-        worker = worker_of(self)
-        join_transaction(
-            reserve=lambda: worker.admit(record.title),
-            finish=lambda: _scheduled(worker, stored._p_oid, record, options.after),
-            forget=lambda: None,
-        )
-        self._add(stored, group)
+        news = News()
+        outbox.post(self, record, news)
+        self._add(stored, group, news, after=options.after)
         return stored.id
 
     def run_now(self, call, options, work, group=None):
@@ -109,21 +109,22 @@ class PersistentTransactionalScheduler(Persistent):
             return holder.id
         stored = self._store(call, options, group)
         notify(TaskScheduled(stored.record()))
-        worker = worker_of(self)
-        worker.admit(stored.title)
+        outbox.admit(self, stored.title)
         task = stored.make_task(None)
-        fence = stored.claim(worker.instance)
-        task.attempts, task.started = stored.attempts, stored.started
-        with running(Execution(worker, task)):
+        task.started = task.created
+        task.attempts = 1
+        with running(Execution(process_executor(), task)):
             ended = outcome.succeeded(outcome.pack_result(work()))
-        self._add(stored, group)
+        fence = stored.reserve(process_executor().instance)
+        stored.status.succeed(fence, task, ended.result)
+        news = News()
+        self._add(stored, group, news)
+        self.shards.leave(stored)
         stored.end(ended, task)
-        # What follows is the worker's, as ever: its group may not be complete yet.
-        self._p_jar.add(stored)  # it gets an oid
-        claim = worker.claim_of(stored, fence)
+        settle(self, stored, news)
         join_transaction(
             reserve=lambda: None,
-            finish=lambda: worker.settle(claim, task, ended),
+            finish=lambda: (news.tell(), outbox.wake_up(self, news)),
             forget=lambda: None,
         )
         return stored.id
@@ -134,92 +135,97 @@ class PersistentTransactionalScheduler(Persistent):
 
     def _store(self, call, options, group):
         """Return a StoredTask of a call in the present environment."""
+        outbox.check_admission()
         self._check_queue(options.queue)
-        settings = process_settings()
+        settings = process_executor().settings
         task = rules.capture_task(call, options, group, None, settings, self.record)
         try:
             home = self._home()
-            return StoredTask(task, new_id(self._p_jar, task.id), home)
+            stored = StoredTask(task, *new_id(self._p_jar), home)
         finally:
             task.close()
+        if options.delay:
+            # Of the common clock of all instances.
+            now = clock_of(self._p_jar.db()).now()
+            stored.eta = _later(now, options.delay)
+        return stored
 
     def _home(self):
         if self._p_oid is None:  # the site got it in this very transaction
             transaction.savepoint(optimistic=True)
         return self._p_oid
 
-    def _add(self, stored, group=None):
+    def _add(self, stored, group, news, after=()):
         # Who takes the scheduler away at this very moment sees the task, or we see
         # that it is gone.
         self._p_activate()
         self._p_jar.readCurrent(self)
+        stored.after = after
         self.shards.add(stored)
         if group is not None:
             if group.id not in self.groups:
                 self.groups[group.id] = StoredGroup(group)
-            self.groups[group.id].members.add(stored.id)
+                # More may join until then; and nobody else knows it before.
+                self._p_jar.transaction_manager.get().addBeforeCommitHook(
+                    self._close_group, (group.id, news)
+                )
+            self.groups[group.id].add(stored.id)
+        if after:
+            changes.await_others(self, stored, news)
+
+    def _close_group(self, id, news):
+        """A group is about to be committed; its tasks may have ended already."""
+        group = self.groups.get(id)
+        if group is not None:  # it was not rolled back
+            settle_group(self, group, news)
 
     def _check_queue(self, name):
-        if name not in process_settings().queues:
+        if name not in process_executor().settings.queues:
             rules.check_queue(name, self._slots())
 
     def _slots(self):
         """Return the slots of all instances by the name of the queue."""
-        slots = dict.fromkeys(process_settings().queues, 0)
-        instances = [instance for instance in self.instances_by_id.values() if instance]
-        for instance in instances:
+        slots = dict.fromkeys(process_executor().settings.queues, 0)
+        for instance in instances_for(self).values():
             for name, count in instance.slots.items():
                 slots[name] = slots.get(name, 0) + count
         return slots
 
-    def call_back(self, stored, calls, title=None, record=None):
-        """Schedule the callbacks of ``stored``, or of a group to which it belongs.
-
-        ``calls``: Calls; ``title`` and ``record``: of the group.
-        """
-        for call in calls:
-            callback = rules.make_callback(
-                replace(call, extra=(record or stored.record(),)),
-                title or stored.title,
-                stored.body.snapshot,
-                None,
-                stored,
-            )
-            self.shards.add(
-                StoredTask(callback, new_id(self._p_jar, callback.id), stored.home)
-            )
-
     # Control.
 
     def cancel(self, id):
-        return self._change(id, "cancel_here")
+        return self._change(id, changes.cancel)
 
     def retry(self, id):
-        return self._change(id, "retry_here")
+        def admit(title):
+            outbox.admit(self, title)
+
+        return self._change(id, changes.retry, admit)
 
     def dismiss(self, id):
-        return self._change(id, "dismiss_here")
+        return self._change(id, changes.dismiss)
 
     def remove(self, id):
         # It is there or not; and if it is forgotten meanwhile, that is as well.
         with suppress(TaskNotFound):
-            self._change(id, "remove_here")
+            self._change(id, changes.remove)
 
-    def _change(self, id, method):
+    def _change(self, id, change, *arguments):
         """Do something to a task, or to each of a group, and return the record."""
 
-        def change(scheduler):
+        def do(scheduler):
             if not scheduler._knows(id):
                 raise rules.not_found(id)
-            return getattr(scheduler, method)(id)
+            news = News()
+            change(scheduler, id, news, *arguments)
+            return scheduler.record(id), news
 
         if self._is_new(id):
-            record, changed = change(self)
+            record, news = do(self)
         else:
-            record, changed = privately(self._p_jar.db(), self._home(), change)
-        for each in changed:
-            announce(each)
-        worker_of(self).wake_up()
+            record, news = privately(self._p_jar.db(), self._home(), do)
+        news.tell()
+        outbox.wake_up(self, news)
         return record
 
     def _knows(self, id):
@@ -233,89 +239,9 @@ class PersistentTransactionalScheduler(Persistent):
         stored._p_activate()  # the serial of what was not loaded yet is zero as well
         return stored._p_serial == z64
 
-    # In the transaction of whoever calls them. They return the record, and those of
-    # the tasks that have changed their states.
-
-    def _each(self, id, method):
-        changed = [
-            record
-            for member in self.groups[id].ids()
-            if self.shards.find(member) is not None
-            for record in getattr(self, method)(member)[1]
-        ]
-        return self.record(id), changed
-
-    def cancel_here(self, id):
-        if id in self.groups:
-            return self._each(id, "cancel_here")
-        stored = self.shards.find(id)
-        if stored.state in states.WAITING:
-            stored.end(
-                outcome.cancelled(rules.cancelled_while_waiting(stored.attempts))
-            )
-            record = settle(self, stored)
-            return record, [record]
-        if stored.state == states.RUNNING:
-            self._p_jar.readCurrent(stored)  # see Shard.move
-            self.shards.of(id).cancelled.add(id)
-        return self.record(id), []
-
-    def retry_here(self, id):
-        if id in self.groups:
-            return self._retry_group(id)
-        stored = self.shards.find(id)
-        states.check_transition(id, stored.state, states.QUEUED)
-        if stored.unique is not None:
-            rules.check_unique(id, stored.unique, self.shards.holder(stored.unique))
-        worker_of(self).admit(stored.title)
-        self.shards.no_longer_expiring(stored)
-        stored.requeue()
-        self.shards.move(stored)
-        if stored.group_id in self.groups:
-            self.groups[stored.group_id].told = False
-        record = stored.record()
-        return record, [record]
-
-    def _retry_group(self, id):
-        members = [self.shards.find(member) for member in self.groups[id].ids()]
-        ended = [
-            member
-            for member in members
-            if member and states.can_be_retried(member.state)
-        ]
-        rules.check_retries(id, ended)
-        changed = [record for m in ended for record in self.retry_here(m.id)[1]]
-        return self.record(id), changed
-
-    def dismiss_here(self, id):
-        if id in self.groups:
-            return self._each(id, "dismiss_here")
-        stored = self.shards.find(id)
-        rules.check_dismissal(stored)
-        stored.dismissed = True
-        return self.record(id), []
-
-    def remove_here(self, id):
-        if id in self.groups:
-            return self._each(id, "remove_here")
-        record, changed = self.cancel_here(id)
-        stored = self.shards.find(id)
-        if stored.state in states.FINISHED:
-            self.forget(stored)
-        else:
-            self.shards.of(id).forgotten.add(id)
-        return record, changed
-
     def forget(self, stored):
-        """Remove a task that has ended."""
-        if stored.state != stored.hint:  # its worker comes too late
-            settle(self, stored)
-        self.shards.remove(stored)
-        group = self.groups.get(stored.group_id or "")
-        if group is not None and stored.id in group.members:
-            group.members.remove(stored.id)
-            if not group.ids():
-                del self.groups[group.id]
+        """Remove a StoredTask that has ended, in the current transaction."""
+        changes.forget(self, stored)
 
     def pause(self, queue):
         self._check_queue(queue)
@@ -327,12 +253,12 @@ class PersistentTransactionalScheduler(Persistent):
 
     def _pause(self, change):
         privately(self._p_jar.db(), self._home(), lambda mine: change(mine.paused))
-        worker_of(self).wake_up()
+        outbox.wake_up(self)
 
     def drain(self, timeout=None):
         if timeout is None:
-            timeout = process_settings().drain_timeout
-        worker_of(self).drain(Deadline(timeout))
+            timeout = process_executor().settings.drain_timeout
+        outbox.drain(Deadline(timeout))
 
     def retire(self):
         """It is about to be taken away: nobody works for it any more."""
@@ -346,14 +272,11 @@ class PersistentTransactionalScheduler(Persistent):
             records = [self.record(member) for member in group.ids()]
             return group.record([record for record in records if record])
         stored = self.shards.find(id)
-        return None if stored is None else self._record(stored)
+        return None if stored is None else self.record_of(stored)
 
-    def _record(self, stored):
-        if stored.state != states.RUNNING:
-            return stored.record()
-        instance = self.instances_by_id.get(stored.instance)
-        report = None if instance is None else instance.reports.get(stored.id)
-        return stored.record(report, self.shards.is_cancelled(stored.id))
+    def record_of(self, stored):
+        """Return the TaskRecord of a StoredTask of this scheduler."""
+        return listing.record_of(self, stored)
 
     def completed(self, id):
         record = self.record(id)
@@ -363,59 +286,60 @@ class PersistentTransactionalScheduler(Persistent):
         stored = self.shards.find(id)
         if stored is None:
             return None
-        if stored.state not in states.FINISHED:
+        if self.record_of(stored).state not in states.FINISHED:
             return False
-        kept = stored.kept
-        pair = None, None
-        if kept is not None:
-            pair = unpack_here(kept.result), unpack_here(kept.exception)
-        # In the transaction that reads it; if that aborts, it stays.
-        self.forget(stored)
+        pair = _result_of(stored)
+        # When the transaction that reads it commits; if that aborts, it stays.
+        self._p_jar.transaction_manager.get().addBeforeCommitHook(
+            self._forget_read, (id,)
+        )
         return pair
+
+    def _forget_read(self, id):
+        stored = self.shards.find(id)
+        if stored is None:
+            return
+        if stored.state in states.FINISHED:
+            self.forget(stored)
+        else:  # what it has left is still to be settled
+            changes.remove(self, id, News())
 
     def peek_result(self, id):
         stored = self.shards.find(id)
-        kept = stored and stored.kept
-        return None if kept is None else unpack_here(kept.result)
+        return None if stored is None else _result_of(stored)[0]
 
     def arguments(self, id):
         stored = self.shards.find(id)
         return None if stored is None else describe_arguments(stored.body.call)
 
     def records(self, *, start=0, limit=50, **filters):
-        stop = None if limit is None else start + limit
-        found = self.shards.select(Selection(**filters))
-        return [self._record(stored) for stored in islice(found, start, stop)]
+        return listing.records(self, start, limit, filters)
 
     def count(self, **filters):
-        return self.shards.count(Selection(**filters))
+        return listing.count(self, filters)
 
     def queues(self):
+        running = listing.running_by(self, "queue")
         statuses = []
         for name, slots in self._slots().items():
-            running = self.count(queue=name, states=states.RUNNING)
-            waiting = self.count(queue=name, states=states.WAITING)
+            unfinished = self.count(queue=name, states=states.UNFINISHED)
             statuses.append(
                 QueueStatus(
                     name=name,
                     slots=slots,
-                    running=running,
-                    waiting=waiting,
+                    running=running[name],
+                    waiting=unfinished - running[name],
                     paused=name in self.paused,
                 )
             )
         return statuses
 
     def instances(self):
-        running = Counter(
-            task.instance for task in self.shards.select(Selection(states="running"))
-        )
+        running = listing.running_by(self, "instance")
         return [
-            InstanceStatus(
-                id=instance.id, slots=dict(instance.slots), running=running[instance.id]
-            )
-            for instance in self.instances_by_id.values()
-            if instance is not None
+            InstanceStatus(id=id, slots=dict(instance.slots), running=running[id])
+            for id, instance in instances_for(self).items()
+            if instance.slots
         ]
 
     def wait(self, id, timeout):
@@ -424,7 +348,7 @@ class PersistentTransactionalScheduler(Persistent):
             if record is None:
                 raise rules.not_found(id)
             # Also what follows, such as callbacks, is to be there.
-            return record.state in states.FINISHED and mine._is_tidy(id), record
+            return record.state in states.FINISHED and mine._is_settled(id), record
 
         record, has_ended = self._wait_for(look, timeout)
         if not has_ended:
@@ -433,17 +357,19 @@ class PersistentTransactionalScheduler(Persistent):
             )
         return record
 
-    def _is_tidy(self, id):
+    def _is_settled(self, id):
         """Whether what follows the end of a task, or of each of a group, is done."""
-        ids = self.groups[id].ids() if id in self.groups else [id]
+        group = self.groups.get(id)
+        ids = [id] if group is None else group.ids()
         found = filter(None, map(self.shards.find, ids))
-        return all(stored.state == stored.hint for stored in found)
+        is_told = group is None or group.told
+        return is_told and all(stored.state in states.FINISHED for stored in found)
 
     def wait_all(self, timeout):
         def look(mine):
-            left = mine.records(states=states.UNFINISHED, limit=10)
-            is_tidy = all(task.state == task.hint for task in mine.shards.running())
-            return not left and is_tidy, left
+            if not mine.shards.count_waiting():
+                return True, []
+            return False, mine.records(states=states.UNFINISHED, limit=10)
 
         left, have_ended = self._wait_for(look, timeout)
         if not have_ended:
@@ -470,10 +396,20 @@ class PersistentTransactionalScheduler(Persistent):
                 pause = min(pause * 2, LAST_LOOK)
 
 
-def _scheduled(worker, oid, record, after):
-    """The transaction that has scheduled a task is committed."""
-    note_transition(record)
-    if after:
-        worker.wake_up()
-    else:
-        worker.take(record, oid)
+def _result_of(stored):
+    """Return (result, exception) of a StoredTask that has ended."""
+    left = stored.result if stored.is_done else stored.ending
+    if left is not None:
+        return unpack_here(left.result), unpack_here(left.exception)
+    if stored.is_done:
+        return None, ResultGone(
+            f"what the task {stored.id} did was undone, and so its result is gone"
+        )
+    return None, None
+
+
+def _later(now, seconds):
+    try:
+        return now + timedelta(seconds=seconds)
+    except OverflowError:
+        return now.max.replace(tzinfo=now.tzinfo)

@@ -1,143 +1,176 @@
 """Where tasks are kept, and how they are found: many BTrees instead of one.
 
 Transactions that schedule tasks at the same time must not conflict, neither with one
-another nor with the workers. BTrees resolve changes of the same bucket, but not when
-it is split or emptied, or its first item is taken away. So each transaction has a
-shard of its own, chosen at random; what waits is in another tree than what runs or
-has ended; and trees have a first and a last item that stay.
+another nor with the instances that execute. BTrees resolve changes of the same
+bucket, but not when it is split or emptied, or its first item is taken away. So each
+transaction has a shard of its own, chosen at random; what waits is in other trees
+than what has ended; and trees have a first and a last item that stay.
 
-The index knows a task by a hint: the state that it had when it was put there. It is
-the real state, but for tasks that have succeeded: that they write in their own
-transaction, which touches nothing but their status. Under "running" there may be
-tasks that have ended, for the moment until the instance has tidied up.
+The index is changed when a task is scheduled, and when it has ended; not meanwhile.
+What is reserved by an instance is among what waits, and in the Holding of that
+instance.
+
+An id has the shard and the number of its task in it, so no tree is needed to find a
+task by its id.
 """
 
+from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
-from BTrees.OOBTree import OOTreeSet
 from collective.background.model import states
 from heapq import merge
 from operator import itemgetter
 from persistent import Persistent
+from time import time
 from zlib import crc32
+
+import random
+import secrets
 
 
 SHARDS = 64
+VERSION = 1
 
-# Keys of the items that stay, before and after all others: an empty tuple, and one
-# with the last of all characters.
+# Keys of the items that stay, before and after all others: of tuples that begin with a
+# text, and of those that begin with a number.
 FIRST, LAST = (), ("\U0010ffff",)
+LEAST, MOST = (-1,), (2**63,)
 END = 2**63  # larger than any number or moment
 
+# What people want of a task that an instance has.
+CANCEL = "cancel"
+FORGET = "forget"
 
-def new_id(connection, id):
-    """Return an id like ``id``; all of a connection's transaction have one shard."""
+RANDOM_BITS = 10  # of a number, behind the microseconds
+NUMBER = slice(2, 18)  # where an id has it
+
+
+def new_id(connection):
+    """Return (id, number) of a new task.
+
+    All of a connection's transaction have one shard.
+    """
     current = connection.transaction_manager.get()
     try:
-        return current.data(Shards) + id[2:]
+        shard = current.data(Shards)
     except KeyError:
-        current.set_data(Shards, id[:2])
-        return id
+        shard = random.randrange(SHARDS)
+        current.set_data(Shards, shard)
+    number = int(time() * 1_000_000) << RANDOM_BITS | random.getrandbits(RANDOM_BITS)
+    return f"{shard:02x}{number:016x}{secrets.token_hex(7)}", number
 
 
-def _new_tree():
-    return OOBTree({FIRST: None, LAST: None})
+def number_of(id):
+    """Return the number that is in an id; -1 if it is none of ours."""
+    try:
+        return int(id[NUMBER], 16)
+    except ValueError:
+        return -1
+
+
+def microseconds(moment):
+    """Return a datetime as microseconds since 1970."""
+    return int(moment.timestamp() * 1_000_000)
+
+
+def _new_tree(first=FIRST, last=LAST):
+    return OOBTree({first: None, last: None})
 
 
 class Shard(Persistent):
-    """One of many places for tasks.
+    """One of many places for tasks. Values are StoredTasks unless it says otherwise.
 
-    - ``tasks``: StoredTasks by their id
-    - ``waiting``, ``running``, ``ended``: the index; StoredTasks by their hint, user
-      and queue, the newest first
-    - ``expiring``: StoredTasks that have ended, by the time at which they are to
-      be forgotten (microseconds) and their id
-    - ``cancelled``: ids of running tasks that are asked to stop; ``forgotten``: that
-      are to be forgotten as soon as they have ended
+    - ``waiting``, ``ended``: by state and age, the newest first
+    - ``waiting_of``, ``ended_of``: by user, state and age
+    - ``line``: those that may start: by queue, priority and age, the first one first
+    - ``delayed``: those that may start later, by that moment
+    - ``expiring``: those that have ended, by the moment at which they are forgotten
+    - ``links``: of those that wait for others: by the id of the other one, and
+      their own
+    - ``requests``: what people want of a reserved task, ``CANCEL`` or ``FORGET``, by
+      its id
+    - ``changes``: of the two above, a number; see ``Feeder``
     - ``unique``: ids of the tasks that were the last ones with their unique key
     """
 
+    version = VERSION
+
     def __init__(self):
-        self.tasks = OOBTree({"": None})
-        self.waiting, self.running = _new_tree(), _new_tree()
-        self.ended, self.expiring = _new_tree(), _new_tree()
-        self.cancelled = OOTreeSet([""])
-        self.forgotten = OOTreeSet([""])
+        self.waiting, self.ended = _new_tree(), _new_tree()
+        self.waiting_of, self.ended_of = _new_tree(), _new_tree()
+        self.line = _new_tree()
+        self.delayed, self.expiring = _new_tree(LEAST, MOST), _new_tree(LEAST, MOST)
+        self.links = _new_tree()
+        self.requests = OOBTree({"": None})
+        self.changes = Length()
         self.unique = OOBTree({"": None})
 
-    def add(self, task):
-        self.tasks[task.id] = task
-        task.hint = task.state
-        self.tree(task.hint)[_key(task)] = task
+    def trees(self, state):
+        """Return the trees in which the tasks of a state are: by age, and by user."""
+        if state in states.WAITING:
+            return self.waiting, self.waiting_of
+        return self.ended, self.ended_of
 
-    def remove(self, task):
-        """Forget a task."""
-        self.tasks.pop(task.id, None)
-        self.tree(task.hint).pop(_key(task), None)
-        self.no_longer_expiring(task)
-        for ids in (self.cancelled, self.forgotten):
-            if task.id in ids:
-                ids.remove(task.id)
+    def index(self, task):
+        by_age, by_user = self.trees(task.state)
+        by_age[_age_key(task)] = task
+        by_user[_user_key(task)] = task
 
-    def move(self, task):
-        """The index is to know a task by its present state."""
-        self.tree(task.hint).pop(_key(task), None)
-        task.hint = task.state
-        self.tree(task.hint)[_key(task)] = task
-        if task.state in states.FINISHED:
-            if task.id in self.cancelled:
-                self.cancelled.remove(task.id)
-            self.expiring[_expiry(task)] = task
-            # Who asks for something at this very moment sees that it has ended, or
-            # we see what he asks for.
-            self._p_jar.readCurrent(self.cancelled)
-            self._p_jar.readCurrent(self.forgotten)
+    def unindex(self, task):
+        """Called before the state of a task is changed."""
+        by_age, by_user = self.trees(task.state)
+        by_age.pop(_age_key(task), None)
+        by_user.pop(_user_key(task), None)
 
-    def tree(self, hint):
-        if hint in states.WAITING:
-            return self.waiting
-        return self.running if hint == states.RUNNING else self.ended
-
-    def no_longer_expiring(self, task):
-        """A task that has ended is about to be tried again, or forgotten."""
-        if task.finished is not None:
-            self.expiring.pop(_expiry(task), None)
+    def find(self, id):
+        number = -number_of(id)
+        for state in (*states.WAITING, *states.FINISHED):
+            task = self.trees(state)[0].get((state, number))
+            if task is not None and task.id == id:
+                return task
+        return None
 
 
-def _key(task):
-    user = task.user_path or "", task.user_id or ""
-    return task.hint, *user, task.queue, -task.number
+def _age_key(task):
+    return task.state, -task.number
 
 
-def _expiry(task):
-    """Return when a task is to be forgotten: microseconds as a text, and its id."""
-    moment = int((task.finished.timestamp() + task.keep) * 1_000_000)
-    return _moment(moment), task.id
+def _user_key(task):
+    return *_user_of(task.user_path, task.user_id), task.state, -task.number
 
 
-def _moment(microseconds):
-    # As texts they can be compared with the items that stay.
-    return f"{microseconds:020d}"
+def _user_of(path, id):
+    return path or "", id or ""
 
 
-def _groups(tree, first):
-    """Yield (hint, user path, user id, queue), and the items of these.
-
-    ``first``: the first ones of those, which all have in common.
-    """
-    after = first
-    while (key := tree.minKey(after))[: len(first)] == first:
-        group = key[:4]
-        after = (*group, END)
-        yield group, tree.items(group, after)
+def _line_key(task):
+    return task.queue, -task.priority, task.number
 
 
-def _tasks_in(tree):
-    """Return all tasks of a tree."""
-    return tree.values(FIRST, LAST, True, True)
+def _delayed_key(task):
+    return microseconds(task.eta), task.number
+
+
+def _expiring_key(task):
+    return microseconds(task.finished) + int(task.keep * 1_000_000), task.number
+
+
+def _range(tree, first):
+    """Return the items whose keys begin with ``first``, a tuple."""
+    return tree.items(first, (*first, END), True, True) if first else ()
+
+
+def _heads(line, queue):
+    """Yield (rank, task) of the first one of each priority."""
+    after = (queue,)
+    while (key := line.minKey(after))[0] == queue and key != LAST:
+        yield (key[1], key[2]), line[key]
+        after = (queue, key[1], END)
 
 
 class Shards(Persistent):
-    """All shards of a scheduler."""
+    """All shards of a scheduler. Methods with ``task`` take a StoredTask."""
+
+    version = VERSION
 
     def __init__(self):
         self._shards = tuple(Shard() for _ in range(SHARDS))
@@ -151,88 +184,158 @@ class Shards(Persistent):
 
     def find(self, id):
         """Return the StoredTask, or None."""
-        return self.of(id).tasks.get(id)
+        return self.of(id).find(id)
 
-    def is_cancelled(self, id):
-        """Whether a running task is asked to stop."""
-        return id in self.of(id).cancelled
+    # Changes.
 
     def add(self, task):
-        self.of(task.id).add(task)
+        """A task is new."""
+        self.wait(task)
         if task.unique is not None:
-            self._unique(task.unique)[task.unique] = task.id
+            self.hold(task)
+
+    def wait(self, task):
+        """A task waits again, as its state says."""
+        self.of(task.id).index(task)
+        self.stand_in_line(task)
+
+    def stand_in_line(self, task):
+        """A task waits for nothing but its time and a slot, if it does."""
+        if task.after or task.state not in states.WAITING:
+            return
+        shard = self.of(task.id)
+        if task.eta is None:
+            shard.line[_line_key(task)] = task
+        else:
+            shard.delayed[_delayed_key(task)] = task
+
+    def leave(self, task):
+        """Called before the state, or the moment, of a task is changed."""
+        shard = self.of(task.id)
+        shard.unindex(task)
+        shard.line.pop(_line_key(task), None)
+        if task.eta is not None:
+            shard.delayed.pop(_delayed_key(task), None)
+
+    def ended(self, task):
+        """A task has ended; see ``leave`` for what comes before that.
+
+        Who asks for something, or waits for it, at this very moment is seen: or this
+        transaction conflicts.
+        """
+        shard = self.of(task.id)
+        shard.index(task)
+        shard.expiring[_expiring_key(task)] = task
+        shard.changes._p_activate()  # or what follows has no effect
+        self._p_jar.readCurrent(shard.changes)
 
     def remove(self, task):
-        self.of(task.id).remove(task)
-        keys = None if task.unique is None else self._unique(task.unique)
-        if keys and keys.get(task.unique) == task.id:
-            del keys[task.unique]
+        """Forget a task that has ended."""
+        shard = self.of(task.id)
+        shard.unindex(task)
+        self.no_longer_expiring(task)
+        shard.requests.pop(task.id, None)
+        if task.unique is not None:
+            keys = self._unique(task.unique)
+            if keys.get(task.unique) == task.id:
+                del keys[task.unique]
+
+    def no_longer_expiring(self, task):
+        """A task that has ended is about to be tried again, or forgotten."""
+        if task.finished is not None:
+            self.of(task.id).expiring.pop(_expiring_key(task), None)
+
+    # Unique keys.
+
+    def hold(self, task):
+        """A task is the holder of its unique key."""
+        self._unique(task.unique)[task.unique] = task.id
 
     def holder(self, unique):
         """Return the unfinished task that has a unique key, or None."""
-        task = self.find(self._unique(unique).get(unique) or "")
+        id = self._unique(unique).get(unique)
+        task = self.find(id) if id else None
         return None if task is None or task.state in states.FINISHED else task
 
     def _unique(self, key):
         return self._shards[crc32(key.encode()) % SHARDS].unique
 
-    def move(self, task):
-        """The index is to know a task by its present state."""
-        self.of(task.id).move(task)
+    # What reserved tasks are asked for, and what waits for them.
 
-    def no_longer_expiring(self, task):
-        """A task that has ended is about to be tried again."""
-        self.of(task.id).no_longer_expiring(task)
+    def request(self, id, what):
+        shard = self.of(id)
+        shard.requests[id] = what
+        shard.changes.change(1)
 
-    def waiting(self):
-        """Yield the tasks that wait."""
-        for shard in self._shards:
-            yield from _tasks_in(shard.waiting)
+    def requested(self, id):
+        """Return what is wanted of a task, or None."""
+        return self.of(id).requests.get(id) if id else None
 
-    def running(self):
-        """Yield the tasks that run, or did so at the last look."""
-        for shard in self._shards:
-            yield from _tasks_in(shard.running)
+    def no_longer_requested(self, id):
+        self.of(id).requests.pop(id, None)
 
-    def select(self, selection):
-        """Return an iterable of the wanted tasks in their order."""
-        found = merge(*self._matching(selection), key=_number)
-        return selection.pick(task for _, task in found)
+    def link(self, before, task):
+        """``task`` waits for the one with the id ``before``."""
+        shard = self.of(before)
+        shard.links[(before, task.id)] = task
+        shard.changes.change(1)
 
-    def count(self, selection):
-        return sum(
-            1
-            for items in self._matching(selection)
-            for _, task in items
-            if selection.is_coarse or selection.matches(task)
+    def unlink(self, before, task):
+        self.of(before).links.pop((before, task.id), None)
+
+    def successors(self, id):
+        """Return the tasks that wait for the one with this id."""
+        links = self.of(id).links
+        return list(links.values((id,), (id, LAST[0]), True, True))
+
+    # For instances.
+
+    def changes(self):
+        """Return the number of each shard that tells whether something is wanted."""
+        return [shard.changes() for shard in self._shards]
+
+    def requests_of(self, index):
+        """Return the ids of tasks of which something is wanted, of one shard."""
+        return [id for id in self._shards[index].requests if id]
+
+    def links_of(self, index):
+        """Return the ids of tasks that others wait for, of one shard."""
+        links = self._shards[index].links.keys(FIRST, LAST, True, True)
+        return sorted({before for before, _ in links})
+
+    def first_in_line(self, queue):
+        """Return an iterable of (rank, task) that may start, the first ones first.
+
+        The tasks are not loaded. ``rank``: what to sort by.
+        """
+        found = (_range(shard.line, (queue,)) for shard in self._shards)
+        return (
+            ((key[1], key[2]), task) for key, task in merge(*found, key=itemgetter(0))
         )
 
-    def _matching(self, selection):
-        """Return the items of each group of tasks in which wanted ones may be."""
-        matching = []
-        user = ()
-        if None not in (selection.user_path, selection.user_id):
-            user = selection.user_path, selection.user_id
-        for shard in self._shards:
-            # Of those that seem to run, some may have ended.
-            for hint in {states.RUNNING, *selection.states}:
-                is_running = hint == states.RUNNING
-                for group, items in _groups(shard.tree(hint), (hint, *user)):
-                    _, user_path, user_id, queue = group
-                    if any(
-                        selection.may_contain(
-                            site_path=selection.site_path,  # of the only site here
-                            user_path=user_path or None,
-                            user_id=user_id or None,
-                            queue=queue,
-                            state=state,
-                        )
-                        for state in (selection.states if is_running else (hint,))
-                    ):
-                        matching.append(
-                            _really(items, selection) if is_running else items
-                        )
-        return matching
+    def oldest_in_line(self, queue):
+        """Return (rank, task) of the one that came first, whatever its priority.
+
+        None if there is none.
+        """
+        heads = (head for shard in self._shards for head in _heads(shard.line, queue))
+        return min(heads, key=lambda head: head[0][1], default=None)
+
+    def due(self, now):
+        """Return an iterable of (number, task): delayed, and their time has come.
+
+        ``now``: microseconds.
+        """
+        return self._until("delayed", now)
+
+    def next_due(self):
+        """Return when the next delayed task is due (microseconds), or None."""
+        moments = (
+            shard.delayed.minKey((0, 0))[0]
+            for shard in self._shards
+            if len(shard.delayed) > 2
+        )
+        return min(moments, default=None)
 
     def count_waiting(self):
         return sum(len(shard.waiting) - 2 for shard in self._shards)
@@ -240,35 +343,50 @@ class Shards(Persistent):
     def count_ended(self):
         return sum(len(shard.expiring) - 2 for shard in self._shards)
 
-    def expired(self, moment):
-        """Return an iterable of ended tasks that are to be forgotten by then.
+    def expired(self, now):
+        """Return an iterable of ended tasks that are to be forgotten, oldest first.
 
-        The oldest come first. ``moment``: microseconds; None: all.
+        ``now``: microseconds; None: all.
         """
-        until = (_moment(END if moment is None else moment),)
-        ended = merge(
-            *(shard.expiring.items(FIRST, until, True) for shard in self._shards),
-            key=itemgetter(0),
+        found = self._until("expiring", END - 1 if now is None else now)
+        return (task for _, task in found)
+
+    def _until(self, name, now):
+        found = (
+            getattr(shard, name).items(LEAST, (now, END), True)
+            for shard in self._shards
         )
-        return (task for _, task in ended)
+        return ((key[1], task) for key, task in merge(*found, key=itemgetter(0)))
 
-    def is_forgotten(self, id):
-        """Whether a running task is to be forgotten as soon as it has ended."""
-        return id in self.of(id).forgotten
+    # Lists.
 
-    def cancelled(self):
-        """Yield the ids of running tasks that are asked to stop."""
+    def waiting(self):
+        """Yield all tasks that wait, or are reserved."""
         for shard in self._shards:
-            yield from (id for id in shard.cancelled if id)
+            yield from shard.waiting.values(FIRST, LAST, True, True)
 
+    def newest(self, wanted, user=None):
+        """Return an iterable of (-number, task) by the state that the index knows.
 
-def _number(item):
-    key, _ = item
-    return key[-1]
+        ``wanted``: states; ``user``: (path, id) of the one whose tasks are wanted;
+        None: everybody's. The newest come first; tasks are not loaded.
+        """
+        which = 0 if user is None else 1
+        first = () if user is None else _user_of(*user)
+        found = (
+            _range(shard.trees(state)[which], (*first, state))
+            for shard in self._shards
+            for state in wanted
+        )
+        pairs = (((key[-1], task) for key, task in items) for items in found)
+        return merge(*pairs, key=itemgetter(0))
 
-
-def _really(items, selection):
-    """Yield the items of those whose real state is wanted."""
-    for key, task in items:
-        if task.state in selection.states:
-            yield key, task
+    def count(self, wanted, user=None):
+        """Return how many tasks ``newest`` would yield."""
+        which = 0 if user is None else 1
+        first = () if user is None else _user_of(*user)
+        return sum(
+            len(_range(shard.trees(state)[which], (*first, state)))
+            for shard in self._shards
+            for state in wanted
+        )

@@ -1,45 +1,58 @@
-"""A task as the database has it: a small object that changes, and a large one.
+"""A task as the database has it: objects by who writes them, and when.
 
-The small one is all that lists and instances look at, and is written at every
-transition; by nobody but the one who makes the transition. So the transaction of a
-task's own work, which writes that it has succeeded, conflicts with nobody. The
-large one is the call, with all that was taken along from the request.
-"""
+- StoredTask: what lists and instances look at. Written when it is scheduled, by the
+  instance that reserves it, and by the one that settles its end
+- Status: what the work itself writes, in its own transaction, and nobody else. So that
+  transaction conflicts with nobody, and can be undone like any other
+- Body: the call, with all that was taken along from the request. It does not change
+- Report (``reports.py``): what a running task tells. Written by its instance
+- Ending, Failures: what a run has left
+
+The states of a StoredTask are those of the contract, but that it stays ``queued``, or
+``retrying``, from its reservation until its end is settled; whoever asks meanwhile
+looks at its Status as well, see ``real_state``."""
 
 from collections import deque
-from collective.background.database.stored import load_call
-from collective.background.database.stored import load_options
-from collective.background.database.stored import load_package
-from collective.background.database.stored import load_snapshot
-from collective.background.database.stored import store_call
-from collective.background.database.stored import store_options
-from collective.background.database.stored import store_package
-from collective.background.database.stored import store_snapshot
+from collective.background.capture.call import CALL
+from collective.background.capture.pickling import pack
+from collective.background.capture.pickling import unpack
+from collective.background.database.formats import load_call
+from collective.background.database.formats import load_options
+from collective.background.database.formats import load_package
+from collective.background.database.formats import load_snapshot
+from collective.background.database.formats import store_call
+from collective.background.database.formats import store_options
+from collective.background.database.formats import store_package
+from collective.background.database.formats import store_snapshot
+from collective.background.database.values import load_error
+from collective.background.database.values import load_text
+from collective.background.database.values import store_error
+from collective.background.database.values import store_text
 from collective.background.model import states
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskRecord
 from collective.background.scheduling.task import LOG_LINES
 from collective.background.scheduling.task import Task
-from dataclasses import fields
 from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
 from persistent import Persistent
-from time import time
-
-import random
 
 
 # Of what is stored. An instance leaves tasks of a later version to others.
 VERSION = 1
 
-_FIELDS = [field.name for field in fields(TaskRecord)]
-# What a running task's instance knows better, see instances.py.
-_REPORTED = ("title", "progress", "messages", "log")
+# What a StoredTask has as a TaskRecord has it.
+_PLAIN = (
+    *("id", "state", "kind", "callable", "queue", "priority"),
+    *("user_id", "user_path", "site_path", "context_path", "context_uid"),
+    *("created", "started", "finished", "attempts", "has_result"),
+    *("instance", "group_id", "eta", "dismissed"),
+)
 
 
 class Body(Persistent):
-    """What a StoredTask runs, and in which environment. It does not change.
+    """What a StoredTask runs, and in which environment.
 
     ``task``: a Task of ``scheduling/task.py``. Raises NotPortable.
     """
@@ -71,12 +84,12 @@ class Body(Persistent):
         return [load_call(call) for call in self._callbacks.get(state, ())]
 
 
-class Result(Persistent):
+class Ending(Persistent):
     """What a run has left: stored Packages, or None."""
 
-    def __init__(self, ended):
-        self._result = store_package(ended.result)
-        self._exception = store_package(ended.exception)
+    def __init__(self, result, exception=None):
+        self._result = store_package(result)
+        self._exception = store_package(exception)
 
     @property
     def result(self):
@@ -87,70 +100,218 @@ class Result(Persistent):
         return load_package(self._exception)
 
 
+class Failures(Persistent):
+    """BatchFailures of one transaction of a batch, behind those of the ones before.
+
+    ``previous``: these, or None. So each is written once.
+    """
+
+    def __init__(self, failures, previous):
+        self._package = store_package(pack(failures))
+        self.previous = previous
+
+    @property
+    def failures(self):
+        return unpack(load_package(self._package), None)
+
+
+class Status(Persistent):
+    """What the transactions of the work itself say.
+
+    - ``begun``: the fence of the last claim that has begun with a commit of its own,
+      ``began``: when
+    - ``attempts``: how often it was begun, as far as claims know
+    - ``done``: the fence of the claim whose work is committed, ``finished``: when;
+      ``result``: what it has returned, an Ending or None
+    - ``cursor``: how many items of a batch are committed; ``failed``: how many of
+      these have failed, ``failures``: Failures of the last ones, or None
+    """
+
+    version = VERSION
+    begun = done = attempts = cursor = failed = 0
+    began = finished = result = failures = None
+
+    def begin(self, fence, attempts):
+        self.begun = fence
+        self.attempts = attempts
+        self.began = datetime.now(UTC)
+
+    def succeed(self, fence, task, package):
+        """The work of ``task``, a Task, is about to commit."""
+        self.done = fence
+        self.attempts = task.attempts
+        self.began = task.started
+        self.finished = datetime.now(UTC)
+        self.result = Ending(package)
+
+    def reach(self, fence, task, cursor, failures):
+        """The items of ``task`` from its cursor to this one are about to be committed.
+
+        ``failures``: BatchFailures of these.
+        """
+        self.begun, self.began = fence, self.began or task.started
+        self.attempts = task.attempts
+        start = task.cursor
+        if not start:  # also when all had failed, and it has begun anew
+            self.failed, self.failures = 0, None
+        self.cursor = cursor
+        if failures:
+            self.failed += len(failures)
+            self.failures = Failures(failures, self.failures)
+
+    def batch_failures(self):
+        """Return the BatchFailures of all items so far, in their order."""
+        parts = []
+        part = self.failures
+        while part is not None:
+            parts.append(part.failures)
+            part = part.previous
+        return tuple(failure for found in reversed(parts) for failure in found)
+
+
 class StoredTask(Persistent):
     """Made of a Task of ``scheduling/task.py``, when that is scheduled.
 
-    It has the attributes of a TaskRecord, but the id of another instance's claim
-    may be in ``instance`` while it waits. And:
+    It has the attributes of a TaskRecord. And:
 
-    - ``body``: its Body; ``kept``: its Result, or None
-    - ``number``: orders tasks by age
+    - ``number``: orders tasks by age (microseconds since 1970, and something random)
     - ``home``: the oid of the scheduler; what was copied along with a site has
       another one there
-    - ``hint``: the state by which the index knows it, see ``shards.py``
-    - ``fence``: the number of the claim; who has an older one has lost the task
-    - ``failures``, ``cursor``, ``batch_failures``: as of a Task; ``size``: how many
-      items a batch has
-    - ``keep`` (seconds), ``unique``, ``after``, ``rerun``: its options
+    - ``fence``: the number of the reservation; who has an older one has lost the task.
+      ``instance``: whose it is; "" while it is nobody's
+    - ``deaths``: how many instances have died with it after it had begun for certain,
+      ``is_marked``: whether one has died that may have begun it
+    - ``failures``, ``outages``: as of a Task; ``size``: how many items a batch has
+    - ``keep`` (seconds), ``unique``, ``rerun``: its options; ``after``: ids of those
+      that have still to succeed before
     - ``callback_states``: at which somebody is told
+    - ``body``, ``status``; ``report`` and ``ending``: or None
     """
 
-    fence = failures = cursor = 0
-    kept = None
-    batch_failures = ()
+    version = VERSION
+    fence = deaths = failures = outages = 0
+    is_marked = False
+    report = ending = _error = None
 
-    def __init__(self, task, id, home):
-        self.version = VERSION
+    def __init__(self, task, id, number, home):
         record = task.record("")
-        for name in _FIELDS:
+        for name in _PLAIN:
             setattr(self, name, getattr(record, name))
         self.id = id
-        self.body = Body(task)
-        self.number = int(time() * 1_000_000) << 10 | random.getrandbits(10)
+        self.number = number
         self.home = home
-        self.hint = self.state
+        self._title = store_text(record.title)
         self.size = len(task.call.items)
         self.keep = task.keep
         self.unique = task.options.unique
-        self.after = task.options.after
+        self.after = ()
         self.rerun = task.options.rerun
-        self.callback_states = frozenset(task.callbacks)
+        self.callback_states = tuple(task.callbacks)
+        self.body = Body(task)
+        self.status = Status()
 
-    def record(self, report=None, cancel_requested=False):
+    @property
+    def title(self):
+        return load_text(self._title)
+
+    @property
+    def error(self):
+        return load_error(self._error)
+
+    @property
+    def is_reserved(self):
+        """Whether an instance has it, and has not settled how it has ended."""
+        return bool(self.instance) and self.state in states.WAITING
+
+    @property
+    def begins_with_commit(self):
+        """Whether its begin is written down before its first line.
+
+        Else it is not known whether it has begun, which is as well if it may run again;
+        but not if an instance has died of it.
+        """
+        return not self.rerun or self.is_marked
+
+    @property
+    def is_done(self):
+        """Whether its work is committed, though that may not be settled yet."""
+        return self.state == states.SUCCEEDED or (
+            self.is_reserved and self.status.done == self.fence
+        )
+
+    @property
+    def has_begun(self):
+        """Whether the present reservation has begun, as far as is written down."""
+        return self.is_reserved and self.status.begun == self.fence
+
+    @property
+    def result(self):
+        """What the task has returned, if its work was not undone: an Ending or None."""
+        return self.ending or self.status.result
+
+    def record(self, report=None, *, is_running=False, cancel_requested=False):
         """Return the TaskRecord of this moment.
 
-        ``report``: what its instance says of it while it runs, or None.
-        ``cancel_requested``: whether it was asked to stop.
+        ``report``: what its instance tells of it, a Report, or None. ``is_running``:
+        whether that says that it runs; ``cancel_requested``: whether it was asked to
+        stop.
         """
-        values = {name: getattr(self, name) for name in _FIELDS}
-        if report is not None:
-            values |= {name: getattr(report, name) for name in _REPORTED}
-        return TaskRecord(**{**values, "cancel_requested": cancel_requested})
+        report = report or self.report
+        values = {name: getattr(self, name) for name in _PLAIN}
+        if self.is_done and self.state != states.SUCCEEDED:
+            values |= {
+                "state": states.SUCCEEDED,
+                "started": self.started or self.status.began,
+                "finished": self.status.finished,
+                "attempts": self.status.attempts,
+                "has_result": True,
+            }
+        elif is_running or self.has_begun:
+            values |= {
+                "state": states.RUNNING,
+                "started": self.started or self.status.began or self.created,
+                "attempts": max(self.attempts + 1, self.status.attempts),
+                "eta": None,
+            }
+        elif self.state in states.WAITING:
+            values["instance"] = ""
+        if self.kind != CALL and self.state == states.SUCCEEDED:
+            # Unless its work was undone, and its result with it.
+            values["has_result"] = self.result is not None
+        told = {} if report is None else report.values()
+        title = told.pop("title", None) or self.title
+        progress = told.pop("progress", None) or Progress()
+        if self.size and not is_running:
+            progress = replace(progress, done=self.status.cursor, total=self.size)
+        return TaskRecord(
+            **values,
+            **told,
+            title=title,
+            progress=progress,
+            error=self.error,
+            cancel_requested=cancel_requested,
+        )
 
     def make_task(self, database):
         """Return a Task for the thread in which it runs. ``database``: to open there.
 
         Raises whatever the loading of classes raises.
         """
-        body = self.body
-        options = replace(body.options, title=self.title)
+        body, status = self.body, self.status
+        options = replace(body.options, title=self.record().title)
         task = Task(body.call, body.snapshot, database, options, self.keep)
         task.id = self.id
-        task.state = self.state
-        for name in ("created", "started", "attempts", "failures", "cursor"):
-            setattr(task, name, getattr(self, name))
-        task.progress, task.batch_failures = self.progress, self.batch_failures
-        task.messages, task.log = self.messages, deque(self.log, LOG_LINES)
+        task.created, task.started = self.created, self.started
+        task.attempts = max(self.attempts, status.attempts)
+        task.failures, task.outages = self.failures, self.outages
+        task.cursor = status.cursor
+        task.batch_failures = status.batch_failures() if self.size else ()
+        if self.report is not None:
+            told = self.report.values()
+            task.progress, task.messages = told["progress"], told["messages"]
+            task.log = deque(told["log"], LOG_LINES)
+            task.lines = self.report.read
+        body._p_deactivate()  # it may be large, and is not looked at any more
         return task
 
     # Transitions. Whoever makes them tells the index, see shards.py.
@@ -159,64 +320,66 @@ class StoredTask(Persistent):
         states.check_transition(self.id, self.state, state)
         self.state = state
 
-    def claim(self, instance):
-        """An instance begins with it; return the number of the claim."""
-        self._become(states.RUNNING)
+    def reserve(self, instance):
+        """An instance is to run it; return the number of the reservation."""
         self.instance = instance
         self.fence += 1
-        self.attempts += 1
-        self.started = self.started or datetime.now(UTC)
-        self.eta = None
         return self.fence
+
+    def release(self):
+        """It is nobody's any more, and waits as before."""
+        self.fence += 1
+        self.instance = ""
 
     def end(self, ended, task=None):
         """It has ended. ``ended``: an Outcome; ``task``: the Task that ran, if any."""
+        if task is not None or ended.state != states.CANCELLED:
+            self.state = states.RUNNING  # which nobody has written down
         self._become(ended.state)
-        if task is not None:
-            self.note(task)
-        self.finished = datetime.now(UTC)
+        self._note(task)
+        status = self.status
+        if ended.state == states.SUCCEEDED:
+            self.started = self.started or status.began
+            self.attempts = max(self.attempts, status.attempts)
+            self.finished = status.finished or datetime.now(UTC)
+            self.has_result, self._error = True, None
+            if status.done != self.fence:  # a batch, which has many transactions
+                self.ending = Ending(ended.result)
+        else:
+            self.finished = datetime.now(UTC)
+            self.has_result = ended.result is not None
+            self._error = store_error(ended.error)
+            if self.has_result or ended.exception is not None:
+                self.ending = Ending(ended.result, ended.exception)
         self.eta = None
-        self.error = ended.error
-        self.has_result = ended.result is not None
-        if self.has_result or ended.exception is not None:
-            self.kept = Result(ended)
+        self.is_marked = False
 
     def put_off(self, ended, task, eta):
         """It has failed, and waits for another attempt. ``eta``: aware, UTC."""
-        self._become(states.RETRYING)
-        self.note(task)
-        self.error = ended.error
-        self.eta = eta
-
-    def release(self):
-        """Its instance has stopped: another one may begin anew."""
-        self.state = states.QUEUED
-        self.fence += 1
+        self.state = states.RETRYING
         self.instance = ""
+        self._note(task)
+        self._error = store_error(ended.error)
+        self.eta = eta
 
     def requeue(self):
         """It ended without success, and is to be tried again."""
         self._become(states.QUEUED)
-        self.started = self.finished = self.eta = self.error = self.kept = None
+        self.started = self.finished = self.eta = self._error = self.ending = None
         self.has_result = self.dismissed = False
-        self.messages = ()
-        self.failures = 0
+        self.failures = self.outages = self.deaths = 0
         self.instance = ""
-        self.after = ()
-        if not self.cursor:
-            self.progress = Progress()
+        self.fence += 1
+        if self.report is not None:
+            self.report.forget_messages()
+            if not self.size:
+                self.report.forget_progress()
 
-    def keep_report(self, report):
-        """Its instance is gone: keep what that has told last. ``report``: or None."""
-        if report is not None:
-            for name in _REPORTED:
-                setattr(self, name, getattr(report, name))
-        if self.size:
-            self.progress = replace(self.progress, done=self.cursor, total=self.size)
-
-    def note(self, task):
-        """Keep what a run tells of itself; see also ``instances.Report``."""
-        for name in ("attempts", "failures", "cursor", "batch_failures", "progress"):
-            setattr(self, name, getattr(task, name))
-        self.messages, self.log = tuple(task.messages), tuple(task.log)
-        self.title = task.title
+    def _note(self, task):
+        """Keep what a run has told of itself. ``task``: its Task, or None."""
+        if task is None:
+            return
+        self.started = self.started or task.started
+        self.attempts = max(self.attempts, task.attempts)
+        self.failures, self.outages = task.failures, task.outages
+        self._title = store_text(task.title)

@@ -16,20 +16,24 @@ from collective.background.environment.request import make_request
 from collective.background.environment.request import restore_markers
 from collective.background.environment.security import find_user
 from collective.background.exceptions import SiteGone
+from collective.background.zopecompat import application_of
+from collective.background.zopecompat import begin_interaction
+from collective.background.zopecompat import enter
+from collective.background.zopecompat import has_transaction
+from collective.background.zopecompat import restore_interaction
+from collective.background.zopecompat import restore_skin
+from collective.background.zopecompat import set_language
+from collective.background.zopecompat import set_names_ahead
+from collective.background.zopecompat import take_skin
 from contextlib import contextmanager
 from contextlib import ExitStack
 from dataclasses import dataclass
-from Products.CMFCore.Skinnable import SKINDATA
-from threading import get_ident
 from zope.component.hooks import getSite
 from zope.component.hooks import setSite
 from zope.globalrequest import clearRequest
 from zope.globalrequest import getRequest
 from zope.globalrequest import setRequest
-from zope.security.management import endInteraction
-from zope.security.management import newInteraction
 from zope.security.management import queryInteraction
-from zope.security.management import thread_local as interactions
 
 import logging
 import transaction
@@ -66,17 +70,16 @@ def environment(snapshot, database, make_request=make_request):
         # The thread's own state: nothing, but when a task runs inside another
         # request. Put back after the task's request is closed, which clears it.
         _undo(stack, setSite, getSite())
-        _undo(stack, _restore_skin, SKINDATA.pop(get_ident(), None))
+        _undo(stack, restore_skin, take_skin())
         _undo(stack, setSecurityManager, getSecurityManager())
-        _undo(stack, _restore_interaction, queryInteraction())
+        _undo(stack, restore_interaction, queryInteraction())
         _undo(stack, _restore_request, getRequest())
 
         request = make_request(snapshot.request)
         _undo(stack, request.close)
         setRequest(request)
-        interactions.interaction = None
-        newInteraction()
-        app = connection.root()["Application"]
+        begin_interaction()
+        app = application_of(connection)
         app = bind_application(request, app, snapshot.request)
         site = _enter_site(app, request, snapshot.site_path)
         user = find_user(snapshot.user, app, site)
@@ -95,7 +98,7 @@ def _enter_site(app, request, path):
         return None
     # The hooks look at what is still to be traversed; with nothing left they
     # would look for a default view.
-    request["TraversalRequestNameStack"] = request.path = [PLACEHOLDER]
+    set_names_ahead(request, [PLACEHOLDER])
     obj = app
     for name in path.split("/")[1:]:
         above = obj.getPhysicalPath()
@@ -107,10 +110,8 @@ def _enter_site(app, request, path):
                 "moved after the task was scheduled"
             )
         request["PARENTS"].insert(0, obj)
-        hook = getattr(obj, "__before_publishing_traverse__", None)
-        if hook is not None:
-            hook(obj, request)
-    request["TraversalRequestNameStack"] = request.path = []
+        enter(obj, request)
+    set_names_ahead(request, [])
     setSite(obj)
     return obj
 
@@ -124,9 +125,8 @@ def _restore_choices(request, site, snapshot):
     restore_markers(request, snapshot)
     if snapshot.skin is not None and snapshot.skin != site.getCurrentSkinName():
         site.changeSkin(snapshot.skin, request)
-    binding = request.get("LANGUAGE_TOOL")
-    if snapshot.language is not None and binding is not None:
-        binding.LANGUAGE = request["LANGUAGE"] = snapshot.language
+    if snapshot.language is not None:
+        set_language(request, snapshot.language)
 
 
 def _undo(stack, function, *args):
@@ -144,7 +144,7 @@ def _logged(function, *args):
 def _close(connection):
     # A connection that has joined a transaction cannot be closed. Without a
     # transaction, which is the rule, abort() would begin one.
-    if transaction.manager.manager._txn is not None:
+    if has_transaction():
         transaction.abort()
     connection.close()
 
@@ -154,16 +154,3 @@ def _restore_request(request):
         clearRequest()
     else:
         setRequest(request)
-
-
-def _restore_interaction(interaction):
-    endInteraction()
-    if interaction is not None:
-        interactions.interaction = interaction
-
-
-def _restore_skin(skin):
-    if skin is None:
-        SKINDATA.pop(get_ident(), None)
-    else:
-        SKINDATA[get_ident()] = skin

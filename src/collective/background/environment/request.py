@@ -1,11 +1,13 @@
 """The request of a task: built from a snapshot, for the application of a thread."""
 
 from collective.background.capture.pickling import unpack
+from collective.background.zopecompat import allow_post_traverse
+from collective.background.zopecompat import keep_layers
+from collective.background.zopecompat import wrap_in_request
 from io import BytesIO
 from urllib.parse import urlsplit
 from zope.interface import directlyProvides
 from zope.publisher.browser import setDefaultSkin
-from ZPublisher.BaseRequest import RequestContainer
 from ZPublisher.HTTPRequest import WSGIRequest
 from ZPublisher.HTTPResponse import WSGIResponse
 
@@ -43,7 +45,7 @@ def make_request(snapshot, environ=None, stdin=None):
     request = WSGIRequest(stdin or BytesIO(), variables, response)
     # Subscribers may ask to be called at the end of traversal. It is reached only
     # where a view is published; without this list they would fail elsewhere.
-    request._post_traverse = []
+    allow_post_traverse(request)
     if snapshot is None:
         setDefaultSkin(request)
     else:
@@ -59,7 +61,7 @@ def restore_markers(request, snapshot):
     then, and after them, as they may add some.
     """
     directlyProvides(request, *snapshot.interfaces)
-    request._plonebrowserlayer_ = True  # what plone.browserlayer goes by
+    keep_layers(request)
 
 
 def bind_application(request, app, snapshot):
@@ -67,7 +69,7 @@ def bind_application(request, app, snapshot):
 
     The order matters: each step overwrites what a later one has set.
     """
-    app = app.__of__(RequestContainer(REQUEST=request))
+    app = wrap_in_request(app, request)
     request["PARENTS"] = [app]
     if snapshot is not None:
         request.setVirtualRoot(list(snapshot.script))

@@ -1,10 +1,11 @@
 """The user of a task, fetched afresh from the user folder that knows him."""
 
-from AccessControl import SpecialUsers
-from AccessControl.users import NullUnrestrictedUser
 from Acquisition import aq_base
 from collective.background.capture import snapshot as captured
 from collective.background.exceptions import UserGone
+from collective.background.zopecompat import anonymous_user
+from collective.background.zopecompat import emergency_user
+from collective.background.zopecompat import system_user
 
 
 def find_user(reference, app, site):
@@ -14,15 +15,14 @@ def find_user(reference, app, site):
     locked out after the task was scheduled.
     """
     if reference.kind == captured.SYSTEM:
-        return SpecialUsers.system
+        return system_user()
     if reference.kind == captured.EMERGENCY:
-        user = SpecialUsers.emergency_user
-        if isinstance(user, NullUnrestrictedUser) or user.getUserName() != reference.id:
+        user = emergency_user()
+        if user is None or user.getUserName() != reference.id:
             raise UserGone(f"the emergency user {reference.id!r} no longer exists")
         return user.__of__(app.acl_users)
     if reference.kind == captured.ANONYMOUS:
-        container = app if site is None else site
-        return aq_base(SpecialUsers.nobody).__of__(container.acl_users)
+        return anonymous_user(app if site is None else site)
     folder = app.unrestrictedTraverse(reference.folder[1:], None)
     user = None
     # Where a user folder was deleted, the one above it is acquired.

@@ -1,14 +1,12 @@
 """The sites of a database in which the add-on is installed, and looking into them."""
 
-from AccessControl import SpecialUsers
 from collective.background.capture.snapshot import Snapshot
 from collective.background.capture.snapshot import SYSTEM
 from collective.background.capture.snapshot import UserReference
 from collective.background.environment.application import environment
+from collective.background.zopecompat import system_user
 from plone.base.interfaces import IPloneSiteRoot
 from plone.browserlayer.interfaces import ILocalBrowserLayerType
-
-import sys
 
 
 PACKAGE = "collective.background"
@@ -25,12 +23,7 @@ def find_sites(container):
             yield from find_sites(obj)
 
 
-def in_console():
-    """Whether this is a script or the console, which start Zope as well."""
-    return "Zope2.utilities.zconsole" in sys.modules
-
-
 def system_environment(database, path=None):
     """Return the environment of the system user in a site, or in none."""
-    user = UserReference(kind=SYSTEM, id=SpecialUsers.system.getUserName())
+    user = UserReference(kind=SYSTEM, id=system_user().getUserName())
     return environment(Snapshot(site_path=path, user=user, request=None), database)

@@ -5,9 +5,9 @@ committing thread has only to wake it up, and goes on with the visitor's answer;
 and as it joins each thread that has ended before it starts the next one, there
 are never more threads than slots.
 
-Comes in: tasks that may start (``push``, then ``wake_up``). Goes out: calls of
-``run(task)``, each in a thread named ``background-<queue>-<id>``. Used by the
-scheduler.
+Comes in: Jobs (``push``, then ``wake_up``), from all schedulers of the process.
+Goes out: calls of ``job.run()``, each in a thread named
+``background-<queue>-<id>``. Part of the executor.
 """
 
 from collective.background.executing.queues import Queue
@@ -30,45 +30,42 @@ LONGEST = 3600.0  # seconds; for much more than a lifetime no condition can wait
 class Dispatcher:
     """Queues, and the threads of their tasks.
 
-    - ``lock``: what the queues are changed under; a threading.RLock
-    - ``slots``: the number of slots by the name of the queue
-    - ``run(task)``: called in the task's own thread
-    - ``refused(task, error)``: called when the interpreter starts no thread
+    ``slots``: the number of slots by the name of the queue. Who sends jobs may hold
+    locks of his own meanwhile: nothing of others is called under this one's lock.
     """
 
-    def __init__(self, lock, slots, run, refused):
+    def __init__(self, slots):
         self.queues = {name: Queue(name, count) for name, count in slots.items()}
-        self._run = run
-        self._refused = refused
-        self._wake = threading.Condition(lock)
+        # A signal may come while its own thread has it.
+        self._wake = threading.Condition(threading.RLock())
         self._thread = None
         self._ended = []  # (queue, thread), to be joined
-        self._stopped = False
         self._dismissed = False
-        # Tasks whose time has not come. In the heap there may be some which were
+        # Jobs whose time has not come. In the heap there may be some which were
         # discarded; they are dropped when their time has come, or by discard().
         self._timers = {}
         self._heap = []
         self._numbers = count()
 
-    def push(self, task, at=0.0):
-        """Let a task start as soon as it is its turn, and not before ``at``.
+    def push(self, job, at=0.0):
+        """Let a job start as soon as it is its turn, and not before ``at``.
 
-        Not without ``wake_up()``, which must not be called under the lock.
-        ``at``: of the monotonic clock (seconds), which nobody sets back.
+        Not without ``wake_up()``, which must not be called under a lock that
+        ``refused`` needs. ``at``: of the monotonic clock (seconds), which nobody
+        sets back.
         """
         with self._wake:
             if at > monotonic():
-                entry = self._timers[task.id] = (at, next(self._numbers), task)
+                entry = self._timers[job.id] = (at, next(self._numbers), job)
                 heappush(self._heap, entry)
             else:
-                self.queues[task.options.queue].push(task)
+                self.queues[job.queue].push(job)
 
-    def discard(self, task):
-        """A waiting task is not to start any more; return whether it was waiting."""
+    def discard(self, job):
+        """A waiting job is not to start any more; return whether it was waiting."""
         with self._wake:
-            if self._timers.pop(task.id, None) is None:
-                return self.queues[task.options.queue].discard(task)
+            if self._timers.pop(job.id, None) is None:
+                return self.queues[job.queue].discard(job)
             if len(self._heap) > 2 * len(self._timers):
                 self._heap = list(self._timers.values())
                 heapify(self._heap)
@@ -76,59 +73,80 @@ class Dispatcher:
             self._wake.notify_all()
             return True
 
-    def pause(self, name):
+    def pause(self, name, source):
         with self._wake:
-            self.queues[name].paused = True
+            self.queues[name].pause(source)
 
-    def resume(self, name):
+    def resume(self, name, source):
         with self._wake:
-            self.queues[name].paused = False
+            self.queues[name].resume(source)
         self.wake_up()
 
-    def stop(self):
-        """Start no more threads."""
+    def stop(self, source):
+        """Start nothing more of a source, now or later."""
         with self._wake:
-            self._stopped = True
+            for queue in self.queues.values():
+                queue.stop(source)
+            for id, (_, _, job) in list(self._timers.items()):
+                if job.source is source:
+                    del self._timers[id]
             self._wake.notify_all()
 
-    def join(self, timeout):
-        """Wait until no thread is left, after the last task has ended.
+    def statuses(self, source):
+        """Return a list of QueueStatus, as a source has them."""
+        with self._wake:
+            return [queue.status(source) for queue in self.queues.values()]
+
+    def totals(self):
+        """Return a list of QueueStatus of all sources together."""
+        with self._wake:
+            return [queue.total() for queue in self.queues.values()]
+
+    def waiting(self, name, source):
+        """Return how many jobs of a source are due, and wait for a slot."""
+        with self._wake:
+            return self.queues[name].waiting(source)
+
+    def join(self, source, timeout):
+        """Wait until no thread of a source is left, after its last task has ended.
 
         ``timeout``: seconds; returns then, whatever is left.
         """
         deadline = monotonic() + timeout
         with self._wake:
-            thread, self._dismissed = self._thread, True
+            self._dismissed = True
             self._wake.notify_all()
+            self._wake.wait_for(lambda: not self._has_threads(source), timeout)
+            thread = self._thread if self._is_idle() else None
         if thread is not None:
-            thread.join(deadline - monotonic())
+            thread.join(max(0.0, deadline - monotonic()))
 
     def wake_up(self):
         """See to what was pushed."""
-        error = None
+        refused = []
         with self._wake:
-            if self._thread is None and (self._can_start() or self._has_timers()):
+            if self._thread is None and (self._can_start() or self._timers):
                 self._dismissed = False
                 self._thread = threading.Thread(
                     target=self._dispatch, name="background-dispatcher", daemon=True
                 )
                 try:
                     self._thread.start()
-                except RuntimeError as refusal:
-                    self._thread, error = None, refusal
-                    refused = [task for _, task in self._next_tasks()]
+                except RuntimeError as error:
+                    self._thread = None
+                    jobs = [job for _, job in self._next_jobs()]
                     # Nobody would wake up for these.
-                    refused += [task for _, _, task in self._timers.values()]
+                    jobs += [job for _, _, job in self._timers.values()]
                     self._timers, self._heap = {}, []
+                    refused = [(job, error) for job in jobs]
             self._wake.notify_all()
-        if error is not None:
-            for task in refused:
-                self._refused(task, error)
+        _refuse(refused)
 
     def _can_start(self):
-        return not self._stopped and any(
-            queue.can_start() for queue in self.queues.values()
-        )
+        return any(queue.can_start() for queue in self.queues.values())
+
+    def _has_threads(self, source):
+        return any(queue.running(source) for queue in self.queues.values())
 
     def _is_idle(self):
         return not self._ended and not any(
@@ -136,20 +154,17 @@ class Dispatcher:
         )
 
     def _queue_due(self):
-        """Move tasks whose time has come to their queues."""
+        """Move jobs whose time has come to their queues."""
         while self._heap and self._heap[0][0] <= monotonic():
             entry = heappop(self._heap)
-            _, _, task = entry
-            if self._timers.get(task.id) is entry:
-                del self._timers[task.id]
-                self.queues[task.options.queue].push(task)
-
-    def _has_timers(self):
-        return bool(self._timers) and not self._stopped
+            _, _, job = entry
+            if self._timers.get(job.id) is entry:
+                del self._timers[job.id]
+                self.queues[job.queue].push(job)
 
     def _until_due(self):
         """Return seconds until there may be something to do by itself."""
-        if self._heap and self._has_timers():
+        if self._heap and self._timers:
             return min(LONGEST, max(0.0, self._heap[0][0] - monotonic()))
         return IDLE
 
@@ -157,16 +172,14 @@ class Dispatcher:
         return bool(self._ended) or self._can_start()
 
     def _has_nothing_left(self):
-        return self._is_idle() and not self._can_start() and not self._has_timers()
-
-    def _is_dismissed(self):
-        return self._has_nothing_left() and (self._stopped or self._dismissed)
+        return self._is_idle() and not self._can_start() and not self._timers
 
     def _dispatch(self):
         """The whole life of the dispatcher's thread."""
         while True:
             with self._wake:
-                if not self._has_work() and not self._is_dismissed():
+                is_dismissed = self._dismissed and self._has_nothing_left()
+                if not self._has_work() and not is_dismissed:
                     self._wake.wait(self._until_due())
                 self._queue_due()
                 if self._has_nothing_left():
@@ -181,35 +194,45 @@ class Dispatcher:
         refused = []
         with self._wake:
             for queue, thread in ended:
-                queue.threads.discard(thread)
-            for queue, task in self._next_tasks():
+                queue.threads.pop(thread, None)
+            for queue, job in self._next_jobs():
                 # A daemon: a task that hangs must not keep the process alive.
                 thread = threading.Thread(
-                    target=self._run_task,
-                    args=(queue, task),
-                    name=f"background-{queue.name}-{task.id}",
+                    target=self._run_job,
+                    args=(queue, job),
+                    name=f"background-{queue.name}-{job.id}",
                     daemon=True,
                 )
-                queue.threads.add(thread)
+                queue.threads[thread] = job.source
                 try:
                     thread.start()
                 except RuntimeError as error:
-                    queue.threads.discard(thread)
-                    refused.append((task, error))
-        for task, error in refused:
-            self._refused(task, error)
+                    del queue.threads[thread]
+                    refused.append((job, error))
+            if ended:
+                self._wake.notify_all()  # who waits for the threads of a source
+        _refuse(refused)
 
-    def _next_tasks(self):
-        """Yield (queue, task) of what may start, while slots are free."""
+    def _next_jobs(self):
+        """Yield (queue, job) of what may start, while slots are free."""
         for queue in self.queues.values():
-            while not self._stopped and (task := queue.pop()) is not None:
-                yield queue, task
+            while (job := queue.pop()) is not None:
+                yield queue, job
 
-    def _run_task(self, queue, task):
+    def _run_job(self, queue, job):
         """The whole life of a task's thread."""
         try:
-            self._run(task)
+            job.run()
         finally:
             with self._wake:
                 self._ended.append((queue, threading.current_thread()))
                 self._wake.notify_all()
+
+
+def _refuse(refused):
+    """Tell whose jobs they are; ``refused``: pairs of a Job and the error."""
+    for job, error in refused:
+        try:
+            job.refused(error)
+        except BaseException:  # SystemExit of a subscriber would end the dispatcher
+            logger.exception("the end of task %s could not be told", job.id)

@@ -9,6 +9,7 @@ from AccessControl.SecurityManagement import noSecurityManager
 from collections import OrderedDict
 from collective.background.exceptions import TaskFailed
 from collective.background.exceptions import TaskLost
+from collective.background.executing.queues import Job
 from collective.background.model import states
 from collective.background.running import outcome
 from collective.background.running.current import keep_log_lines
@@ -21,6 +22,8 @@ from collective.background.telling.events import note_transition
 from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
+from functools import partial
+from threading import main_thread
 from time import monotonic
 
 import logging
@@ -73,8 +76,22 @@ class Lifecycle:
         """Let the dispatcher start a task, unless that has ended meanwhile."""
         with self._changed:
             if self._is_waiting(task):
-                self._dispatcher.push(task, task.not_before)
+                job = self._jobs[task.id] = Job(
+                    id=task.id,
+                    queue=task.options.queue,
+                    priority=task.options.priority,
+                    source=self,
+                    run=partial(self._run, task),
+                    refused=partial(self._refused, task),
+                )
+                self._dispatcher.push(job, task.not_before)
         self._dispatcher.wake_up()
+
+    def _withdraw(self, task):
+        """The dispatcher is not to start a task any more, if it has it."""
+        job = self._jobs.pop(task.id, None)
+        if job is not None:
+            self._dispatcher.discard(job)
 
     def _is_waiting(self, task):
         """Whether the task has not ended, and is in no thread."""
@@ -129,6 +146,7 @@ class Lifecycle:
         with self._changed:
             if not self._is_waiting(task):
                 return False
+            self._jobs.pop(task.id, None)
             self._waiting.discard(task.id)
             self._running.add(task.id)
             task.started = task.started or datetime.now(UTC)
@@ -159,6 +177,8 @@ class Lifecycle:
 
     def _refused(self, task, error):
         """There is no thread for the task; called by the dispatcher."""
+        if not main_thread().is_alive():
+            return  # the process ends, and the task is lost: see leave()
         if self._begin(task):
             failure = TaskFailed(f"no thread could be started for the task: {error}")
             self._leave(task, outcome.failed(failure))
@@ -229,7 +249,11 @@ class Lifecycle:
 
     def _put_off(self, task, ended):
         """Let a failed task wait for another attempt, in no slot."""
-        task.failures += 1
+        if ended.outage:
+            task.outages += 1
+        else:
+            task.failures += 1
+            task.outages = 0
         task.error = ended.error
         task.not_before = monotonic() + ended.retry_in
         self._waiting.add(task.id)
@@ -288,6 +312,7 @@ class Lifecycle:
 
     def _end(self, task, ended):
         """Note the end of a task, and return its record of this moment."""
+        self._withdraw(task)
         self._waiting.discard(task.id)
         self._running.discard(task.id)
         self._unfinished.pop(task.id, None)

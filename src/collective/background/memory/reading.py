@@ -4,14 +4,13 @@ The reading half of the contract; ``scheduler.py`` has the other one, and the
 attributes that are used here.
 """
 
-from collective.background.capture.pickling import unpack
-from collective.background.capture.snapshot import find_application
 from collective.background.exceptions import WaitTimeout
 from collective.background.model import states
 from collective.background.model.records import InstanceStatus
 from collective.background.model.selection import Selection
 from collective.background.scheduling import rules
 from collective.background.scheduling.joining import join_transaction
+from collective.background.scheduling.results import unpack_here
 from itertools import islice
 from time import monotonic
 
@@ -81,8 +80,7 @@ class Reading:
         return None if task is None else task.arguments
 
     def queues(self):
-        with self._changed:
-            return [queue.status() for queue in self._dispatcher.queues.values()]
+        return self._dispatcher.statuses(self)
 
     def instances(self):
         with self._changed:
@@ -117,9 +115,4 @@ class Reading:
                         for task in islice(self._unfinished.values(), 10)
                     )
                 )
-        self._dispatcher.join(deadline - monotonic())
-
-
-def unpack_here(package):
-    """Return what is in a Package, in the current connection; None for None."""
-    return None if package is None else unpack(package, find_application())
+        self._dispatcher.join(self, deadline - monotonic())

@@ -10,8 +10,9 @@ no task, no event, no I/O.
 from collections import OrderedDict
 from collective.background.capture.call import capture_call
 from collective.background.capture.snapshot import find_database
-from collective.background.executing.dispatcher import Dispatcher
-from collective.background.executing.shutdown import Deadline
+from collective.background.executing.deadline import Deadline
+from collective.background.executing.executor import Executor
+from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.dependencies import Dependencies
 from collective.background.memory.index import Index
@@ -20,6 +21,7 @@ from collective.background.memory.reading import Reading
 from collective.background.memory.uniqueness import UniqueKeys
 from collective.background.model import states
 from collective.background.model.config import load_settings
+from collective.background.model.forking import in_child
 from collective.background.model.options import Options
 from collective.background.running import outcome
 from collective.background.running.current import running
@@ -31,13 +33,9 @@ from collective.background.telling.events import announce
 from collective.background.telling.events import TaskScheduled
 from dataclasses import replace
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as BaseScheduler
-from functools import cached_property
 from zope.event import notify
 from zope.interface import implementer
 
-import os
-import secrets
-import socket
 import threading
 
 
@@ -49,7 +47,8 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
     """Keeps tasks in memory and runs them in threads of this process.
 
     ``timeout``: how long finished tasks are kept (seconds), instead of the
-    setting ``keep``. ``settings``: Settings, instead of those of the process.
+    setting ``keep``. ``settings``: Settings, instead of those of the process. With
+    either, it has an executor of its own.
 
     As in the base class, ``_schedules`` has all tasks by their id, and
     ``_completed`` when they have ended, those that ended first first. ``_ended``
@@ -60,11 +59,16 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
 
     def __init__(self, timeout=None, settings=None):
         super().__init__()
-        if settings is not None:
-            self.settings = settings
         if timeout is not None:
-            self.settings = replace(self.settings, keep=timeout)
-        self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+            settings = replace(settings or load_settings(), keep=timeout)
+        self._own_settings = settings
+        self._begin_anew()
+        in_child(self._begin_anew)
+
+    def _begin_anew(self):
+        """Know of no task: also in the child of a fork, as they are the parent's."""
+        self._schedules.clear()
+        self._completed.clear()
         self._lock = threading.RLock()
         # Notified when a task has ended, and when a running one is to stop.
         self._changed = threading.Condition(self._lock)
@@ -77,23 +81,38 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
         self._groups = {}
         self._unique = UniqueKeys()
         self._unfinished = {}  # committed tasks by their id
+        self._jobs = {}  # what the dispatcher has of them
         self._stopping = False
-        self._the_dispatcher = None
+        self._executor = None
+        if self._own_settings is not None:
+            self._join(Executor(self._own_settings))
 
-    @cached_property
-    def settings(self):
+    def _join(self, executor):
+        self._executor = executor
+        executor.register(self)
+
+    @property
+    def executor(self):
+        """The Executor that runs the tasks."""
         # Not before somebody asks: the configuration of Zope comes later than
         # the registration of utilities.
-        return load_settings()
+        if self._executor is None:
+            self._join(process_executor())
+        return self._executor
+
+    @property
+    def settings(self):
+        """The Settings of the process."""
+        return self.executor.settings
+
+    @property
+    def instance(self):
+        """The id of the process."""
+        return self.executor.instance
 
     @property
     def _dispatcher(self):
-        with self._lock:
-            if self._the_dispatcher is None:
-                self._the_dispatcher = Dispatcher(
-                    self._lock, self.settings.queues, self._run, self._refused
-                )
-            return self._the_dispatcher
+        return self.executor.dispatcher
 
     # Scheduling.
 
@@ -199,7 +218,6 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
     def _cancel(self, task):
         with self._changed:
             if self._is_waiting(task):
-                self._dispatcher.discard(task)
                 reason = rules.cancelled_while_waiting(task.attempts)
                 record = self._end(task, outcome.cancelled(reason))
             else:
@@ -275,24 +293,34 @@ class TransactionalScheduler(Reading, Lifecycle, BaseScheduler):
 
     def pause(self, queue):
         rules.check_queue(queue, self.settings.queues)
-        self._dispatcher.pause(queue)
+        self._dispatcher.pause(queue, self)
 
     def resume(self, queue):
         rules.check_queue(queue, self.settings.queues)
-        self._dispatcher.resume(queue)
+        self._dispatcher.resume(queue, self)
 
     def drain(self, timeout=None):
         if timeout is None:
             timeout = self.settings.drain_timeout
-        deadline = Deadline(timeout)
+        self.stop()
+        self.leave(Deadline(timeout))
+
+    def stop(self):
+        """Start nothing more, and ask all that runs to stop; see ``Executor``."""
         with self._changed:
             self._stopping = True
             for task in self._unfinished.values():
                 task.cancel_requested = True
-            self._dispatcher.stop()
+            self._dispatcher.stop(self)
             self._changed.notify_all()
+
+    def leave(self, deadline):
+        """Wait for what runs; return the titles of what is lost. See ``Executor``."""
+        with self._changed:
             deadline.wait_for(
                 self._changed, lambda: not self._running and not self._telling
             )
             left = list(self._unfinished.values())
         self._lose(left)
+        # Some may have come to their end after all.
+        return [task.plain_title for task in left if task.state == states.LOST]

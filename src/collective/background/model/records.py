@@ -1,12 +1,14 @@
 """What is known of a task, and what it leaves: plain values, safe in any thread."""
 
 from collective.background.model.spool import Spool
+from collective.background.model.values import value
 from dataclasses import dataclass
 from dataclasses import field
 from datetime import datetime
 from requests.structures import CaseInsensitiveDict
 
 
+@value("progress")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """How far a task is: ``done`` of ``total`` (None: not known), and a message."""
@@ -16,6 +18,7 @@ class Progress:
     message: str = ""
 
 
+@value("error")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ErrorInfo:
     """An exception: dotted name of its class, its text, its traceback as text."""
@@ -25,6 +28,7 @@ class ErrorInfo:
     traceback: str
 
 
+@value("message")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskMessage:
     """A message to the user; ``type`` is "info", "warning" or "error"."""
@@ -33,6 +37,7 @@ class TaskMessage:
     type: str = "info"
 
 
+@value("task")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRecord:
     """What is known of a task at one moment. Times are aware, in UTC.
@@ -96,6 +101,7 @@ def _seconds(start, end):
     return max(0.0, (end - start).total_seconds())  # clocks may be set back
 
 
+@value("queue")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueStatus:
     """A queue: how many of its ``slots`` are in use, and how many tasks wait."""
@@ -107,6 +113,7 @@ class QueueStatus:
     paused: bool
 
 
+@value("instance")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstanceStatus:
     """A process that runs tasks: its ``slots`` by the name of the queue.
@@ -119,6 +126,7 @@ class InstanceStatus:
     running: int
 
 
+@value("response")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Response:
     """The answer of a view, or of a web server.
@@ -141,12 +149,13 @@ class Response:
         return self.headers.get("location")
 
 
+@value("failure")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchFailure:
     """An item of a batch that raised an exception.
 
-    ``index``: its place, from 0; ``item``: the item, or where it refers to
-    persistent objects, a text that names it; ``error``: an ErrorInfo.
+    ``index``: its place, from 0; ``item``: the item, or where it is large or more
+    than plain values (content, a file), a text that names it; ``error``: an ErrorInfo.
     """
 
     index: int
@@ -154,6 +163,7 @@ class BatchFailure:
     error: ErrorInfo
 
 
+@value("batch")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchResult:
     """``done``: how many items went well; ``failures``: BatchFailures of the others."""

@@ -132,12 +132,13 @@ class _Reader(io.RawIOBase):
 class CapturedUpload:
     """What a FileUpload of the publisher had: a spool and its headers.
 
-    It has the attributes that ``FileUpload`` reads from its field.
+    It has the attributes that ``FileUpload`` reads from its field. ``upload``: has
+    the ``file``, its ``headers`` and ``filename``; ``name``: of the field.
     """
 
     __slots__ = ("filename", "headers", "name", "spool")
 
-    def __init__(self, upload):
+    def __init__(self, upload, name):
         position = upload.file.tell()
         upload.file.seek(0)
         self.spool = Spool(upload.file)
@@ -145,8 +146,7 @@ class CapturedUpload:
         # Not as a dictionary: theirs ignore upper and lower case.
         self.headers = deepcopy(upload.headers)
         self.filename = upload.filename
-        # Not "upload.name": that is the name of its temporary file, if any.
-        self.name = vars(upload)["name"]
+        self.name = name
 
     @property
     def file(self):

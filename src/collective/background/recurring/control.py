@@ -4,6 +4,7 @@ For trusted code: whoever calls this checks that the user may.
 """
 
 from collective.background.exceptions import TaskNotFound
+from collective.background.executing.clock import clock_of
 from collective.background.recurring.registration import registered
 from collective.background.recurring.state import find_state
 from collective.background.recurring.state import get_state
@@ -11,7 +12,6 @@ from collective.background.recurring.ticks import time_zone
 from collective.background.recurring.ticks import unfinished
 from dataclasses import dataclass
 from datetime import datetime
-from datetime import UTC
 from plone import api
 
 
@@ -48,7 +48,7 @@ def run_now(name):
     the id is of the one that runs. Raises TaskNotFound, and as ``schedule()``.
     """
     task = _find(name)
-    now = datetime.now(UTC)
+    now = _now()
     state = get_state(api.portal.get(), name, now)
     running = unfinished(state)
     if running is not None:
@@ -64,11 +64,15 @@ def switch(name, enabled):
     Raises TaskNotFound.
     """
     _find(name)
-    now = datetime.now(UTC)
+    now = _now()
     state = get_state(api.portal.get(), name, now)
     if state.enabled != bool(enabled):
         state.enabled = bool(enabled)
         state.done = now
+
+
+def _now():
+    return clock_of(api.portal.get()._p_jar.db()).now()
 
 
 def _tasks():
@@ -88,7 +92,7 @@ def _find(name):
 
 def _status(task):
     state = find_state(api.portal.get(), task.name)
-    done = datetime.now(UTC) if state is None else state.done
+    done = _now() if state is None else state.done
     enabled = state is None or state.enabled
     return RecurringStatus(
         name=task.name,

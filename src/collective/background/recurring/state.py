@@ -15,6 +15,8 @@ class State(Persistent):
     - ``done``: all ticks up to this moment are done with (aware, UTC)
     - ``last``: when it was started the last time, or None
     - ``task_id``: what was started then, or None
+    - ``told``: the id of the task of which it was logged that it has not ended, when
+      the next tick came; or None
 
     Whoever starts the task writes it in the same transaction. So two that want
     to start it for the same tick conflict, and only one of them commits.
@@ -23,6 +25,7 @@ class State(Persistent):
     enabled = True
     last = None
     task_id = None
+    told = None
 
     def __init__(self, now):
         self.done = now
@@ -42,10 +45,15 @@ def get_state(site, name, now):
 
     A new one has no ticks to make up for: its time begins ``now``.
     """
-    states = IAnnotations(site).setdefault(KEY, OOBTree())
+    states = get_states(site)
     if name not in states:
         states[name] = State(now)
     return states[name]
+
+
+def get_states(site):
+    """Return all of them by their names; the tree is made when it is not there yet."""
+    return IAnnotations(site).setdefault(KEY, OOBTree())
 
 
 def remove_states(site):

@@ -1,21 +1,21 @@
 """The ticker: the thread that starts recurring tasks when it is time.
 
-Started with Zope if anything is registered; stopped before tasks are asked to
-stop. It wakes up for the next tick, and at least once a minute, as another
-process may have changed something.
+Started in a process that serves, if anything is registered; stopped before tasks are
+asked to stop. It wakes up for the next tick, and at least once a minute, as another
+process may have changed something. The time is that of the database, see ``clock``.
 """
 
-from collective.background.capture.snapshot import find_database
 from collective.background.environment.sites import find_sites
-from collective.background.environment.sites import in_console
 from collective.background.environment.sites import system_environment
+from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
-from collective.background.executing.shutdown import before_drain
+from collective.background.executing.clock import clock_of
 from collective.background.recurring.registration import registered
-from collective.background.recurring.ticks import start_due_tasks
-from datetime import datetime
-from datetime import timedelta
-from datetime import UTC
+from collective.background.recurring.ticks import find_due
+from collective.background.recurring.ticks import measure
+from collective.background.recurring.ticks import see_to
+from functools import partial
+from time import time
 from transaction.interfaces import TransientError
 
 import logging
@@ -25,29 +25,26 @@ import transaction
 
 logger = logging.getLogger(__name__)
 
-LONGEST = timedelta(minutes=1)
-ATTEMPTS = 3
+LONGEST = 60.0  # seconds between two looks
+ATTEMPTS = 5  # of a transaction; all instances wake up at the same time
+MEASUREMENTS = 2  # commits; see Clock.note
 JOIN = 2.0  # seconds; far more than a transaction takes
 
 
 def start_ticker(event):
-    """Called when Zope starts.
-
-    Not in scripts and in the console, which start Zope as well: a task that is
-    started there would end with them.
-    """
-    if registered() and not in_console():
-        ticker = Ticker(find_database())
+    """Called when this process begins to serve."""
+    if registered():
+        ticker = Ticker(event.database)
         ticker.start()
-        before_drain(ticker.stop)
+        event.executor.before_drain(ticker.stop)
 
 
 class Ticker:
-    """``database``: of the sites. ``clock()``: returns the moment that it is."""
+    """``database``: of the sites."""
 
-    def __init__(self, database, clock=lambda: datetime.now(UTC)):
+    def __init__(self, database):
         self._database = database
-        self._clock = clock
+        self._refused = set()  # (path, name) of tasks for which there was no room
         self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name="background-recurring", daemon=True
@@ -61,63 +58,113 @@ class Ticker:
         self._thread.start()
 
     def stop(self):
-        """Start no more tasks, and let the transaction at hand come to its end."""
+        """Start no more tasks, and let the transaction at hand come to its end.
+
+        It may not, as long as the database is away: nobody waits for long.
+        """
         self._stopping.set()
         self._thread.join(JOIN)
 
     def _run(self):
         while not self._stopping.is_set():
-            now = self._clock()
             try:
-                moment = tick(self._database, now)
+                seconds = self.look()
             except ShuttingDown:
                 return  # the next process makes up for it
             except Exception:
                 logger.exception("looking for recurring tasks failed")
-                moment = now + LONGEST
-            self._stopping.wait(seconds_until(moment, self._clock()))
+                seconds = LONGEST
+            self._stopping.wait(seconds)
 
+    def look(self):
+        """Do what is due in all sites; return for how many seconds to wait.
 
-def seconds_until(moment, now):
-    """How long to wait; not for ever, should the clock be set back meanwhile."""
-    return min(max(moment - now, timedelta(0)), LONGEST).total_seconds()
+        What fails is logged, and done again a minute later. Raises ShuttingDown.
+        """
+        waits = [LONGEST]
+        for path in self._site_paths():
+            try:
+                waits.append(self._look_into(path))
+            except ShuttingDown:
+                raise
+            except Exception:
+                logger.exception("recurring tasks of %s could not be started", path)
+        return min(waits)
 
+    def _site_paths(self):
+        """Return the paths of the sites in which the add-on is installed."""
+        with system_environment(self._database) as env, transaction.manager:
+            return ["/".join(site.getPhysicalPath()) for site in find_sites(env.app)]
 
-def tick(database, now):
-    """Do what is due in all sites; return the moment when there is more to do.
+    def _look_into(self, path):
+        clock, report = self._visit(path, find_due)
+        for _ in range(MEASUREMENTS):
+            # A clock that is fast must not do anything too early.
+            if report.tasks and not clock.is_measured:
+                self._visit(path, measure)
+                clock, report = self._visit(path, find_due)
+        waits = [_seconds_until(clock, report)]
+        for task in report.tasks:
+            waits.append(self._see_to(path, task))
+        return min(waits)
 
-    What fails is logged, and done again a minute later. Raises ShuttingDown.
-    """
-    moments = [now + LONGEST]
-    for path in _site_paths(database):
+    def _see_to(self, path, task):
+        """See to a task in a transaction of its own, which holds up no other."""
         try:
-            moment = _tick_site(database, path, now)
+            clock, report = self._visit(path, partial(see_to, task))
         except ShuttingDown:
             raise
+        except QueueFull as error:
+            log = logger.debug if (path, task.name) in self._refused else logger.warning
+            log("recurring task %r of %s has to wait: %s", task.name, path, error)
+            self._refused.add((path, task.name))
+            return LONGEST
         except Exception:
-            logger.exception("recurring tasks of %s could not be started", path)
-        else:
-            moments.append(moment or moments[0])
-    return min(moments)
+            logger.exception(
+                "recurring task %r of %s could not be started", task.name, path
+            )
+            return LONGEST
+        self._refused.discard((path, task.name))
+        return _seconds_until(clock, report)
+
+    def _visit(self, path, function):
+        """Return the Clock of a site, and what ``function(site, now)`` reports of it.
+
+        It is committed then. After a conflict it is called again, a few times.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            if self._stopping.is_set():
+                raise ShuttingDown("no more recurring tasks are started")
+            try:
+                with system_environment(self._database, path) as env:
+                    clock = clock_of(env.site._p_jar.db())
+                    report = _commit(env.site, clock, function)
+            except TransientError as conflict:
+                if attempt == ATTEMPTS:
+                    raise
+                # Most likely another instance was a little faster.
+                logger.debug("recurring tasks of %s conflict: %s", path, conflict)
+            else:
+                for line in report.lines:
+                    line()
+                return clock, report
 
 
-def _tick_site(database, path, now):
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            with (
-                system_environment(database, path) as env,
-                transaction.manager as current,
-            ):
-                current.note("Recurring tasks")
-                return start_due_tasks(env.site, now)
-        except TransientError as conflict:
-            if attempt == ATTEMPTS:
-                raise
-            # Most likely another instance was a little faster.
-            logger.info("recurring tasks of %s conflict: %s", path, conflict)
+def _commit(site, clock, function):
+    before = time()
+    with transaction.manager as current:
+        current.note("Recurring tasks")
+        report = function(site, clock.now())
+        serial = getattr(report.written, "_p_serial", None)
+    if report.written is not None:
+        # If somebody else has written it since, that is a moment between as well.
+        report.written._p_activate()
+        if report.written._p_serial != serial:
+            clock.note(report.written._p_serial, before, time())
+    return report
 
 
-def _site_paths(database):
-    """Return the paths of the sites in which the add-on is installed."""
-    with system_environment(database) as env, transaction.manager:
-        return ["/".join(site.getPhysicalPath()) for site in find_sites(env.app)]
+def _seconds_until(clock, report):
+    if report.upcoming is None:
+        return LONGEST
+    return clock.seconds_until(report.upcoming)

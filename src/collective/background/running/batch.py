@@ -10,14 +10,17 @@ from collective.background.capture.pickling import unpack
 from collective.background.environment.request import make_request
 from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import Retry
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.model.messages import _
+from collective.background.model.outages import is_outage
 from collective.background.model.records import BatchFailure
 from collective.background.model.records import BatchResult
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskMessage
 from collective.background.running.outcome import describe_error
+from collective.background.running.outcome import pack_plain
 from dataclasses import replace
 from transaction.interfaces import TransientError
 
@@ -28,10 +31,12 @@ import transaction
 logger = logging.getLogger(__name__)
 
 MAX_TRACEBACKS = 100  # of items that failed; the site's log has all of them
+MAX_ITEM = 10_000  # bytes of the pickle of an item that failed; else it is named
+MAX_NAME = 300  # characters
 
 
 # What an item raises to stop or to repeat the task; no failures of its own.
-NOT_FAILURES = (TransientError, TaskCancelled, TaskTimedOut, Retry)
+NOT_FAILURES = (TransientError, TaskCancelled, TaskTimedOut, Superseded, Retry)
 
 
 class Again(Exception):
@@ -134,7 +139,8 @@ class Chunk:
 
     def save(self, execution, env, package):
         """Let the cursor be committed together with the items."""
-        execution.save_cursor(env, self.end, self.noted(execution.batch_failures))
+        known = execution.batch_failures
+        execution.save_cursor(env, self.end, self.noted(known)[len(known) :])
 
     def run(self, env):
         """Call the function for every item, in the current transaction."""
@@ -150,6 +156,8 @@ class Chunk:
         except NOT_FAILURES:
             raise
         except Exception as error:
+            if is_outage(error):
+                raise
             logger.exception("item %s failed", index)
             self.failures[index] = BatchFailure(
                 index=index, item=_shown(index, package), error=describe_error(error)
@@ -162,8 +170,14 @@ class Chunk:
 
 def _shown(index, package):
     """Return a copy of the item, or a text that names it."""
+    files = [spool.filename for spool in package.spools if hasattr(spool, "filename")]
     try:
-        return unpack(package, None)
+        if not package.spools:
+            item = unpack(package, None)
+            # What was packed once is not always what can be packed again.
+            if pack_plain(item, MAX_ITEM) is not None:
+                return item
     except Exception:  # it refers to persistent objects, or cannot be loaded
-        references = ", ".join(str(reference) for reference in package.references)
-        return references or f"item {index}"
+        logger.debug("item %s cannot be shown", index, exc_info=True)
+    names = ", ".join(map(str, (*package.references, *files)))
+    return names[:MAX_NAME] or f"item {index}"

@@ -6,6 +6,7 @@ loses for good, its last attempt waits until the other tasks of the process have
 ended theirs, and new ones wait for it. Called by ``runner.py``.
 """
 
+from collective.background.model.forking import in_child
 from contextlib import contextmanager
 
 import threading
@@ -20,6 +21,10 @@ class Gate:
 
     def __init__(self, patience=PATIENCE):
         self._patience = patience
+        self._begin_anew()
+        in_child(self._begin_anew)
+
+    def _begin_anew(self):
         self._changed = threading.Condition()
         self._inside = 0
         self._alone = None

@@ -15,6 +15,7 @@ import traceback
 
 logger = logging.getLogger(__name__)
 
+MAX_EXCEPTION = 100_000  # bytes of the pickle of an exception that is kept
 MESSAGE_LENGTH = 2_000  # characters of an error's text
 TRACEBACK_LENGTH = 20_000  # characters; what is too long loses its middle
 
@@ -24,7 +25,9 @@ class Outcome:
     """How a run ended.
 
     ``result`` and ``exception`` are Packages; ``error`` describes the latter.
-    ``retry_in``: seconds until a failed task is tried again; None: never.
+    ``retry_in``: seconds until a failed task is tried again; None: never. ``outage``:
+    that is because the database was away, and does not count as a failure.
+    ``superseded``: the task was taken over, so this is not how it has ended.
     """
 
     state: str
@@ -32,6 +35,8 @@ class Outcome:
     exception: Package | None = None
     error: ErrorInfo | None = None
     retry_in: float | None = None
+    outage: bool = False
+    superseded: bool = False
 
 
 def succeeded(result):
@@ -39,15 +44,19 @@ def succeeded(result):
     return Outcome(state=states.SUCCEEDED, result=result)
 
 
-def failed(exception, result=None, state=states.FAILED, retry_in=None):
-    """``result``: the Package of what there is in spite of the exception, or None."""
+def failed(exception, result=None, state=states.FAILED, **more):
+    """Return the Outcome of an exception.
+
+    ``result``: the Package of what there is in spite of it, or None; ``more``: fields
+    of the Outcome.
+    """
     error = describe_error(exception)
     return Outcome(
         state=state,
         result=result,
         exception=_pack(exception, error),
         error=error,
-        retry_in=retry_in,
+        **more,
     )
 
 
@@ -65,6 +74,27 @@ def pack_result(result):
         ) from error
 
 
+def pack_plain(obj, limit):
+    """Return a Package of ``obj`` that can be kept anywhere, or None.
+
+    That is a pickle of at most ``limit`` bytes, without files and persistent objects,
+    which any process can load that has the same code. Loading is tried here: there is
+    much that can be pickled, but not loaded again.
+    """
+    try:
+        package = pack(obj)
+        if (
+            len(package.data) <= limit
+            and not (package.live or package.references or package.spools)
+            and type(unpack(package, None)) is type(obj)
+        ):
+            return package
+        package.close()
+    except BaseException as error:  # of the object's own methods: anything
+        logger.debug("a %s cannot be kept\n%s", type(obj).__name__, _traceback(error))
+    return None
+
+
 def describe_error(exception):
     """Return the ErrorInfo of an exception, whatever its methods do."""
     cls = type(exception)
@@ -73,37 +103,34 @@ def describe_error(exception):
         half = TRACEBACK_LENGTH // 2
         text = f"{text[:half]}\n…\n{text[-half:]}"
     return ErrorInfo(
-        type=f"{cls.__module__}.{cls.__qualname__}",
-        message=_text(exception)[:MESSAGE_LENGTH],
-        traceback=text,
+        type=_encodable(f"{cls.__module__}.{cls.__qualname__}"[:MESSAGE_LENGTH]),
+        message=_encodable(_text(exception)[:MESSAGE_LENGTH]),
+        traceback=_encodable(text),
     )
+
+
+def _encodable(text):
+    """Return the text without what UTF-8 cannot encode."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _traceback(exception):
     try:
         return "".join(traceback.format_exception(exception))
-    except Exception as error:
+    except BaseException as error:  # of the exception's own methods: anything
         return f"(its traceback cannot be had: {type(error).__name__})"
 
 
 def _text(exception):
     try:
-        return str(exception)
-    except Exception as error:
+        return str.__str__(str(exception))  # of a class derived from str: a plain one
+    except BaseException as error:  # of the exception's own methods: anything
         return f"(its text cannot be had: {type(error).__name__})"
 
 
 def _pack(exception, error):
-    """Return a Package of the exception, or of one that stands for it.
-
-    Many exceptions can be pickled but not loaded again, so that is tried here.
-    Those that refer to persistent objects stay in their thread.
-    """
-    try:
-        package = pack(exception)
-        if not package.refers:
-            unpack(package, None)
-            return package
-    except Exception:  # of the exception's own methods: anything
-        logger.debug("%s cannot be carried", error.type, exc_info=True)
-    return pack(TaskFailed(f"{error.type}: {error.message}"))
+    """Return a Package of the exception, or of one that stands for it."""
+    package = pack_plain(exception, MAX_EXCEPTION)
+    if package is None:
+        package = pack(TaskFailed(f"{error.type}: {error.message}"))
+    return package

@@ -10,6 +10,7 @@ a short breath now and then even when nobody seems to be there.
 """
 
 from collective.background.model.config import load_settings
+from collective.background.model.forking import in_child
 from time import monotonic
 from time import sleep
 
@@ -33,6 +34,10 @@ class Visitors:
 
     def __init__(self, patience=LONG):
         self._patience = patience
+        self._begin_anew()
+        in_child(self._begin_anew)
+
+    def _begin_anew(self):
         self._changed = threading.Condition()
         # One for each thread, so that nothing is left over when an attempt of a
         # request ends without a word: its thread's next one takes the place.

@@ -13,43 +13,42 @@ answers errors itself).
 
 from AccessControl import getSecurityManager
 from AccessControl import Unauthorized as SecurityUnauthorized
-from AccessControl.ZopeSecurityPolicy import getRoles
 from Acquisition import aq_base
 from Acquisition import aq_inner
 from Acquisition import aq_parent
 from collective.background.exceptions import ResponseFailed
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.model.records import Response
 from collective.background.model.spool import Spool
+from collective.background.zopecompat import browser_publisher
+from collective.background.zopecompat import call_published
+from collective.background.zopecompat import choose_service
+from collective.background.zopecompat import enter
+from collective.background.zopecompat import extend_address
+from collective.background.zopecompat import http_class_of
+from collective.background.zopecompat import names_ahead
+from collective.background.zopecompat import null_resource
+from collective.background.zopecompat import quote_name
+from collective.background.zopecompat import refuse_acquired_content
+from collective.background.zopecompat import roles_of
+from collective.background.zopecompat import run_post_traverse
+from collective.background.zopecompat import set_address
+from collective.background.zopecompat import set_names_ahead
+from collective.background.zopecompat import virtual_names
 from contextlib import closing
 from io import BytesIO
 from itertools import pairwise
-from plone.rest.events import mark_as_api_request
 from plone.rest.interfaces import IAPIRequest
-from Products.CMFCore.explicitacquisition import after_traversal_hook
 from requests.structures import CaseInsensitiveDict
 from transaction.interfaces import TransientError
-from webdav.NullResource import NullResource
 from zExceptions import Forbidden
 from zExceptions import HTTPException
-from zExceptions import upgradeException
 from zExceptions.unauthorized import Unauthorized
 from zope.component import getMultiAdapter
-from zope.component import queryMultiAdapter
-from zope.interface import noLongerProvides
 from zope.publisher.interfaces import NotFound
-from zope.publisher.interfaces.browser import IBrowserPublisher
-from ZPublisher.BaseRequest import DefaultPublishTraverse
-from ZPublisher.BaseRequest import exec_callables
-from ZPublisher.BaseRequest import quote
-from ZPublisher.BaseRequest import UNSPECIFIED_ROLES
 from ZPublisher.HTTPResponse import WSGIResponse
 from ZPublisher.Iterators import IUnboundStreamIterator
-from ZPublisher.mapply import mapply
-from ZPublisher.pubevents import PubAfterTraversal
-from ZPublisher.WSGIPublisher import call_object
-from ZPublisher.WSGIPublisher import dont_publish_class
-from ZPublisher.WSGIPublisher import missing_name
 
 import transaction
 
@@ -77,33 +76,21 @@ def publish(env, context, steps, form, query=""):
     added to what the body says. ``query``: the query string, which is not read:
     what it says is in the form.
     Raises Failed when the view raises an exception or answers with 4xx or 5xx;
-    ConflictErrors go through, so that the attempt is repeated, and so does
-    TaskCancelled.
+    ConflictErrors go through, so that the attempt is repeated, and so do
+    TaskCancelled and Superseded.
     """
     request = env.request
     try:
         start, names = _prepare(env, context, steps, form, query)
         published = _traverse(request, start, names)
         _authorize(request)
-        instead = exec_callables(request._post_traverse)
-        if instead is not None:
-            published = instead
-        after_traversal_hook(PubAfterTraversal(request))
-        result = mapply(
-            published,
-            request.args,
-            request,
-            call_object,
-            1,
-            missing_name,
-            dont_publish_class,
-            request,
-            bind=1,
-        )
+        instead = run_post_traverse(request)
+        refuse_acquired_content(request)
+        result = call_published(published if instead is None else instead, request)
         if result is not request.response:
             request.response.setBody(result)
         answer = _answer(request.response, _body(request))
-    except (TransientError, TaskCancelled):
+    except (TransientError, TaskCancelled, Superseded):
         raise
     except Exception as error:
         answer = _answer_of(request, error)
@@ -132,9 +119,7 @@ def _prepare(env, context, steps, form, query):
     request = env.request
     request.environ["PATH_INFO"] = "/".join((*context.getPhysicalPath(), *steps))
     # The visitor's request may have been one to the REST API, and this not.
-    if IAPIRequest.providedBy(request):
-        noLongerProvides(request, IAPIRequest)
-    mark_as_api_request(request, request.getHeader("Accept"))
+    choose_service(request)
     request.processInputs()
     request.form.update(form)
     request.environ["QUERY_STRING"] = query
@@ -152,29 +137,25 @@ def _traverse(request, obj, names):
     """Go from ``obj`` to what is to be published, as BaseRequest.traverse does."""
     path = obj.getPhysicalPath()
     request.steps[:] = path[1:]
-    request._steps[:] = _virtual_steps(request, path)
-    request._resetURLS()
-    address = (request["SERVER_URL"], *request._script)
-    request["ACTUAL_URL"] = "/".join((*address, *_virtual_steps(request, path, names)))
+    set_address(request, request.physicalPathToVirtualPath(path))
+    below = request.physicalPathToVirtualPath((*path, *names))
+    request["ACTUAL_URL"] = "/".join(
+        (request["SERVER_URL"], *virtual_names(request), *map(quote_name, below))
+    )
     if "VirtualRootPhysicalPath" in request.other:
         request["VIRTUAL_URL"] = request["ACTUAL_URL"]
-    request["TraversalRequestNameStack"] = request.path = names[::-1]
+    set_names_ahead(request, names[::-1])
     parents = request["PARENTS"]
     parents.reverse()  # while it is on its way, the root comes first
-    request.roles = getRoles(None, None, parents[0], UNSPECIFIED_ROLES)
+    request.roles = roles_of(None, None, parents[0])
     for (container, found), name in zip(pairwise(parents), path[1:], strict=True):
-        request.roles = getRoles(container, name, found, request.roles)
+        request.roles = roles_of(container, name, found, request.roles)
     try:
         obj = _walk(request, obj, parents)
     finally:
         parents.reverse()
     request["PUBLISHED"] = parents.pop(0)
     return obj
-
-
-def _virtual_steps(request, path, names=()):
-    """Return what an address has below the root of the virtual host."""
-    return map(quote, request.physicalPathToVirtualPath((*path, *names)))
 
 
 def _walk(request, obj, parents):
@@ -186,18 +167,18 @@ def _walk(request, obj, parents):
         method = "index_html"
     name = ""
     while True:
-        stack = request.path = request["TraversalRequestNameStack"]
-        if stack:
-            name = stack.pop()
+        ahead = names_ahead(request)
+        if ahead:
+            name = ahead.pop()
         else:
             if not may_acquire and _is_acquired(obj):
                 container = parents[-2]
-                obj = NullResource(container, obj.getId(), request).__of__(container)
+                obj = null_resource(container, obj.getId(), request)
             obj, default = _default(request, obj)
             if len(default) > 1:
                 *above, method = default
-                request["TraversalRequestNameStack"] = above
-                _enter(request, obj)
+                set_names_ahead(request, above)
+                enter(obj, request)
                 continue
             if default:
                 name = default[0]
@@ -209,22 +190,15 @@ def _walk(request, obj, parents):
         parents.append(obj)
         request.steps.append(name)
         if ("", *request.steps) == request.other.get("VirtualRootPhysicalPath"):
-            request._steps.clear()
-            request._resetURLS()
-        _enter(request, obj)
+            set_address(request, ())
+        enter(obj, request)
     if not may_acquire and not _has(parents[-2], name):
         raise AttributeError(name)
     # Not callable(): that is true of every acquisition wrapper.
     if hasattr(obj, "__call__"):  # noqa: B004
-        request.roles = getRoles(obj, "__call__", obj.__call__, request.roles)
+        request.roles = roles_of(obj, "__call__", obj.__call__, request.roles)
         request.ensure_publishable(obj.__call__, True)
     return obj
-
-
-def _enter(request, obj):
-    hook = getattr(obj, "__before_publishing_traverse__", None)
-    if hook is not None:
-        hook(obj, request)
 
 
 def _is_acquired(obj):
@@ -250,8 +224,7 @@ def _step(request, obj, name):
     """Return what ``name`` leads to, and note the roles that may publish it."""
     if name in HIDDEN_NAMES:
         request.response.notFoundError(name)
-    request["URL"] = f"{request['URL']}/{quote(name)}"
-    request._steps.append(quote(name))
+    extend_address(request, name)
     try:
         found = request.traverseName(obj, name)
     except (KeyError, AttributeError, NotFound):
@@ -259,20 +232,14 @@ def _step(request, obj, name):
     except Forbidden:
         return request.response.forbiddenError(name)
     known = hasattr(obj, "__bobo_traverse__") or hasattr(obj, name)
-    request.roles = getRoles(obj, name if known else None, found, request.roles)
+    request.roles = roles_of(obj, name if known else None, found, request.roles)
     return found
 
 
 def _default(request, obj):
     """Return what is published instead of ``obj``, and the names that lead on."""
-    if IBrowserPublisher.providedBy(obj):
-        publisher = obj
-    else:
-        publisher = queryMultiAdapter((obj, request), IBrowserPublisher)
-        if publisher is None:
-            publisher = DefaultPublishTraverse(obj, request)
     try:
-        published, names = publisher.browserDefault(request)
+        published, names = browser_publisher(obj, request).browserDefault(request)
     except NotImplementedError:  # a view that cannot be called
         return request.response.notFoundError(request["URL"])
     return published, tuple(names or ())
@@ -327,8 +294,7 @@ def _answer_of(request, error):
         response.setStatus(error.getStatus())
     else:
         # Of other packages' NotFound and the like, the one of that name.
-        error_class, _ = upgradeException(type(error), None)
-        response.setStatus(getattr(error_class, "status", 500))
+        response.setStatus(getattr(http_class_of(error), "status", 500))
     for name, value in getattr(error, "headers", {}).items():
         response.setHeader(name, value)
     return _answer(response, BytesIO())
@@ -336,7 +302,7 @@ def _answer_of(request, error):
 
 def _api_answer_of(request, error):
     """Return the Response of the REST API to an exception, as the publisher does."""
-    error_class, _ = upgradeException(type(error), None)
+    error_class = http_class_of(error)
     if not isinstance(error, error_class):
         error = error_class(str(error)).with_traceback(error.__traceback__)
     response = request.response

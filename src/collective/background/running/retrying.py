@@ -5,6 +5,10 @@ from collective.background.model.options import MAX_BACKOFF
 from random import uniform
 
 
+MAX_OUTAGES = 20  # in a row; about a quarter of an hour
+LONGEST_OUTAGE_DELAY = 60.0  # seconds
+
+
 def retry_delay(options, failures, error):
     """Return seconds until the next attempt, or None to give up.
 
@@ -27,3 +31,15 @@ def retry_delay(options, failures, error):
         return None
     # The power of a number of failures without end must not become too large.
     return uniform(0, min(MAX_BACKOFF, options.backoff * 2 ** min(failures, 40)))
+
+
+def outage_delay(outages):
+    """Return seconds until the next attempt after an outage, or None to give up.
+
+    ``outages``: how many there were before this one, one after the other. It is half
+    of the delay at the least: to try at once is of no use.
+    """
+    if outages >= MAX_OUTAGES:
+        return None
+    longest = min(LONGEST_OUTAGE_DELAY, 2.0**outages)
+    return uniform(longest / 2, longest)

@@ -5,23 +5,28 @@ thread sees it. Goes out: an Outcome; never an exception. Called in the thread
 of the task.
 
 One attempt is one environment and, inside it, one transaction. A conflict leads
-to another one after a random, growing delay; every other exception ends the run.
+to another one after a random, growing delay; every other exception ends the run,
+see ``ending.py``. What is raised once all have voted comes too late to say that the
+work is not committed.
 """
 
 from collective.background.capture.call import BATCH
 from collective.background.environment.application import environment
-from collective.background.exceptions import Retry
-from collective.background.exceptions import TaskCancelled
+from collective.background.model.outages import is_outage
 from collective.background.model.records import TaskMessage
 from collective.background.running import outcome
 from collective.background.running.batch import Again
 from collective.background.running.batch import Batch
 from collective.background.running.current import running
+from collective.background.running.ending import Ended
+from collective.background.running.ending import failed
+from collective.background.running.ending import in_doubt
+from collective.background.running.ending import outcome_of
 from collective.background.running.gate import gate
 from collective.background.running.kinds import KINDS
-from collective.background.running.publishing import Failed
-from collective.background.running.retrying import retry_delay
+from collective.background.running.transactions import CommitWatch
 from collective.background.running.transactions import transactional
+from collective.background.zopecompat import has_messages
 from Products.statusmessages.interfaces import IStatusMessage
 from random import uniform
 from transaction.interfaces import TransientError
@@ -44,43 +49,10 @@ def run(execution):
                 return _run_batch(execution)
             kind = KINDS[execution.call.kind](execution.call)
             return outcome.succeeded(_attempt(execution, kind))
-        except _Ended as ended:
+        except Ended as ended:
             return ended.outcome
         except BaseException as error:
-            return _outcome_of(execution, error)
-
-
-class _Ended(Exception):
-    """A run has ended with an exception; ``outcome``: the Outcome made of it.
-
-    That is made inside the environment: an exception may hold content, and once
-    the connection is closed that belongs to whoever opens it next.
-    """
-
-    def __init__(self, outcome):
-        super().__init__(outcome)
-        self.outcome = outcome
-
-
-def _outcome_of(execution, error):
-    """Return the Outcome of a run that was ended by ``error``, and log it."""
-    if isinstance(error, TaskCancelled):
-        return outcome.cancelled(error)
-    if isinstance(error, Failed):
-        logger.info("task %s: %s", execution.id, error.exception)
-        return _failed(execution, error.exception, outcome.pack_result(error.response))
-    if isinstance(error, Retry):
-        logger.info("task %s asks for another attempt: %s", execution.id, error)
-        return _failed(execution, error)
-    # SystemExit and the like end the task, and never the process: it is not
-    # theirs, and a record must not stay "running" because of them.
-    logger.error("task %s failed: %s", execution.id, execution.title, exc_info=error)
-    return _failed(execution, error)
-
-
-def _failed(execution, error, result=None):
-    retry_in = retry_delay(execution.options, execution.failures, error)
-    return outcome.failed(error, result, retry_in=retry_in)
+            return outcome_of(execution, error)
 
 
 def _attempt(execution, work):
@@ -100,13 +72,14 @@ def _attempt(execution, work):
                     execution.snapshot, execution.database, work.make_request
                 ) as env,
             ):
-                return _with_messages(execution, env, work)
+                return _commit(execution, env, work)
         except Again as reason:
             logger.info("task %s runs again %s", execution.id, reason)
             continue
         except CONFLICTS as conflict:
             conflicts += 1
-            if conflicts >= execution.conflict_attempts:
+            # An outage lasts longer than all these attempts.
+            if conflicts >= execution.conflict_attempts or is_outage(conflict):
                 raise
             logger.info("task %s conflicts: %s", execution.id, conflict)
         work.conflicted()
@@ -117,34 +90,51 @@ def _attempt(execution, work):
 
 
 @transactional
-def _in_transaction(execution, env, work):
+def _in_transaction(execution, env, work, watch):
+    execution.begin_attempt(env)
     # Packed inside the transaction: a result that cannot be carried fails the
     # task before anything is committed.
     package = outcome.pack_result(work.run(env))
     work.save(execution, env, package)
-    return package
+    watch.join(package)
 
 
-def _with_messages(execution, env, work):
+def _commit(execution, env, work):
+    """Return the Package of the result, once it is committed.
+
+    Raises Ended, or what leads to another attempt.
+    """
+    watch = CommitWatch()
     try:
-        package = _in_transaction(execution, env, work)
-    except (Again, *CONFLICTS):
-        raise
+        _in_transaction(execution, env, work, watch)
     except BaseException as error:
-        _collect_messages(execution, env)
-        raise _Ended(_outcome_of(execution, error)) from error
+        committed = watch.finished or (watch.voted and execution.was_committed())
+        if committed is None and not execution.options.rerun:
+            error = in_doubt(error)
+        if not committed:
+            if isinstance(error, (Again, *CONFLICTS)):
+                raise
+            _collect_messages(execution, env)
+            raise Ended(outcome_of(execution, error)) from error
+        logger.warning(
+            "task %s is committed, whatever went wrong after that: %s",
+            *(execution.id, outcome.describe_error(error).traceback),
+        )
     _collect_messages(execution, env)
-    return package
+    return watch.package
 
 
 def _collect_messages(execution, env):
     """Keep what ``api.portal.show_message`` would have shown to the visitor."""
-    # They are put into a cookie, so without any there are none.
-    if env.request is not None and env.request.response.cookies:
+    if env.request is None or not has_messages(env.request):
+        return
+    try:
         execution.add_messages(
             TaskMessage(text=message.message, type=message.type)
             for message in IStatusMessage(env.request).show()
         )
+    except Exception:  # the work is committed, or has ended with another error
+        logger.exception("the messages of task %s cannot be had", execution.id)
 
 
 def _run_batch(execution):
@@ -153,8 +143,9 @@ def _run_batch(execution):
         execution.check_cancelled()
         _attempt(execution, chunk)
         batch.committed(chunk)
+        execution.outages = 0
     result = outcome.pack_result(batch.result())
     error = batch.error()
     if error is None:
         return outcome.succeeded(result)
-    return _failed(execution, error, result)
+    return failed(execution, error, result)

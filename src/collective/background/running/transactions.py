@@ -1,6 +1,10 @@
 """The transaction of one attempt."""
 
 from dm.zodb.asynchronous.zope2 import TransactionManager
+from transaction.interfaces import IDataManagerSavepoint
+from zope.interface import implementer
+
+import transaction
 
 
 class TaskTransactionManager(TransactionManager):
@@ -24,3 +28,45 @@ class TaskTransactionManager(TransactionManager):
 
 
 transactional = TaskTransactionManager()
+
+
+@implementer(IDataManagerSavepoint)
+class CommitWatch:
+    """Notes how far the commit of an attempt has come.
+
+    It is the last of the data managers: when it is asked, all others have voted, or
+    have finished.
+
+    - ``voted``: whatever is raised from then on, the work may be committed
+    - ``finished``: it is committed; what is raised then comes too late
+    - ``package``: the Package of the result, once there is one
+    """
+
+    transaction_manager = transaction.manager
+    voted = finished = False
+    package = None
+
+    def join(self, package):
+        """Take part in the current transaction, which is about to be committed."""
+        self.package = package
+        transaction.get().join(self)
+
+    def sortKey(self):
+        return "~~~collective.background"
+
+    def tpc_vote(self, transaction):
+        self.voted = True
+
+    def tpc_finish(self, transaction):
+        self.finished = True
+
+    def savepoint(self):
+        return self
+
+    def rollback(self):
+        """There is nothing to undo, here and below."""
+
+    def abort(self, transaction):
+        """See ``rollback``."""
+
+    tpc_begin = commit = tpc_abort = abort

@@ -4,6 +4,7 @@ Made by the scheduler for every run; used by ``running/``.
 """
 
 from collections import deque
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.running.politeness import Manners
@@ -16,7 +17,7 @@ MAX_MESSAGES = 100
 
 
 class Execution:
-    """``cursor``, ``batch_failures`` and ``progress`` may be set.
+    """``cursor``, ``batch_failures``, ``outages`` and ``progress`` may be set.
 
     They belong to the running thread; others only read them.
     """
@@ -67,17 +68,28 @@ class Execution:
         self._task.batch_failures = value
 
     @property
+    def outages(self):
+        return self._task.outages
+
+    @outages.setter
+    def outages(self, value):
+        self._task.outages = value
+
+    @property
     def cancel_requested(self):
         return self._task.cancel_requested
 
     def check_cancelled(self):
         """A cancellation point: the task gives way to visitors.
 
-        Raises TaskCancelled if somebody has asked the task to stop, TaskTimedOut
-        if it has run for longer than it may.
+        Raises TaskCancelled if somebody has asked the task to stop, Superseded if
+        another instance has taken it over, TaskTimedOut if it has run for longer than
+        it may.
         """
-        if not self.cancel_requested:
+        if not (self.cancel_requested or self._task.superseded):
             self._manners.give_way()
+        if self._task.superseded:
+            raise Superseded("another instance has it, as this one was silent")
         if self.cancel_requested:
             raise TaskCancelled("the task was cancelled while it was running")
         if monotonic() > self._deadline:
@@ -87,6 +99,13 @@ class Execution:
 
     # Of a task that lives in memory nothing is to be written.
 
+    def begin_attempt(self, env):
+        """Called in the transaction of each attempt, or chunk, before its first line.
+
+        ``env``: its Environment. Raises Superseded if the task is not this instance's
+        any more.
+        """
+
     def save_success(self, env, package):
         """Called in the transaction of the work, before it commits.
 
@@ -94,7 +113,20 @@ class Execution:
         """
 
     def save_cursor(self, env, cursor, failures):
-        """As above, for each transaction of a batch, with what is true after it."""
+        """As above, for each transaction of a batch.
+
+        ``cursor``: how many items are done with after it; ``failures``: BatchFailures
+        of this transaction.
+        """
+
+    def was_committed(self):
+        """Called when the connection was lost while the work was committed.
+
+        Returns whether the work is committed, None if nobody knows. Where it is not,
+        the attempt may be repeated. May raise what the storage raises: then the task
+        is tried again, in a transaction that finds out.
+        """
+        return None
 
     def wait_before_retry(self, delay):
         """Wait ``delay`` seconds, or until the task is cancelled."""
@@ -109,3 +141,4 @@ class Execution:
         if not self._task.log:
             self._task.log = deque(maxlen=LOG_LINES)
         self._task.log.append(line)
+        self._task.lines += 1

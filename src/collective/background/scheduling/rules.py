@@ -151,3 +151,10 @@ def in_vain(before):
         f"the task {before.id} {translate(before.title)!r}, after which this one was "
         f"to start, is {before.state}"
     )
+
+
+def copied():
+    """The task is in a copy of its site."""
+    return TaskCancelled(
+        "the task was copied together with its site; the original one is run there"
+    )

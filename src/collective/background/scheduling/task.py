@@ -31,9 +31,12 @@ class Task:
       ``capture/``; ``callbacks``: Calls by the state for which they are meant
     - ``not_before``: of the monotonic clock (seconds)
     - ``group``: the Group to which it belongs, or None
-    - ``failures``: how many attempts have failed without a conflict
+    - ``failures``: how many attempts have failed without a conflict; ``outages``: how
+      many of the last ones because the database was away, which are no failures
+    - ``lines``: how many lines it has logged so far
     - ``cursor`` and ``batch_failures``: how far a batch is
     - ``committed``: whether the transaction that scheduled it is
+    - ``superseded``: another instance has taken it over, so this run is to end
     - ``forget``: remove the task as soon as it has ended
     - ``keep``: for how long it is kept then (seconds)
     """
@@ -58,16 +61,19 @@ class Task:
         "group",
         "id",
         "keep",
+        "lines",
         "log",
         "messages",
         "not_before",
         "number",
         "options",
+        "outages",
         "progress",
         "result",
         "snapshot",
         "started",
         "state",
+        "superseded",
     )
 
     def __init__(
@@ -85,9 +91,9 @@ class Task:
         self.not_before = monotonic() + options.seconds_to_wait(self.created)
         self.callbacks = callbacks or {}
         self.group = group
-        self.attempts = self.failures = 0
+        self.attempts = self.failures = self.outages = self.lines = 0
         self.committed = self.cancel_requested = self.forget = False
-        self.dismissed = False
+        self.dismissed = self.superseded = False
         self.keep = keep
         self._arguments = None
         self.progress = Progress()
@@ -202,7 +208,7 @@ class Task:
         self.started = self.finished = None
         self.result = self.exception = self.error = None
         self.messages = ()
-        self.failures = 0
+        self.failures = self.outages = 0
         self.not_before = 0.0
         self.cancel_requested = self.dismissed = False
         if self.call.kind != BATCH:

@@ -7,9 +7,9 @@ takes, and how errors are told.
 from collective.background.model import states
 from collective.background.model.settings import background_settings
 from collective.background.showing.serializing import serialize
+from collective.background.zopecompat import status_reason
 from dataclasses import asdict
 from zope.component.hooks import getSite
-from ZPublisher.HTTPResponse import status_reasons
 
 
 def task_url(task_id):
@@ -45,4 +45,4 @@ def refuse(response, status, message):
     an exception's is lost.
     """
     response.setStatus(status)
-    return {"type": status_reasons[status].replace(" ", ""), "message": message}
+    return {"type": status_reason(status).replace(" ", ""), "message": message}

@@ -1,1 +1,1 @@
-"""What is told of each transition of a task: a line, numbers, events, a mail."""
+"""What is told of each transition of a task: a line, numbers, events."""

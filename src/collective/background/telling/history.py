@@ -10,6 +10,7 @@ site that has had tasks within the last day.
 
 from collective.background.interfaces import IHistory
 from collective.background.model import states
+from collective.background.model.forking import in_child
 from dataclasses import dataclass
 from datetime import datetime
 from datetime import timedelta
@@ -109,6 +110,10 @@ class History:
     """Used by many threads at once, and by handlers of signals in the midst of it."""
 
     def __init__(self):
+        self._begin_anew()
+        in_child(self._begin_anew)
+
+    def _begin_anew(self):
         self._lock = threading.RLock()
         self._sites = {}
 

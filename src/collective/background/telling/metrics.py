@@ -10,8 +10,9 @@ of queues, which are settings, and by states.
 
 from bisect import bisect_left
 from collective.background.interfaces import IMetrics
-from collective.background.interfaces import ITransactionalScheduler
+from collective.background.interfaces import IProcessQueues
 from collective.background.model import states
+from collective.background.model.forking import in_child
 from itertools import accumulate
 from math import inf
 from zope.component import getGlobalSiteManager
@@ -69,6 +70,10 @@ class Metrics:
     """Used by many threads at once, and by handlers of signals in the midst of it."""
 
     def __init__(self):
+        self._begin_anew()
+        in_child(self._begin_anew)
+
+    def _begin_anew(self):
         self._lock = threading.RLock()
         self._queues = {}
 
@@ -79,8 +84,7 @@ class Metrics:
             self._queues[record.queue].add(record)
 
     def snapshot(self):
-        scheduler = getGlobalSiteManager().getUtility(ITransactionalScheduler)
-        statuses = scheduler.queues()
+        statuses = getGlobalSiteManager().getUtility(IProcessQueues)()
         with self._lock:
             return {
                 status.name: {

@@ -5,17 +5,22 @@ do without them, ``scheduled()`` to see what was scheduled.
 """
 
 from collective.background.api.scheduling import get_scheduler
-from collective.background.database.workers import stop_workers
+from collective.background.capture.snapshot import find_database
+from collective.background.database import outbox
+from collective.background.database.watch import Watch
+from collective.background.executing.deadline import Deadline
+from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
+from collective.background.zopecompat import own_transaction_manager
 from contextlib import contextmanager
+from persistent import Persistent
 from plone.app.testing import applyProfile
 from plone.app.testing import FunctionalTesting
 from plone.app.testing import IntegrationTesting
 from plone.app.testing import PLONE_FIXTURE
 from plone.app.testing import PloneSandboxLayer
-from transaction import TransactionManager
 from zope.component import getGlobalSiteManager
 
 import transaction
@@ -30,8 +35,36 @@ def drain(timeout=TIMEOUT):
     ``timeout``: seconds; raises WaitTimeout after that. What the tasks have
     committed is seen from then on. Commit before, or nothing has started.
     """
-    get_scheduler().wait_all(timeout)
+    scheduler = get_scheduler()
+    if isinstance(scheduler, Persistent):
+        with serving():
+            scheduler.wait_all(timeout)
+    else:
+        scheduler.wait_all(timeout)
     transaction.begin()
+
+
+@contextmanager
+def serving(timeout=TIMEOUT):
+    """Let this process execute tasks of the database for the time of a block.
+
+    A test run does not, of its own accord. Within another such block it has no effect.
+    ``timeout``: how many seconds running tasks have to end afterwards. Yields the Watch
+    that finds the sites of the current database.
+    """
+    watch = outbox.current_watch()
+    if watch is not None:
+        yield watch
+        return
+    watch = Watch(process_executor(), find_database())
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()
+        watch.leave(Deadline(timeout))
+        watch.executor.forget(watch)
+        outbox.connect(None)
 
 
 @contextmanager
@@ -81,12 +114,8 @@ class EagerScheduler(TransactionalScheduler):
             return
         # The thread is in the middle of a commit; the task gets a transaction
         # manager of its own for the time being.
-        usual = transaction.manager.manager
-        transaction.manager.manager = TransactionManager()
-        try:
+        with own_transaction_manager():
             self._execute(task)
-        finally:
-            transaction.manager.manager = usual
 
 
 class CollectiveBackgroundLayer(PloneSandboxLayer):
@@ -106,7 +135,6 @@ class CollectiveBackgroundLayer(PloneSandboxLayer):
         applyProfile(portal, "collective.background:default")
 
     def testTearDown(self):
-        stop_workers(TIMEOUT)
         scheduler = getGlobalSiteManager().getUtility(ITransactionalScheduler)
         scheduler.wait_all(TIMEOUT)
         for record in scheduler.records(limit=None):

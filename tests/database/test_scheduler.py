@@ -7,12 +7,13 @@ from collective.background import schedule_batch
 from collective.background import schedule_view
 from collective.background import using
 from collective.background.database.scheduler import PersistentTransactionalScheduler
-from collective.background.database.workers import process_scheduler
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
+from collective.background.executing.executor import process_executor
+from collective.background.interfaces import ITransactionalScheduler
 from collective.background.showing.visibility import visible_records
 from datetime import datetime
 from datetime import timedelta
@@ -28,6 +29,7 @@ from helpers import TIMEOUT
 from plone import api
 from plone.app.testing import SITE_OWNER_NAME
 from types import SimpleNamespace
+from zope.component import getGlobalSiteManager
 from ZPublisher.HTTPRequest import FileUpload
 
 import io
@@ -426,7 +428,7 @@ def test_instances(scheduler, gates):
         return bool(found and found[0].running), found
 
     (instance,), _ = scheduler._wait_for(look, TIMEOUT)
-    assert instance.id == process_scheduler().instance
+    assert instance.id == process_executor().instance
     assert (instance.slots, instance.running) == ({"default": 2}, 1)
-    (itself,) = process_scheduler().instances()
+    (itself,) = getGlobalSiteManager().getUtility(ITransactionalScheduler).instances()
     assert itself.running == 0

@@ -5,6 +5,8 @@ from collective.background import group
 from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
+from collective.background.interfaces import INotifier
+from collective.background.showing.mail import mail_user
 from collective.background.testing import drain
 from email import message_from_bytes
 from email.header import decode_header
@@ -207,6 +209,23 @@ def test_what_comes_of_it_is_not_shown_to_the_user(mails):
     using(notify="mail").schedule(int)
     mails()
     assert mail_task().dismissed
+
+
+def test_the_function_keeps_its_name(mails):
+    """By which it is found again, in the database, where tasks wait."""
+    using(notify="mail").schedule(int)
+    mails()
+    assert mail_task().callable == "collective.background.showing.mail.mail_user"
+
+
+def test_without_the_zcml_of_the_package(site):
+    registry = getGlobalSiteManager()
+    registry.unregisterUtility(mail_user, INotifier, "mail")
+    try:
+        with pytest.raises(BadOption, match="notify is 'mail', but there is no"):
+            using(notify="mail").schedule(int)
+    finally:
+        registry.registerUtility(mail_user, INotifier, "mail")
 
 
 @pytest.mark.parametrize("value", ["mial", "Mail", "e-mail"])

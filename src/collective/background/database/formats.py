@@ -1,9 +1,14 @@
-"""Calls, snapshots and results in the form in which the database keeps them.
+"""What the database keeps of calls, snapshots and results: plain values.
 
-Comes in: what ``capture/`` has taken along. Goes out: dictionaries of plain
-values, with blobs for what is large; and the other way round, in whatever process
-the task runs. No class of an add-on is needed to load them: those are in pickles
-of their own, which are loaded when the call is made.
+Comes in: what ``capture/`` has taken along. Goes out: dictionaries and tuples of
+builtin values, with blobs for what is large; and the other way round, in whatever
+process the task runs. No class of the package or of an
+add-on is needed to load them: those are in pickles of their own, which are loaded when
+the call is made.
+
+For each kind there is one function that writes it and one that reads it. A value that
+a reader does not find has the default of its field, one that it does not know is left
+out; what that does not do is a new ``VERSION``, see ``tasks.py``.
 """
 
 from collective.background.capture.call import Call
@@ -15,29 +20,23 @@ from collective.background.capture.reference import Reference
 from collective.background.capture.snapshot import RequestSnapshot
 from collective.background.capture.snapshot import Snapshot
 from collective.background.capture.snapshot import UserReference
+from collective.background.database.values import from_dict
+from collective.background.database.values import load_text
+from collective.background.database.values import store_text
+from collective.background.database.values import to_dict
 from collective.background.exceptions import NotPortable
 from collective.background.model.options import Options
 from collective.background.model.spool import CapturedUpload
 from collective.background.model.spool import Spool
-from dataclasses import fields
+from importlib import import_module
 from requests.structures import CaseInsensitiveDict
 from shutil import copyfileobj
 from ZODB.blob import Blob
-from zope.dottedname.resolve import resolve
 
 import logging
 
 
 logger = logging.getLogger(__name__)
-
-
-def _to_dict(obj):
-    return {field.name: getattr(obj, field.name) for field in fields(obj)}
-
-
-def _from_dict(cls, values):
-    # Another version may have had more of them.
-    return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
 
 # Packages.
@@ -57,7 +56,7 @@ def store_package(package):
         )
     return {
         "data": package.data,
-        "references": [_to_dict(reference) for reference in package.references],
+        "references": [to_dict(reference) for reference in package.references],
         "spools": [_store_spool(spool) for spool in package.spools],
     }
 
@@ -70,7 +69,7 @@ def load_package(stored):
         stored["data"],
         tuple(_load_spool(spool) for spool in stored["spools"]),
         (),
-        tuple(_from_dict(Reference, values) for values in stored["references"]),
+        tuple(from_dict(Reference, values) for values in stored["references"]),
     )
 
 
@@ -112,11 +111,11 @@ def _load_spool(stored):
 def store_call(call):
     """Return what can be stored of a Call. Raises NotPortable."""
     view = call.view and {
-        **_to_dict(call.view),
+        **to_dict(call.view),
         "body": _store_spool(call.view.body),
     }
     return {
-        **_to_dict(call),
+        **to_dict(call),
         "package": store_package(call.package),
         "view": view,
         "items": tuple(store_package(item) for item in call.items),
@@ -126,10 +125,10 @@ def store_call(call):
 
 def load_call(stored):
     """Return the Call again."""
-    view = stored["view"] and _from_dict(
+    view = stored["view"] and from_dict(
         ViewRequest, {**stored["view"], "body": _load_spool(stored["view"]["body"])}
     )
-    return _from_dict(
+    return from_dict(
         Call,
         {
             **stored,
@@ -147,15 +146,16 @@ def load_call(stored):
 def store_snapshot(snapshot):
     """Return what can be stored of a Snapshot. Raises NotPortable."""
     request = snapshot.request and {
-        **_to_dict(snapshot.request),
+        **to_dict(snapshot.request),
         "form": store_package(snapshot.request.form),
         "interfaces": tuple(
-            interface.__identifier__ for interface in snapshot.request.interfaces
+            (interface.__module__, interface.__name__)
+            for interface in snapshot.request.interfaces
         ),
     }
     return {
         "site_path": snapshot.site_path,
-        "user": _to_dict(snapshot.user),
+        "user": to_dict(snapshot.user),
         "request": request,
     }
 
@@ -165,7 +165,7 @@ def load_snapshot(stored):
 
     An interface of the request that is not known any more is left out.
     """
-    request = stored["request"] and _from_dict(
+    request = stored["request"] and from_dict(
         RequestSnapshot,
         {
             **stored["request"],
@@ -175,17 +175,18 @@ def load_snapshot(stored):
     )
     return Snapshot(
         site_path=stored["site_path"],
-        user=_from_dict(UserReference, stored["user"]),
+        user=from_dict(UserReference, stored["user"]),
         request=request,
     )
 
 
 def _interfaces(names):
-    for name in names:
+    for module, name in names:
         try:
-            yield resolve(name)
-        except ImportError:
-            logger.warning("the interface %s is not known any more", name)
+            # As pickle does: a package may have no attribute of the module's name.
+            yield getattr(import_module(module), name)
+        except (ImportError, AttributeError):
+            logger.warning("the interface %s.%s is not known any more", module, name)
 
 
 # Options.
@@ -199,8 +200,8 @@ _LEFT_OUT = ("on_success", "on_failure", "notify")
 def store_options(options):
     """Return what can be stored of Options. Raises NotPortable."""
     values = {
-        name: value
-        for name, value in _to_dict(options).items()
+        name: store_text(value) if name == "title" else value
+        for name, value in to_dict(options).items()
         if name not in (*_CLASSES, *_LEFT_OUT)
     }
     classes = tuple(getattr(options, name) for name in _CLASSES)
@@ -210,5 +211,9 @@ def store_options(options):
 def load_options(stored):
     """Return the Options again. Raises ImportError and the like."""
     classes = unpack(load_package(stored["classes"]), None)
-    values = {**stored, **dict(zip(_CLASSES, classes, strict=True))}
-    return _from_dict(Options, values)
+    values = {
+        **stored,
+        "title": load_text(stored["title"]),
+        **dict(zip(_CLASSES, classes, strict=True)),
+    }
+    return from_dict(Options, values)

@@ -1,10 +1,12 @@
 """``notify="mail"``: a mail to the user when a task has ended.
 
 Comes in: the record of the task, in a task of the same user that is scheduled when
-the other one has ended, see ``capture/call.py``. So whatever the mail server does
-comes too late to change anything. The mail is sent when that task commits.
+the other one has ended, see ``capture/call.py``, which finds it as an INotifier. So
+whatever the mail server does comes too late to change anything. The mail is sent when
+that task commits.
 """
 
+from collective.background.interfaces import INotifier
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.model import states
 from collective.background.model.messages import _
@@ -20,6 +22,7 @@ from zope.component.hooks import getSite
 from zope.globalrequest import getRequest
 from zope.i18n import translate
 from zope.i18nmessageid import Message
+from zope.interface import provider
 
 import logging
 
@@ -27,6 +30,7 @@ import logging
 logger = logging.getLogger(__name__)
 
 
+@provider(INotifier)
 def mail_user(record):
     """Send a mail about the task of ``record`` to the current user.
 

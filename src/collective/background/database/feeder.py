@@ -1,0 +1,252 @@
+"""The feeder: feeds the executor of this process with the tasks of one site.
+
+At each look it settles what has ended here, sees what others want of its tasks, and
+reserves some of what waits, all in one transaction. What it has reserved it sends to
+the dispatcher, whose threads begin it, do its work, and leave the end here.
+
+Comes in: looks of the thread that watches the database (``watch.py``), words of
+requests (``outbox.py``), ends of tasks' threads. Goes out: Jobs for the dispatcher,
+and News.
+
+What a look has done is true only once it is committed: until then it is kept in a Look,
+which is thrown away when the commit fails, and all of it is seen and done again.
+"""
+
+from AccessControl.SecurityManagement import noSecurityManager
+from collective.background.capture.call import BATCH
+from collective.background.database import claims
+from collective.background.database.holding import Held
+from collective.background.database.shards import SHARDS
+from collective.background.exceptions import Superseded
+from collective.background.executing.queues import Job
+from collective.background.running import outcome
+from collective.background.running.current import keep_log_lines
+from collective.background.running.runner import run
+from collective.background.scheduling import rules
+from collective.background.telling.events import announce
+from functools import partial
+from math import inf
+from time import monotonic
+from transaction.interfaces import TransientError
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+
+LEARNING = 0.2  # how much the last duration counts, against those before
+
+
+class Feeder:
+    """- ``executor``: of the process; ``database``: that of Zope
+    - ``home``: the database and the oid of the scheduler; ``path``: of the site
+    - ``changed``: a Condition, shared by all feeders of the process
+    - ``wake(is_urgent)``: lets the thread that watches look at the database
+    """
+
+    def __init__(self, executor, database, home, path, changed, wake):
+        self.executor = executor
+        self.path = path
+        self.home, self.oid = home
+        self._database = database
+        self.changed = changed
+        self._wake = wake
+        self.held = {}  # Held by the ids of tasks: what is reserved here
+        self.touched = set()  # ids of groups to look at once more
+        self.waiting = 0  # how many tasks waited at the last look
+        self._admitted = 0  # how many were admitted since then
+        self.changes = [None] * SHARDS  # see ``Shards.changes``, at the last look
+        self.durations = {}  # how long tasks take (seconds), by their queue
+        self.swept_at = self.reported_at = -inf  # of the monotonic clock
+        self.reserved = {}  # how many tasks since the last oldest one, by their queue
+        self.newer = set()  # numbers of tasks of a later version
+        self.nobodys = {}  # since when instances are not known that have something
+        self.is_stopping = False
+
+    @property
+    def settings(self):
+        return self.executor.settings
+
+    @property
+    def executes(self):
+        return self.settings.role != "web"
+
+    # For requests, in any thread.
+
+    def admit(self, title):
+        """Raise QueueFull if there can be no more tasks of this site."""
+        with self.changed:
+            rules.check_room(
+                self.waiting + self._admitted, self.settings.max_waiting, title
+            )
+            self._admitted += 1
+
+    def counted(self, waiting):
+        """So many tasks wait, as a look has found. See ``admit``."""
+        with self.changed:
+            self.waiting, self._admitted = waiting, 0
+
+    def wake_up(self, news):
+        """There is something new in the database; ``news``: News of it."""
+        with self.changed:
+            self.touched |= news.touched
+        self._wake(is_urgent=True)
+
+    # What is reserved here.
+
+    def claim_of(self, stored, fence):
+        """Return the Claim of a StoredTask that was just reserved here."""
+        return claims.Claim(
+            id=stored.id,
+            oid=stored._p_oid,
+            fence=fence,
+            instance=self.executor.instance,
+            database_name=self.home.database_name,
+            is_marked=stored.is_marked,
+        )
+
+    def take(self, claim, queue, priority):
+        """A task was reserved: let the dispatcher start it when it is its turn.
+
+        ``claim``: the Claim. The caller wakes the dispatcher up.
+        """
+        held = Held(claim, queue)
+        held.job = Job(
+            id=claim.id,
+            queue=queue,
+            priority=priority,
+            source=self,
+            run=partial(self._run, held),
+            refused=partial(self._refused, held),
+        )
+        with self.changed:
+            self.held[claim.id] = held
+        self.executor.dispatcher.push(held.job)
+
+    def withdraw(self, held):
+        """A task is not to start here; return False if it has started already."""
+        return self.executor.dispatcher.discard(held.job)
+
+    def drop(self, held):
+        """What was reserved is settled, or is not ours any more."""
+        with self.changed:
+            if self.held.get(held.claim.id) is held:
+                del self.held[held.claim.id]
+
+    def stop_running(self, held, *, superseded=False):
+        """Ask a task to stop at its next cancellation point.
+
+        ``superseded``: it is another instance's now.
+        """
+        with self.changed:
+            task = held.task
+            if task is None:
+                held.is_cancelled |= not superseded
+            elif not (task.cancel_requested or task.superseded):
+                task.superseded = superseded
+                task.cancel_requested = not superseded
+                self.changed.notify_all()
+
+    def running(self):
+        """Return what has begun, and has not ended, as a list of Held."""
+        with self.changed:
+            return [held for held in self.held.values() if held.has_thread]
+
+    def over(self):
+        """Return what has ended here, or could not begin, as a list of Held."""
+        with self.changed:
+            return [held for held in self.held.values() if held.is_over]
+
+    def not_over(self):
+        """Return all other tasks that are reserved here, as a list of Held."""
+        with self.changed:
+            return [held for held in self.held.values() if not held.is_over]
+
+    def stop(self):
+        """Start nothing more; ask those to stop that may run again, and batches."""
+        with self.changed:
+            self.is_stopping = True
+            self.executor.dispatcher.stop(self)
+            for held in self.held.values():
+                self._stop_if_it_may_run_again(held)
+            self.changed.notify_all()
+
+    def _stop_if_it_may_run_again(self, held):
+        task = held.task
+        if task is None or task.cancel_requested:
+            return
+        if task.options.rerun or task.call.kind == BATCH:
+            held.is_stopping = task.cancel_requested = True
+
+    # The thread of a task.
+
+    def _run(self, held):
+        """The whole life of a task's thread; called by the dispatcher."""
+        began = monotonic()
+        with self.changed:
+            held.has_thread = True
+        try:
+            ended = self._begin_and_run(held)
+        except TransientError as conflict:
+            logger.debug("the task %s is another's: %s", held.claim.id, conflict)
+            ended = None
+        except Exception:
+            logger.exception("the task %s could not be begun", held.claim.id)
+            ended = None
+            held.has_failed = True
+        finally:
+            noSecurityManager()
+        with self.changed:
+            held.has_thread = False
+            held.ended = ended
+            held.is_left = ended is None
+            self._learn(held.queue, monotonic() - began)
+            self.changed.notify_all()
+        self._wake(is_urgent=not self._has_more(held.queue))
+
+    def _begin_and_run(self, held):
+        """Return the Outcome, or None if it has not begun."""
+        try:
+            task, record, error = claims.begin(self.home, held.claim, self._database)
+        except Superseded as reason:
+            logger.info("%s", reason)
+            return None
+        if error is not None:
+            return outcome.failed(error)
+        with self.changed:
+            held.task = task
+            task.cancel_requested = held.is_cancelled
+            if self.is_stopping:
+                self._stop_if_it_may_run_again(held)
+        keep_log_lines()
+        self._wake(is_urgent=False)  # others are to know that it runs
+        try:
+            announce(record)
+            return run(claims.ClaimedExecution(self, task, held.claim))
+        except BaseException as error:  # SystemExit and the like, of a subscriber
+            return outcome.failed(error)
+
+    def _learn(self, queue, seconds):
+        before = self.durations.get(queue, seconds)
+        self.durations[queue] = before + (seconds - before) * LEARNING
+
+    def _refused(self, held, error):
+        """There is no thread for the task now: it is given back."""
+        logger.warning("the task %s has to wait: %s", held.claim.id, error)
+        with self.changed:
+            held.is_left = True
+        self._wake(is_urgent=False)
+
+    def _has_more(self, queue):
+        """Whether the dispatcher has something to start here without a look."""
+        return self.executor.dispatcher.queues[queue].waiting(self) > 0
+
+    def wait_before_retry(self, task, delay):
+        """Let a task wait between two attempts; called by its Execution."""
+        with self.changed:
+            is_asked = self.changed.wait_for(
+                lambda: task.cancel_requested or task.superseded, delay
+            )
+            if not is_asked:
+                task.attempts += 1

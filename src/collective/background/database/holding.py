@@ -1,0 +1,39 @@
+"""What a process knows of each task that it has reserved."""
+
+from dataclasses import dataclass
+
+
+@dataclass(eq=False)
+class Held:
+    """A task that is reserved here, until its end is settled.
+
+    - ``claim``: its Claim; ``queue``: its name; ``job``: what the dispatcher has of it
+    - ``task``: the Task, once it has begun; ``ended``: its Outcome, once it has ended
+    - ``has_thread``: whether it uses a thread; ``is_left``: whether it could not begin,
+      and is to be given back; ``has_failed``: because it could not be loaded
+    - ``is_bare``: whether its end could not be written as it is, so that nothing is
+      kept but that it has failed
+    - ``is_cancelled``: whether it is to stop as soon as it has begun
+    - ``is_stopping``: whether it was asked to stop only because the process ends
+    - ``told``: what its Report says, see ``Report.tell``
+    - ``is_withdrawn``: whether the dispatcher does not have it any more, though it has
+      not begun
+    """
+
+    claim: object
+    queue: str
+    job: object = None
+    task: object = None
+    ended: object = None
+    has_thread: bool = False
+    is_left: bool = False
+    has_failed: bool = False
+    is_bare: bool = False
+    is_cancelled: bool = False
+    is_stopping: bool = False
+    is_withdrawn: bool = False
+    told: tuple | None = None
+
+    @property
+    def is_over(self):
+        return self.ended is not None or self.is_left

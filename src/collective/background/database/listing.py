@@ -1,0 +1,146 @@
+"""Lists and counts of tasks in the database, and the record of each.
+
+The index knows a task by the state that it had before an instance has reserved it. So
+who looks at what waits leaves out what is reserved, and looks for that in the Holdings.
+"""
+
+from collections import Counter
+from collective.background.database.shards import number_of
+from collective.background.model import states
+from collective.background.model.selection import Selection
+from dataclasses import replace
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
+from zope.component.hooks import getSite
+
+
+def record_of(scheduler, stored):
+    """Return the TaskRecord of a StoredTask of a scheduler."""
+    report, is_running = None, False
+    requested = None
+    if stored.is_reserved:
+        holding = scheduler.holdings.get(stored.instance)
+        _, started, report = _held_as(holding, stored)
+        is_running = started is not None
+        requested = scheduler.shards.requested(stored.id)
+    record = stored.record(
+        report, is_running=is_running, cancel_requested=requested is not None
+    )
+    site = getSite()
+    if site is not None and record.site_path is not None:
+        # The site may have been renamed, or copied, since then.
+        path = "/".join(site.getPhysicalPath())
+        if path != record.site_path:
+            return replace(record, site_path=path)
+    return record
+
+
+def _held_as(holding, stored):
+    """Return what a Holding says of a StoredTask."""
+    nothing = None, None, None
+    found = nothing if holding is None else holding.tasks.get(stored.id, nothing)
+    return found if found[0] == stored.fence else nothing
+
+
+def held(scheduler):
+    """Return all StoredTasks that are reserved, as a list."""
+    found = (
+        scheduler.shards.find(id)
+        for holding in scheduler.holdings.values()
+        if holding is not None
+        for id in holding.tasks
+    )
+    return [stored for stored in found if stored is not None and stored.is_reserved]
+
+
+def running_by(scheduler, attribute):
+    """Return how many tasks run, by an attribute of their records: a Counter."""
+    records = (record_of(scheduler, stored) for stored in held(scheduler))
+    return Counter(
+        getattr(record, attribute)
+        for record in records
+        if record.state == states.RUNNING
+    )
+
+
+def records(scheduler, start, limit, filters):
+    """See ``ITransactionalScheduler.records``."""
+    stop = None if limit is None else start + limit
+    selection = Selection(**filters)
+    found = selection.pick(_matching(scheduler, selection))
+    return [record_of(scheduler, stored) for stored in islice(found, start, stop)]
+
+
+def count(scheduler, filters):
+    """See ``ITransactionalScheduler.count``."""
+    selection = Selection(**filters)
+    if not selection.is_coarse or not _is_indexed(selection):
+        return sum(1 for _ in selection.pick(_matching(scheduler, selection)))
+    user = _user_of(selection)
+    waiting = selection.states.intersection(states.WAITING)
+    number = scheduler.shards.count(selection.states - states.UNFINISHED, user)
+    number += scheduler.shards.count(waiting, user)
+    for stored in held(scheduler):
+        if user in (None, (stored.user_path, stored.user_id)):
+            number += record_of(scheduler, stored).state in selection.states
+            number -= stored.state in waiting
+    return number
+
+
+def _user_of(selection):
+    user = selection.user_path, selection.user_id
+    return None if None in user else user
+
+
+def _is_indexed(selection):
+    """Whether the index alone tells which tasks are wanted."""
+    has_half_a_user = (selection.user_path is None) != (selection.user_id is None)
+    return selection.queue is None and not has_half_a_user
+
+
+def _matching(scheduler, selection):
+    """Return an iterable of StoredTasks that may be wanted, the newest first."""
+    if selection.group_id is not None:
+        return _of_group(scheduler, selection)
+    reserved = held(scheduler)
+    numbers = {-number_of(stored.id) for stored in reserved}
+    indexed = selection.states.difference({states.RUNNING})
+    found = (
+        pair
+        for pair in scheduler.shards.newest(indexed, _user_of(selection))
+        if pair[0] not in numbers
+    )
+    really = sorted(
+        (
+            (-stored.number, stored)
+            for stored in reserved
+            if record_of(scheduler, stored).state in selection.states
+        ),
+        key=itemgetter(0),
+    )
+    tasks = (task for _, task in merge(found, really, key=itemgetter(0)))
+    if _is_indexed(selection) and not reserved:
+        return tasks
+    return (task for task in tasks if _may_be(task, selection))
+
+
+def _of_group(scheduler, selection):
+    group = scheduler.groups.get(selection.group_id or "")
+    ids = [] if group is None else group.ids()
+    found = [stored for stored in map(scheduler.shards.find, ids) if stored]
+    found.sort(key=lambda stored: -stored.number)
+    return [
+        stored
+        for stored in found
+        if record_of(scheduler, stored).state in selection.states
+        and _may_be(stored, selection)
+    ]
+
+
+def _may_be(task, selection):
+    return (
+        selection.user_path in (None, task.user_path)
+        and selection.user_id in (None, task.user_id)
+        and selection.queue in (None, task.queue)
+    )

@@ -1,0 +1,104 @@
+"""The outbox: how a transaction that schedules something tells the process of it.
+
+Comes in: StoredTasks, which the caller's transaction writes. Goes out: a word to the
+feeder of this process, if it has one, once that is committed. Nothing is started here:
+in a script, an export or a console, the instances that serve find what is there.
+"""
+
+from collective.background.database.settling import News
+from collective.background.executing.executor import process_executor
+from collective.background.scheduling import rules
+from collective.background.scheduling.joining import join_transaction
+from collective.background.telling.events import note_transition
+
+import transaction
+
+
+_watch = None
+
+
+def connect(watch):
+    """Tell ``watch``, the Watch of this process, of everything; None: nobody."""
+    global _watch
+    _watch = watch
+
+
+def current_watch():
+    """Return the Watch of this process, or None."""
+    return _watch
+
+
+def feeder_of(scheduler):
+    """Return the Feeder of this process for a scheduler, or None.
+
+    So it is in a process that does not serve, and when the site of the scheduler was
+    not committed yet.
+    """
+    return None if _watch is None else _watch.feeder_of(scheduler)
+
+
+def check_admission():
+    """Raise ShuttingDown if the process is about to stop."""
+    rules.check_admission(_watch is not None and _watch.is_stopping)
+
+
+def admit(scheduler, title):
+    """Raise ShuttingDown or QueueFull if there can be no more tasks.
+
+    ``title``: of the one that is to be admitted.
+    """
+    check_admission()
+    feeder = feeder_of(scheduler)
+    if feeder is not None:
+        feeder.admit(title)
+        return
+    counts = _counts_of_transaction()
+    if scheduler._p_oid not in counts:
+        counts[scheduler._p_oid] = scheduler.shards.count_waiting()
+    # Those of this transaction are among them already, if it was counted late.
+    most = process_executor().settings.max_waiting
+    rules.check_room(counts[scheduler._p_oid], most, title)
+    counts[scheduler._p_oid] += 1
+
+
+def _counts_of_transaction():
+    current = transaction.get()
+    try:
+        return current.data(admit)
+    except KeyError:
+        counts = {}
+        current.set_data(admit, counts)
+        return counts
+
+
+def post(scheduler, record, news):
+    """Join the current transaction for a task that it schedules.
+
+    ``record``: the TaskRecord of its scheduling; ``news``: what else is to be told,
+    which may become more until the commit.
+    """
+    join_transaction(
+        reserve=lambda: admit(scheduler, record.title),
+        finish=lambda: _committed(scheduler, record, news),
+        forget=lambda: None,
+    )
+
+
+def _committed(scheduler, record, news):
+    note_transition(record)
+    news.tell()
+    wake_up(scheduler, news)
+
+
+def wake_up(scheduler, news=None):
+    """There is something new in the database. ``news``: News of it, or None."""
+    feeder = feeder_of(scheduler)
+    if feeder is not None:
+        feeder.wake_up(news or News())
+
+
+def drain(deadline):
+    """End the work of this process for all sites; ``deadline``: a Deadline."""
+    if _watch is not None:
+        _watch.stop()
+        _watch.leave(deadline)

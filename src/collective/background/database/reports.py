@@ -1,0 +1,93 @@
+"""What a running task tells: its title, progress, messages and log.
+
+Written once a second at the most, by the instance on which it runs. Of the log only
+what is new is written: the last lines are in parts, of which the full ones do not
+change any more.
+"""
+
+from collective.background.database.values import load_message
+from collective.background.database.values import load_progress
+from collective.background.database.values import load_text
+from collective.background.database.values import store_message
+from collective.background.database.values import store_progress
+from collective.background.database.values import store_text
+from collective.background.model.records import Progress
+from collective.background.scheduling.task import LOG_LINES
+from persistent import Persistent
+
+
+VERSION = 1
+PART = 20  # lines of a part
+
+
+class Lines(Persistent):
+    """A part of a log. ``lines``: a tuple of texts."""
+
+    def __init__(self, lines):
+        self.lines = lines
+
+
+class Report(Persistent):
+    """What is known of a running task. ``read``: how many lines its log has had."""
+
+    version = VERSION
+    _title = _progress = None
+    _messages = ()
+    _parts = ()
+    read = 0
+
+    def tell(self, task, told):
+        """Note what is new of ``task``, a Task; return what is told now.
+
+        ``told``: what this has returned the last time, or None.
+        """
+        now = _told_by(task)
+        if now == told:
+            return told
+        title, progress, messages, count = now
+        if told is None or title != told[0]:
+            self._title = store_text(title)
+        if told is None or progress != told[1]:
+            self._progress = store_progress(progress)
+        if told is None or messages != told[2]:
+            self._messages = tuple(map(store_message, messages))
+        if count > self.read:
+            self._add(list(task.log)[-(count - self.read) :])
+            self.read = count
+        return now
+
+    def _add(self, lines):
+        parts = list(self._parts)
+        while lines:
+            if not parts or len(parts[-1].lines) >= PART:
+                parts.append(Lines(()))
+            last = parts[-1]
+            room = PART - len(last.lines)
+            last.lines, lines = (*last.lines, *lines[:room]), lines[room:]
+        self._parts = tuple(parts[-(LOG_LINES // PART + 1) :])
+
+    def values(self):
+        """Return title (or None), progress, messages and log, by these names."""
+        log = [line for part in self._parts for line in part.lines]
+        return {
+            "title": load_text(self._title),
+            "progress": load_progress(self._progress),
+            "messages": tuple(map(load_message, self._messages)),
+            "log": tuple(log[-LOG_LINES:]),
+        }
+
+    def forget_messages(self):
+        self._messages = ()
+
+    def forget_progress(self):
+        self._progress = None
+
+
+def _told_by(task):
+    """Return (title, progress, messages, number of lines so far) of a Task."""
+    return task.options.title, task.progress, tuple(task.messages), task.lines
+
+
+def has_told(task):
+    """Whether there is anything of a Task that is worth a Report."""
+    return bool(task.lines or task.messages or task.progress != Progress())

@@ -1,0 +1,88 @@
+"""Rescue: what becomes of the tasks that an instance had when it died, or stopped.
+
+In the transaction of a look. What it had only reserved is given back. What had begun
+is lost, unless it may run again.
+"""
+
+from collective.background.database.settling import give_up
+from collective.background.database.settling import settle
+from collective.background.exceptions import TaskLost
+from collective.background.model import states
+from collective.background.running import outcome
+from collective.background.scheduling import rules
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+DEATHS = 3  # instances that a task may take with it
+
+
+def rescue(scheduler, holding, news):
+    """See to all tasks in the Holding of an instance that is gone."""
+    for id, held in holding.tasks.items():
+        fence, started, report = held
+        stored = scheduler.shards.find(id)
+        if stored is None or stored.fence != fence or not stored.is_reserved:
+            continue
+        if report is not None:
+            stored.report = report
+        if started is not None and not stored.begins_with_commit:
+            stored.attempts += 1
+        let_go(scheduler, stored, news, is_suspect=True)
+    del scheduler.holdings[holding.instance]
+
+
+def let_go(scheduler, stored, news, *, is_suspect=False):
+    """A reserved task is not its instance's any more; see what it becomes.
+
+    ``is_suspect``: whether it may be what the instance has died of.
+    """
+    status = stored.status
+    stored.attempts = max(stored.attempts, status.attempts)
+    if stored.is_done:
+        scheduler.shards.leave(stored)
+        stored.end(outcome.succeeded(None))
+        settle(scheduler, stored, news)
+    elif scheduler.shards.requested(stored.id) is not None:
+        give_up(scheduler, stored, rules.cancelled_while_waiting(stored.attempts))
+        settle(scheduler, stored, news)
+    elif stored.has_begun:
+        _let_go_begun(scheduler, stored, news)
+    else:
+        # If it begins at this very moment, this transaction conflicts.
+        status._p_jar.readCurrent(status)
+        stored.is_marked |= is_suspect and stored.rerun
+        stored.release()
+
+
+def _let_go_begun(scheduler, stored, news):
+    is_complete = stored.size and stored.status.cursor >= stored.size
+    stored.deaths += not is_complete
+    if is_complete or (stored.rerun and stored.deaths < DEATHS):
+        # Of a batch of which all is done, nothing is left to do but to say so.
+        stored.is_marked = True
+        stored.release()
+        logger.info("task %s %r is run again", stored.id, stored.title)
+        return
+    reason = (
+        f"the instance {stored.instance} has ended before the task had; what the task "
+        "had not committed is undone"
+    )
+    if stored.rerun:
+        reason = (
+            f"{stored.deaths} instances have ended while the task ran there, the last "
+            f"one was {stored.instance}; it is not run again by itself"
+        )
+    lose(scheduler, stored, reason, news)
+
+
+def lose(scheduler, stored, reason, news):
+    """A task has ended with its instance. ``reason``: a sentence."""
+    scheduler.shards.leave(stored)
+    stored.state = states.RUNNING
+    stored.fence += 1
+    stored.started = stored.started or stored.status.began
+    stored.end(outcome.failed(TaskLost(reason), state=states.LOST))
+    settle(scheduler, stored, news)

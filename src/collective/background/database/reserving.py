@@ -1,0 +1,144 @@
+"""Reserving: which tasks an instance takes of what waits, and how many.
+
+Within a queue those of higher priority come first, then the older ones; every tenth
+is the oldest of all. Of several instances each takes first what is its own, by a hash
+of task and instance (rendezvous hashing, Thaler and Ravishankar 1998), so that they
+do not all try the same task; who has nothing of its own takes what is left.
+
+Nothing is loaded that is not reserved.
+"""
+
+from collective.background.database.shards import number_of
+from collective.background.database.tasks import VERSION
+from collective.background.executing.queues import AGEING
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
+from zlib import crc32
+
+
+MOST = 64  # tasks that are reserved ahead in a queue, if they are short
+LONG = 1.0  # seconds; nothing is reserved ahead of tasks that take longer
+AHEAD = 0.5  # seconds of work that are reserved ahead, if tasks are short
+
+
+def choose(look):
+    """Yield (queue, StoredTasks) to be reserved by a Look."""
+    feeder, scheduler = look.feeder, look.scheduler
+    if feeder.is_stopping or not feeder.executes:
+        return
+    if any(held.claim.is_marked for held in feeder.not_over()):
+        return  # it runs alone: others are not to die with it
+    taken = set(_reserved_numbers(scheduler)) | feeder.newer
+    due = _due(look, taken)
+    for name, queue in feeder.executor.dispatcher.queues.items():
+        if name in scheduler.paused:
+            continue
+        room = _room(feeder, queue)
+        if room > 0:
+            found = _candidates(look, queue, due.get(name, ()), taken, room)
+            chosen = _check(feeder, found)
+            if chosen:
+                yield name, chosen
+            if any(stored.is_marked for stored in chosen):
+                return
+
+
+def _room(feeder, queue):
+    """Return how many more tasks of a queue may be reserved."""
+    slots = queue.slots
+    ahead = _ahead(slots, feeder.durations.get(queue.name))
+    mine = sum(1 for held in feeder.not_over() if held.queue == queue.name)
+    others = len(queue.threads) - queue.running(feeder)
+    room = ahead - mine - others
+    # A site that has nothing here stands in line with the others.
+    return room if mine else max(room, 1)
+
+
+def _ahead(slots, seconds):
+    """Return how many tasks are reserved, if they take so many seconds."""
+    if seconds is None:
+        return 2 * slots
+    if seconds > LONG:
+        return slots
+    return max(2 * slots, min(MOST, int(slots * AHEAD / max(seconds, 0.001))))
+
+
+def _reserved_numbers(scheduler):
+    for holding in scheduler.holdings.values():
+        if holding is not None:
+            yield from map(number_of, holding.tasks)
+
+
+def _due(look, taken):
+    """Return {queue: [(rank, task)]} of delayed tasks whose time has come."""
+    found = {}
+    now = int(look.now.timestamp() * 1_000_000)
+    for number, task in look.scheduler.shards.due(now):
+        if number not in taken:
+            rank = -task.priority, task.number
+            found.setdefault(task.queue, []).append((rank, task))
+    return {queue: sorted(tasks, key=itemgetter(0)) for queue, tasks in found.items()}
+
+
+def _candidates(look, queue, due, taken, room):
+    """Return up to ``room`` tasks that may be reserved, in the order of their turn."""
+    shards, name = look.scheduler.shards, queue.name
+    line = merge(shards.first_in_line(name), due, key=itemgetter(0))
+    free = ((rank[1], task) for rank, task in line if rank[1] not in taken)
+    others = [
+        id
+        for id, instance in look.instances.items()
+        if name in instance.slots and id != look.feeder.executor.instance
+    ]
+    feeder = look.feeder
+    idle = queue.slots - len(queue.threads) - queue.waiting(feeder)
+    chosen = _first(look, free, others, room, idle)
+    oldest = _oldest(shards, name, due)
+    feeder.reserved[name] = feeder.reserved.get(name, 0) + len(chosen)
+    if feeder.reserved[name] >= AGEING and oldest is not None:
+        feeder.reserved[name] = 0
+        number, task = oldest
+        if number not in taken and task not in chosen:
+            chosen = [task, *chosen[: room - 1]]
+    return chosen
+
+
+def _first(look, free, others, room, idle):
+    if not others:
+        return [task for _, task in islice(free, room)]
+    window = list(islice(free, room * (len(others) + 1) + MOST))
+    me = look.feeder.executor.instance
+    mine = [task for number, task in window if _owner(number, [me, *others]) == me]
+    if mine:
+        return mine[:room]
+    # The last ones, since the first ones are about to be taken by their owners.
+    return [task for _, task in window[::-1][: max(0, min(room, idle))]]
+
+
+def _owner(number, instances):
+    return max(instances, key=lambda id: crc32(f"{number}{id}".encode()))
+
+
+def _oldest(shards, name, due):
+    first = shards.oldest_in_line(name)
+    found = [] if first is None else [first]
+    found += due
+    if not found:
+        return None
+    rank, task = min(found, key=lambda head: head[0][1])
+    return rank[1], task
+
+
+def _check(feeder, tasks):
+    """Return those of the tasks that this version can run; a marked one alone."""
+    chosen = []
+    for stored in tasks:
+        if stored.version > VERSION:
+            feeder.newer.add(stored.number)  # left to newer instances
+        elif stored.is_marked:
+            # Of others that have begun for sure, nothing is known to be wrong.
+            return chosen or ([] if feeder.not_over() else [stored])
+        else:
+            chosen.append(stored)
+    return chosen

@@ -1,0 +1,99 @@
+"""Another instance of the cluster, as far as the database knows it.
+
+What it does is written in the transaction of a test, which commits.
+"""
+
+from collective.background import get_scheduler
+from collective.background.capture.snapshot import find_database
+from collective.background.database.instances import add_instance
+from collective.background.database.instances import Holding
+from collective.background.database.instances import Instance
+from collective.background.database.instances import instance_of
+from collective.background.database.private import connected
+from collective.background.running import outcome
+from contextlib import contextmanager
+from datetime import datetime
+from datetime import UTC
+from helpers import TIMEOUT
+from threading import Event
+from time import monotonic
+
+import transaction
+
+
+class Another:
+    """An instance that another process would be; ``slots`` as of an Instance."""
+
+    def __init__(self, id="another-host:1:abcd", role="all", slots=None):
+        self.id = id
+        self._role = role
+        self._slots = {"default": 1} if slots is None else slots
+
+    def joins(self):
+        """Let others know of it."""
+        add_instance(_connection(), Instance(self.id, self._role, self._slots))
+        return self
+
+    def beats(self):
+        """It is alive."""
+        instance_of(_connection(), self.id).beat += 1
+
+    def reserves(self, task_id, *, begins=False, started=None, report=None):
+        """Reserve a task; return its StoredTask.
+
+        ``begins``: whether it also begins it, with a commit. ``started`` and
+        ``report``: what it tells in its Holding.
+        """
+        scheduler = get_scheduler()
+        stored = scheduler.shards.find(task_id)
+        fence = stored.reserve(self.id)
+        if begins:
+            stored.status.begin(fence, max(stored.attempts, stored.status.attempts) + 1)
+        holding = scheduler.holdings.get(self.id) or Holding(self.id)
+        holding.tasks = {**holding.tasks, task_id: (fence, started, report)}
+        scheduler.holdings[self.id] = holding
+        return stored
+
+    def begins(self, task_id):
+        """Reserve and begin a task; return its StoredTask."""
+        return self.reserves(task_id, begins=True, started=datetime.now(UTC))
+
+    def commits(self, task_id, *, result=None, cursor=None):
+        """Begin a task, and write what its work writes; return its StoredTask.
+
+        ``result``: what it has returned; ``cursor``: or, of a batch, how many items
+        are done, all of them well.
+        """
+        stored = self.begins(task_id)
+        task = stored.make_task(None)
+        task.attempts, task.started = stored.status.attempts, stored.status.began
+        if cursor is None:
+            stored.status.succeed(stored.fence, task, outcome.pack_result(result))
+        else:
+            stored.status.reach(stored.fence, task, cursor, [])
+        return stored
+
+    def is_known(self):
+        return instance_of(_connection(), self.id) is not None
+
+
+def _connection():
+    """Return that in which instances are: of the database of Zope."""
+    return get_scheduler()._p_jar.get_connection(find_database().database_name)
+
+
+@contextmanager
+def elsewhere(scheduler):
+    """Yield the scheduler in another connection, and that one's transactions."""
+    with connected(scheduler._p_jar.db(), scheduler._p_oid) as (mine, manager):
+        yield mine, manager
+
+
+def until(condition):
+    """Wait for what instances do at their looks; ``condition()`` sees what is new."""
+    deadline = monotonic() + TIMEOUT
+    transaction.begin()
+    while not condition():
+        assert monotonic() < deadline
+        Event().wait(0.01)
+        transaction.begin()

@@ -1,0 +1,173 @@
+"""The orderly end of a process, and what becomes of its tasks."""
+
+from collective.background import current_task
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background import schedule_batch
+from collective.background import using
+from collective.background.database import claims
+from collective.background.database import outbox
+from collective.background.database.instances import instances_for
+from collective.background.exceptions import ShuttingDown
+from collective.background.executing.deadline import Deadline
+from collective.background.interfaces import IMetrics
+from collective.background.interfaces import ITaskLost
+from collective.background.testing import serving
+from gated_tasks import create
+from gated_tasks import gated
+from gated_tasks import gated_until_cancelled
+from helpers import TIMEOUT
+from threading import Event
+from zope.component import getGlobalSiteManager
+
+import pytest
+import threading
+import transaction
+
+
+@pytest.fixture
+def run(scheduler, gates):
+    """Return a function that commits, and waits until a task has begun."""
+
+    def run(task_id):
+        transaction.commit()
+        gates.wait()
+        transaction.begin()
+        return task_id
+
+    return run
+
+
+def record_after_drain(task_id, timeout):
+    """Return the record once this process does not serve any more."""
+    get_scheduler().drain(timeout)
+    transaction.begin()
+    return get_scheduler().record(task_id)
+
+
+def gated_item(item):
+    gated()
+
+
+class TestWhatRuns:
+    def test_what_may_run_again_is_asked_to_stop_and_waits_for_others(self, run):
+        task_id = run(using(rerun=True).schedule(gated_until_cancelled))
+        record = record_after_drain(task_id, TIMEOUT)
+        assert (record.state, record.error, record.instance) == ("queued", None, "")
+        assert record.attempts == 1
+
+    def test_or_is_left_to_them_when_it_does_not_stop(self, scheduler, run, gates):
+        task_id = run(using(rerun=True).schedule(gated))
+        assert record_after_drain(task_id, 0).state == "queued"
+        assert not scheduler.shards.find(task_id).is_marked
+        gates.opened.set()
+
+    def test_a_batch_goes_on_where_it_was(self, run, gates):
+        task_id = run(schedule_batch(gated_item, ["a", "b", "c"], size=1))
+        outbox.current_watch().stop()
+        gates.opened.set()
+        record = record_after_drain(task_id, TIMEOUT)
+        assert record.state == "queued"
+        assert (record.progress.done, record.progress.total) == (1, 3)
+
+    def test_what_may_not_goes_on(self, run, gates):
+        """Its requests to other servers would be made once more."""
+        task_id = run(schedule(go_on_until_the_end, 5))
+        outbox.current_watch().stop()
+        gates.opened.set()
+        assert record_after_drain(task_id, TIMEOUT).state == "succeeded"
+
+    def test_until_the_time_is_over(self, run, gates, subscribe, caplog):
+        told = []
+        subscribe(ITaskLost, lambda event: told.append(event.record.id))
+        caplog.set_level("INFO", "collective.background")
+        before = lost_so_far()
+        task_id = run(using(title="Long").schedule(gated))
+        record = record_after_drain(task_id, 0)
+        assert (record.state, record.attempts) == ("lost", 1)
+        assert "was stopped before the task had ended" in record.error.message
+        assert record.started is not None
+        assert told == [task_id]
+        assert lost_so_far() == before + 1
+        assert [line for line in caplog.messages if task_id in line and "lost" in line]
+        gates.opened.set()
+
+    def test_one_that_somebody_has_cancelled_does_not_run_again(self, run, gates):
+        task_id = run(using(rerun=True).schedule(gated))
+        get_scheduler().cancel(task_id)
+        record = record_after_drain(task_id, 0)
+        assert record.state == "cancelled"
+        assert "before its next attempt" in record.error.message
+        gates.opened.set()
+
+
+def go_on_until_the_end(steps):
+    gated()
+    for _ in current_task().track(range(steps)):
+        pass
+
+
+def lost_so_far():
+    metrics = getGlobalSiteManager().getUtility(IMetrics)
+    return metrics.snapshot()["default"]["transitions"]["lost"]
+
+
+class TestWhatWaits:
+    def test_what_was_reserved_is_given_back(self, scheduler, gates, run):
+        for _ in range(2):
+            schedule(gated)
+        reserved = using(rerun=True).schedule(len, "abc")
+        run(reserved)
+        scheduler.drain(0)
+        transaction.begin()
+        stored = scheduler.shards.find(reserved)
+        assert (stored.instance, stored.is_marked, stored.attempts) == ("", False, 0)
+        assert [id for id in scheduler.holdings if id] == []
+        assert instances_for(scheduler) == {}
+        gates.opened.set()
+
+    def test_it_goes_on_in_another_process(self, idle_site, folder, gates):
+        with serving() as watch:
+            for _ in range(2):
+                schedule(gated)
+            task_id = schedule(create, folder, "new")
+            transaction.commit()
+            gates.wait()
+            watch.stop()
+            watch.leave(Deadline(0))
+            gates.opened.set()
+        with serving():
+            assert get_scheduler().wait(task_id, TIMEOUT).state == "succeeded"
+
+    def test_nothing_more_is_scheduled(self, scheduler):
+        scheduler.drain(0)
+        with pytest.raises(ShuttingDown):
+            schedule(len, "x")
+
+    def test_nor_is_what_was_scheduled_before_committed(self, scheduler):
+        schedule(len, "x")
+        scheduler.drain(0)
+        with pytest.raises(ShuttingDown):
+            transaction.commit()
+
+
+def test_a_task_that_is_about_to_begin(scheduler, gates, monkeypatch):
+    """It is given back; its thread finds that out before the first line."""
+    is_beginning, may_begin = Event(), Event()
+    begin = claims.begin
+
+    def begin_later(*args):
+        is_beginning.set()
+        assert may_begin.wait(TIMEOUT)
+        return begin(*args)
+
+    monkeypatch.setattr(claims, "begin", begin_later)
+    task_id = schedule(gated)
+    transaction.commit()
+    assert is_beginning.wait(TIMEOUT)
+    record = record_after_drain(task_id, 0)
+    assert (record.state, record.instance) == ("queued", "")
+    (thread,) = [each for each in threading.enumerate() if task_id in each.name]
+    may_begin.set()
+    thread.join(TIMEOUT)
+    assert not gates.begun.is_set()

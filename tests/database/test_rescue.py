@@ -1,0 +1,184 @@
+"""What becomes of the tasks that an instance had when it died."""
+
+from another import Another
+from another import until
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background import schedule_batch
+from collective.background import using
+from collective.background.database.reports import Report
+from collective.background.database.rescue import DEATHS
+from collective.background.interfaces import ITaskLost
+from collective.background.model.records import Progress
+from collective.background.model.records import TaskMessage
+from datetime import datetime
+from datetime import UTC
+from gated_tasks import create
+from helpers import TIMEOUT
+from types import SimpleNamespace
+
+import pytest
+import transaction
+
+
+pytestmark = pytest.mark.usefixtures("short_lease")
+
+
+@pytest.fixture
+def dead(another):
+    """An instance that is never heard of again after the next commit."""
+    return another
+
+
+def ended(task_id):
+    """Commit, and return the record of the task, once it has ended."""
+    transaction.commit()
+    record = get_scheduler().wait(task_id, TIMEOUT)
+    transaction.begin()
+    return record
+
+
+class TestWhatHadBegun:
+    def test_is_lost(self, scheduler, dead, folder):
+        task_id = schedule(create, folder, "new")
+        dead.begins(task_id)
+        record = ended(task_id)
+        assert (record.state, record.attempts) == ("lost", 1)
+        assert record.error.type.endswith("TaskLost")
+        assert dead.id in record.error.message
+        assert record.started is not None
+        until(lambda: not dead.is_known())
+        assert dead.id not in scheduler.holdings
+        assert "new" not in folder
+        assert scheduler.retry(task_id).state == "queued"
+        record = scheduler.wait(task_id, TIMEOUT)
+        assert (record.state, record.attempts) == ("succeeded", 2)
+
+    def test_is_announced_as_lost(self, dead, folder, subscribe):
+        told = []
+        subscribe(ITaskLost, lambda event: told.append(event.record.id))
+        task_id = schedule(create, folder, "new")
+        dead.begins(task_id)
+        ended(task_id)
+        until(lambda: told)
+        assert told == [task_id]
+
+    def test_has_told_something_which_is_kept(self, dead, folder):
+        report = Report()
+        log = [f"line {number}" for number in range(50)]
+        progress = Progress(done=8, total=9)
+        messages = (TaskMessage(text="eight"),)
+        options = SimpleNamespace(title="Nearly done")
+        task = SimpleNamespace(
+            options=options, progress=progress, messages=messages, log=log, lines=50
+        )
+        report.tell(task, None)
+        task_id = schedule(create, folder, "new")
+        dead.reserves(task_id, begins=True, started=datetime.now(UTC), report=report)
+        record = ended(task_id)
+        assert record.state == "lost"
+        assert (record.title, record.progress) == ("Nearly done", progress)
+        assert (record.messages, record.log) == (messages, tuple(log))
+
+    def test_is_lost_with_what_a_batch_had_committed(self, scheduler, dead):
+        task_id = schedule_batch(len, ["a", "b"], size=1)
+        dead.commits(task_id, cursor=1)
+        record = ended(task_id)
+        assert record.state == "lost"
+        assert (record.progress.done, record.progress.total) == (1, 2)
+        scheduler.retry(task_id)
+        assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
+
+    def test_has_succeeded_if_its_work_is_committed(self, dead, scheduler):
+        task_id = schedule(len, "abc")
+        dead.commits(task_id, result=3)
+        record = ended(task_id)
+        assert (record.state, record.attempts) == ("succeeded", 1)
+        assert scheduler.get_result(task_id) == (3, None)
+
+    def test_or_if_all_of_a_batch_is(self, scheduler, dead):
+        task_id = schedule_batch(len, ["a", "b"])
+        dead.commits(task_id, cursor=2)
+        assert ended(task_id).state == "succeeded"
+        assert scheduler.get_result(task_id)[0].done == 2
+
+    def test_is_cancelled_if_somebody_has_asked_for_that(self, scheduler, dead):
+        task_id = using(rerun=True).schedule(len, "abc")
+        dead.begins(task_id)
+        scheduler.shards.request(task_id, "cancel")
+        record = ended(task_id)
+        assert record.state == "cancelled"
+        assert "before its next attempt" in record.error.message
+
+
+class TestWhatWasOnlyReserved:
+    @pytest.mark.parametrize("rerun", [True, False])
+    def test_runs_as_if_nothing_had_been(self, dead, folder, rerun):
+        task_id = using(rerun=rerun).schedule(create, folder, "new")
+        dead.reserves(task_id)
+        record = ended(task_id)
+        assert (record.state, record.attempts) == ("succeeded", 1)
+        assert "new" in folder
+
+    def test_may_be_cancelled_meanwhile(self, scheduler, dead, folder):
+        task_id = schedule(create, folder, "new")
+        dead.reserves(task_id)
+        transaction.commit()
+        record = scheduler.cancel(task_id)
+        assert (record.state, record.cancel_requested) == ("queued", True)
+        record = ended(task_id)
+        assert record.state == "cancelled"
+        assert "before it had begun" in record.error.message
+        assert "new" not in folder
+
+
+class TestWhatMayRunAgain:
+    def test_runs_again(self, dead, folder):
+        task_id = using(rerun=True).schedule(create, folder, "new")
+        dead.reserves(task_id, started=datetime.now(UTC))
+        record = ended(task_id)
+        assert (record.state, record.attempts) == ("succeeded", 2)
+        assert "new" in folder
+
+    def test_begins_with_a_commit_from_then_on(self, scheduler, dead, folder):
+        """Since it may be what the instance has died of."""
+        task_id = using(rerun=True).schedule(create, folder, "new")
+        dead.reserves(task_id)
+        assert ended(task_id).state == "succeeded"
+        stored = scheduler.shards.find(task_id)
+        assert stored.status.begun == stored.status.done > 0
+
+    def test_is_lost_after_it_was_there_when_three_have_died(self, scheduler, dead):
+        task_id = using(rerun=True).schedule(len, "abc")
+        stored = dead.begins(task_id)
+        stored.is_marked = True
+        stored.deaths = DEATHS - 1
+        record = ended(task_id)
+        assert record.state == "lost"
+        assert "3 instances have ended" in record.error.message
+        scheduler.retry(task_id)
+        assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
+        transaction.begin()
+        assert scheduler.shards.find(task_id).deaths == 0
+
+
+class TestInstances:
+    def test_one_that_is_heard_of_keeps_its_tasks(self, paused, another, folder):
+        task_id = schedule(create, folder, "new")
+        another.begins(task_id)
+        transaction.commit()
+        silent = Another("silent-host:1:abcd").joins()
+        transaction.commit()
+        while silent.is_known():
+            transaction.begin()
+            another.beats()
+            transaction.commit()
+        assert paused.record(task_id).state == "running"
+        assert paused.record(task_id).instance == another.id
+
+    def test_what_one_has_that_nobody_knows_is_taken_over_as_well(self, dead, folder):
+        """It was declared dead by somebody who could not see to all of its tasks."""
+        unknown = Another("unknown-host:1:abcd")
+        task_id = schedule(create, folder, "new")
+        unknown.begins(task_id)
+        assert ended(task_id).state == "lost"
