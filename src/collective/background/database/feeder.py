@@ -55,6 +55,8 @@ class Feeder:
         self.held = {}  # Held by the ids of tasks: what is reserved here
         self.touched = set()  # ids of groups to look at once more
         self.waiting = 0  # how many tasks waited at the last look
+        self.waiting_by_queue = {}  # those of them that are not reserved here
+        self.paused = frozenset()  # names of queues, at the last look
         self._admitted = 0  # how many were admitted since then
         self.changes = [None] * SHARDS  # see ``Shards.changes``, at the last look
         self.durations = {}  # how long tasks take (seconds), by their queue
@@ -82,10 +84,11 @@ class Feeder:
             )
             self._admitted += 1
 
-    def counted(self, waiting):
-        """So many tasks wait, as a look has found. See ``admit``."""
+    def counted(self, waiting, by_queue, paused):
+        """So many tasks wait, and these queues are paused, as a look has found."""
         with self.changed:
             self.waiting, self._admitted = waiting, 0
+            self.waiting_by_queue, self.paused = by_queue, paused
 
     def wake_up(self, news):
         """There is something new in the database; ``news``: News of it."""
@@ -169,6 +172,7 @@ class Feeder:
             self.is_stopping = True
             self.executor.dispatcher.stop(self)
             for held in self.held.values():
+                held.is_withdrawn |= self.withdraw(held)
                 self._stop_if_it_may_run_again(held)
             self.changed.notify_all()
 
@@ -240,7 +244,7 @@ class Feeder:
 
     def _has_more(self, queue):
         """Whether the dispatcher has something to start here without a look."""
-        return self.executor.dispatcher.queues[queue].waiting(self) > 0
+        return self.executor.dispatcher.waiting(queue, self) > 0
 
     def wait_before_retry(self, task, delay):
         """Let a task wait between two attempts; called by its Execution."""
