@@ -56,6 +56,7 @@ class Feeder:
         self.touched = set()  # ids of groups to look at once more
         self.waiting = 0  # how many tasks waited at the last look
         self._admitted = 0  # how many were admitted since then
+        self.due_at = inf  # when the next delayed one is due (monotonic)
         self.changes = [None] * SHARDS  # see ``Shards.changes``, at the last look
         self.durations = {}  # how long tasks take (seconds), by their queue
         self.swept_at = self.reported_at = -inf  # of the monotonic clock
@@ -82,10 +83,11 @@ class Feeder:
             )
             self._admitted += 1
 
-    def counted(self, waiting):
-        """So many tasks wait, as a look has found. See ``admit``."""
+    def counted(self, waiting, due_at):
+        """So many tasks wait, as a look has found (see ``admit``), and until when."""
         with self.changed:
             self.waiting, self._admitted = waiting, 0
+            self.due_at = due_at
 
     def wake_up(self, news):
         """There is something new in the database; ``news``: News of it."""

@@ -21,6 +21,7 @@ from collective.background.database.settling import News
 from collective.background.database.settling import settle
 from collective.background.database.settling import settle_group
 from collective.background.database.shards import FORGET
+from collective.background.database.shards import microseconds
 from collective.background.model import states
 from collective.background.running import outcome
 from collective.background.scheduling import rules
@@ -152,7 +153,7 @@ class Look:
 
     def _forget_some(self):
         shards = self.scheduler.shards
-        now = int(self.now.timestamp() * 1_000_000)
+        now = microseconds(self.now)
         gone = list(islice(shards.expired(now), AT_ONCE))
         surplus = shards.count_ended() - len(gone) - self.feeder.settings.keep_count
         for stored in gone:
@@ -172,9 +173,11 @@ class Look:
         self._then.append(partial(self.feeder.touched.difference_update, touched))
 
     def count(self):
-        """Note how many tasks wait."""
-        waiting = self.scheduler.shards.count_waiting()
-        self._then.append(partial(self.feeder.counted, waiting))
+        """Note how many tasks wait, and when the next one is due."""
+        shards = self.scheduler.shards
+        now = microseconds(self.now)
+        due_at = monotonic() + (shards.next_due(now) - now) / 1_000_000
+        self._then.append(partial(self.feeder.counted, shards.count_waiting(), due_at))
 
     def report(self):
         """Write what runs here, and what it has told, if it is time.

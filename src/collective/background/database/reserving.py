@@ -8,6 +8,7 @@ do not all try the same task; who has nothing of its own takes what is left.
 Nothing is loaded that is not reserved.
 """
 
+from collective.background.database.shards import microseconds
 from collective.background.database.shards import number_of
 from collective.background.database.tasks import VERSION
 from collective.background.executing.queues import AGEING
@@ -73,7 +74,7 @@ def _reserved_numbers(scheduler):
 def _due(look, taken):
     """Return {queue: [(rank, task)]} of delayed tasks whose time has come."""
     found = {}
-    now = int(look.now.timestamp() * 1_000_000)
+    now = microseconds(look.now)
     for number, task in look.scheduler.shards.due(now):
         if number not in taken:
             rank = -task.priority, task.number

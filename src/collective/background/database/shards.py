@@ -329,14 +329,12 @@ class Shards(Persistent):
         """
         return self._until("delayed", now)
 
-    def next_due(self):
-        """Return when the next delayed task is due (microseconds), or None."""
-        moments = (
-            shard.delayed.minKey((0, 0))[0]
-            for shard in self._shards
-            if len(shard.delayed) > 2
-        )
-        return min(moments, default=None)
+    def next_due(self, now):
+        """Return when the next delayed task is due after ``now``; 2**63 if none is.
+
+        Both in microseconds.
+        """
+        return min(shard.delayed.minKey((now, END))[0] for shard in self._shards)
 
     def count_waiting(self):
         return sum(len(shard.waiting) - 2 for shard in self._shards)

@@ -369,6 +369,7 @@ class Watch:
                 lambda: self._deadline is not None, max(PACE, min(took, LOOK))
             )
             is_busy = any(feeder.held for feeder in self._feeders.values())
+            due_at = min((f.due_at for f in self._feeders.values()), default=inf)
             is_needed = bool(self._feeders)
         if has_more:
             return
@@ -377,6 +378,7 @@ class Watch:
             return
         has_reason = is_busy or seen is None
         until = monotonic() + min(LOOK if has_reason else inf, self._pause)
+        until = min(until, due_at)
         glance = GLANCE
         while not self._is_woken(until, LOOK if seen is None else glance):
             if monotonic() >= until or (seen and self._last_transaction() != seen):
