@@ -7,6 +7,7 @@ VENV ?= venv
 INSTANCE ?= instance
 PORT ?= 8080
 PYTEST_ARGS ?=
+SOAK_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
@@ -84,6 +85,10 @@ test: $(INSTALLED) $(AXE) ## run the whole test suite
 test-fast: $(INSTALLED) ## run the tests that start no processes and no browser
 	@echo "== Running the fast tests"
 	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: $(INSTALLED) ## kill, freeze, cut off instances, and see what can be trusted
+	@PYTHONPATH=tests $(BIN)/python -m soak $(SOAK_ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) ## measure, and print a table

@@ -15,7 +15,7 @@ class Cluster:
 
     ``folder``: where it may write; ``data``: the folder ``var`` of an instance with
     a site; ``storage``: the name of one; ``settings``: those of the package that all
-    instances have.
+    instances have. ``started``: all Instances that were started so far, in order.
     """
 
     def __init__(self, folder, data, storage, **settings):
@@ -23,6 +23,7 @@ class Cluster:
         self._folder = folder
         self._settings = settings
         self._instances = {}
+        self.started = []
         self.storage = STORAGES[storage](folder, data)
 
     def run(self, **instances):
@@ -31,18 +32,19 @@ class Cluster:
         ``instances``: the further settings of each, by its name. One that runs with
         just these goes on; the others are started, all at the same time.
         """
-        for name, settings in instances.items():
-            settings = {**self._settings, **settings}
-            instance = self._instances.get(name)
-            if instance is None or not instance.is_running:
-                self._start(name, settings)
-            elif instance.settings != settings:
-                instance.kill()
-                self._start(name, settings)
-        return [self._instances[name].serves() for name in instances]
+        started = [self.start(name, **settings) for name, settings in instances.items()]
+        return [instance.serves() for instance in started]
 
-    def _start(self, name, settings):
-        self._instances[name] = Instance(self.folder(name), **settings)
+    def start(self, name, **settings):
+        """Return the same for one instance, without waiting until it serves."""
+        settings = {**self._settings, **settings}
+        instance = self._instances.get(name)
+        if instance is not None and instance.settings != settings:
+            instance.kill()
+        if instance is None or not instance.is_running:
+            instance = self._instances[name] = Instance(self.folder(name), **settings)
+            self.started.append(instance)
+        return instance
 
     def folder(self, name):
         """Return the folder of an instance, which need not run."""

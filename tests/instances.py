@@ -16,6 +16,7 @@ import json
 import re
 import requests
 import shutil
+import subprocess
 
 
 SKELETON = TESTS.parent / "demo" / "skeleton"
@@ -72,7 +73,10 @@ class Instance(Process):
         self.settings = settings
         self._serves = False
         super().__init__(
-            folder.name, *self.command(folder, port), env=environ(**settings)
+            folder.name,
+            *self.command(folder, port),
+            env=environ(**settings),
+            stdout=subprocess.DEVNULL,  # only says that it begins and ends
         )
 
     def command(self, folder, port):

@@ -152,16 +152,19 @@ class Process:
         """Let it go on."""
         self.send(signal.SIGCONT)
 
-    def has_ended(self):
-        """Wait for the end of the process; return the lines that it has logged."""
-        self._process.wait(END)
+    def has_ended(self, timeout=END):
+        """Wait for the end of the process; return the lines that it has logged.
+
+        ``timeout``: seconds. Raises subprocess.TimeoutExpired after that.
+        """
+        self._process.wait(timeout)
         self._reader.join(END)
         return self.log
 
-    def stop(self, signum=signal.SIGTERM):
-        """End it in order, or by another signal."""
+    def stop(self, signum=signal.SIGTERM, timeout=END):
+        """End it in order, or by another signal. Raises as ``has_ended``."""
         self.send(signum)
-        self.has_ended()
+        self.has_ended(timeout)
         self._process.stderr.close()
 
     def kill(self):
