@@ -148,7 +148,7 @@ def _line_key(task):
 
 
 def _delayed_key(task):
-    return microseconds(task.eta), task.number
+    return microseconds(task.eta), task.number, task.queue, -task.priority
 
 
 def _expiring_key(task):
@@ -323,11 +323,14 @@ class Shards(Persistent):
         return min(heads, key=lambda head: head[0][1], default=None)
 
     def due(self, now):
-        """Return an iterable of (number, task): delayed, and their time has come.
+        """Yield (queue, rank, task) of delayed ones whose time has come, in no order.
 
-        ``now``: microseconds.
+        As ``first_in_line``. ``now``: microseconds.
         """
-        return self._until("delayed", now)
+        for shard in self._shards:
+            for key, task in shard.delayed.items(LEAST, (now, END), True):
+                _, number, queue, priority = key
+                yield queue, (priority, number), task
 
     def next_due(self, now):
         """Return when the next delayed task is due after ``now``; 2**63 if none is.
@@ -347,15 +350,9 @@ class Shards(Persistent):
 
         ``now``: microseconds; None: all.
         """
-        found = self._until("expiring", END - 1 if now is None else now)
-        return (task for _, task in found)
-
-    def _until(self, name, now):
-        found = (
-            getattr(shard, name).items(LEAST, (now, END), True)
-            for shard in self._shards
-        )
-        return ((key[1], task) for key, task in merge(*found, key=itemgetter(0)))
+        until = (END - 1 if now is None else now), END
+        found = (shard.expiring.items(LEAST, until, True) for shard in self._shards)
+        return (task for _, task in merge(*found, key=itemgetter(0)))
 
     # Lists.
 
