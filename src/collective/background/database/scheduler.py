@@ -72,13 +72,13 @@ class PersistentTransactionalScheduler(Persistent):
     - ``paused``: names of queues; ``retired``: it belongs to no site any more
     """
 
-    version = VERSION
     retired = False
 
     __parent__ = None  # what a local utility is registered with
     __name__ = "collective.background"
 
     def __init__(self):
+        self.version = VERSION
         self.shards = Shards()
         self.groups = OOBTree({"": None})
         self.holdings = OOBTree({"": None})

@@ -93,9 +93,8 @@ class Shard(Persistent):
       fence then: who holds a key once more conflicts with everybody else
     """
 
-    version = VERSION
-
     def __init__(self):
+        self.version = VERSION
         self.waiting, self.ended = _new_tree(), _new_tree()
         self.waiting_of, self.ended_of = _new_tree(), _new_tree()
         self.line = _new_tree()
@@ -171,9 +170,8 @@ def _heads(line, queue):
 class Shards(Persistent):
     """All shards of a scheduler. Methods with ``task`` take a StoredTask."""
 
-    version = VERSION
-
     def __init__(self):
+        self.version = VERSION
         self._shards = tuple(Shard() for _ in range(SHARDS))
 
     def of(self, id):
