@@ -329,6 +329,7 @@ class Watch:
             if scheduler.retired:
                 self._forget(feeder)
                 return False
+            scheduler.renew()
             look = Look(feeder, scheduler, self._clock, instances_of(connection))
             work(look)
             look.finish()
