@@ -58,6 +58,7 @@ class Feeder:
         self.waiting_by_queue = {}  # those of them that are not reserved here
         self.paused = frozenset()  # names of queues, at the last look
         self._admitted = 0  # how many were admitted since then
+        self.due_at = inf  # when the next delayed one is due (monotonic)
         self.changes = [None] * SHARDS  # see ``Shards.changes``, at the last look
         self.durations = {}  # how long tasks take (seconds), by their queue
         self.swept_at = self.reported_at = -inf  # of the monotonic clock
@@ -84,11 +85,12 @@ class Feeder:
             )
             self._admitted += 1
 
-    def counted(self, waiting, by_queue, paused):
-        """So many tasks wait, and these queues are paused, as a look has found."""
+    def counted(self, waiting, by_queue, paused, due_at):
+        """So many tasks wait, as a look has found; see the attributes."""
         with self.changed:
             self.waiting, self._admitted = waiting, 0
             self.waiting_by_queue, self.paused = by_queue, paused
+            self.due_at = due_at
 
     def wake_up(self, news):
         """There is something new in the database; ``news``: News of it."""

@@ -12,8 +12,10 @@ from collective.background.database.instances import Holding
 from collective.background.database.settling import give_up
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
+from collective.background.database.shards import microseconds
 from collective.background.scheduling import rules
 from functools import partial
+from time import monotonic
 from ZODB.POSException import POSKeyError
 
 import logging
@@ -65,7 +67,7 @@ class Look:
                 )
 
     def count(self):
-        """Note how many tasks wait."""
+        """Note how many tasks wait, and when the next one is due."""
         shards = self.scheduler.shards
         here = Counter(held.queue for held in self.feeder.not_over())
         by_queue = {
@@ -73,8 +75,11 @@ class Look:
             for name in self.feeder.settings.queues
         }
         paused = frozenset(name for name in self.scheduler.paused if name)
+        now = microseconds(self.now)
+        due_at = monotonic() + (shards.next_due(now) - now) / 1_000_000
+        waiting = shards.count_waiting()
         self.then.append(
-            partial(self.feeder.counted, shards.count_waiting(), by_queue, paused)
+            partial(self.feeder.counted, waiting, by_queue, paused, due_at)
         )
 
     def finish(self):

@@ -72,6 +72,7 @@ class Looking:
             scheduler._p_activate()
             if scheduler.retired:
                 raise SchedulerGone(feeder.path)
+            scheduler.renew()
             look = Look(feeder, scheduler, self._clock, instances_of(connection))
             work(look)
             look.finish()

@@ -7,6 +7,7 @@ is lost, unless it may run again.
 from collective.background.database.claims import hold
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
+from collective.background.database.tasks import VERSION
 from collective.background.exceptions import TaskLost
 from collective.background.model import states
 from collective.background.running import outcome
@@ -39,18 +40,27 @@ def rescue_all(look, dead):
 
 
 def _rescue(scheduler, holding, news):
-    """See to all tasks in the Holding of an instance that is gone."""
+    """See to all tasks in the Holding of an instance that is gone.
+
+    But for those of a later version, which are left to newer instances.
+    """
+    left = {}
     for id, held in holding.tasks.items():
         fence, started, report = held
         stored = scheduler.shards.find(id)
         if stored is None or stored.fence != fence or not stored.is_reserved:
+            continue
+        if stored.version > VERSION:
+            left[id] = held
             continue
         if report is not None:
             stored.report = report
         if started is not None and not stored.begins_with_commit:
             stored.attempts += 1
         let_go(scheduler, stored, news, is_suspect=True)
-    del scheduler.holdings[holding.instance]
+    holding.tasks = left
+    if not left:
+        del scheduler.holdings[holding.instance]
 
 
 def let_go(scheduler, stored, news, *, is_suspect=False):

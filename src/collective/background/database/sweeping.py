@@ -4,6 +4,7 @@ In the transaction of a Look, some at a time.
 """
 
 from collective.background.database.changes import forget
+from collective.background.database.shards import microseconds
 from functools import partial
 from itertools import islice
 from time import monotonic
@@ -27,7 +28,7 @@ def sweep(look):
 
 def _forget_some(look):
     shards = look.scheduler.shards
-    now = int(look.now.timestamp() * 1_000_000)
+    now = microseconds(look.now)
     gone = list(islice(shards.expired(now), AT_ONCE))
     surplus = shards.count_ended() - len(gone) - look.feeder.settings.keep_count
     for stored in gone:
