@@ -4,7 +4,7 @@ from collective.background.capture.call import capture_call
 from collective.background.capture.snapshot import Snapshot
 from collective.background.capture.snapshot import UserReference
 from collective.background.database.private import connected
-from collective.background.database.shards import new_id
+from collective.background.database.shard import new_id
 from collective.background.database.tasks import StoredTask
 from collective.background.model.options import Options
 from collective.background.scheduling.task import Task

@@ -9,7 +9,7 @@ from collective.background.database.settling import follow
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
 from collective.background.database.settling import settle_group
-from collective.background.database.shards import FORGET
+from collective.background.database.shard import FORGET
 from collective.background.model import states
 from collective.background.scheduling import rules
 from functools import partial

@@ -5,7 +5,7 @@ who looks at what waits leaves out what is reserved, and looks for that in the H
 """
 
 from collections import Counter
-from collective.background.database.shards import number_of
+from collective.background.database.shard import number_of
 from collective.background.model import states
 from collective.background.model.selection import Selection
 from dataclasses import replace

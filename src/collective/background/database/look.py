@@ -12,7 +12,7 @@ from collective.background.database.instances import Holding
 from collective.background.database.settling import give_up
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
-from collective.background.database.shards import microseconds
+from collective.background.database.shard import microseconds
 from collective.background.scheduling import rules
 from functools import partial
 from time import monotonic

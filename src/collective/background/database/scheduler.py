@@ -25,7 +25,7 @@ from collective.background.database.private import privately
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
 from collective.background.database.settling import settle_group
-from collective.background.database.shards import new_id
+from collective.background.database.shard import new_id
 from collective.background.database.shards import Shards
 from collective.background.database.tasks import StoredTask
 from collective.background.exceptions import ResultGone

@@ -5,8 +5,8 @@ so, and its group. Everything in the transaction of the caller, who tells of it 
 the commit: what is returned, News, is for that.
 """
 
-from collective.background.database.shards import FORGET
-from collective.background.database.shards import new_id
+from collective.background.database.shard import FORGET
+from collective.background.database.shard import new_id
 from collective.background.database.tasks import StoredTask
 from collective.background.model import states
 from collective.background.running import outcome
