@@ -3,7 +3,7 @@
 from another import until
 from collective.background import schedule
 from collective.background import using
-from collective.background.database.look import Look
+from collective.background.database import ends
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import ResultGone
 from gated_tasks import create
@@ -92,7 +92,7 @@ def create_in(id, folder):
 def test_before_the_end_is_settled(scheduler, folder, undo, monkeypatch):
     """It counts as a success nevertheless, and does not run again."""
     with monkeypatch.context() as patch:
-        patch.setattr(Look, "settle_ends", lambda look, *only: None)
+        patch.setattr(ends, "settle_ends", lambda look, *only: None)
         task_id = using(title="Create").schedule(create, folder, "new")
         transaction.commit()
         until(lambda: scheduler.record(task_id).state == "succeeded")

@@ -3,6 +3,7 @@
 from bare import make_task
 from collective.background.database import formats
 from collective.background.database.instances import Holding
+from collective.background.database.rescue import rescue_all
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
 from collective.background.database.tasks import Body
@@ -46,8 +47,7 @@ class TestRescue:
             for stored in (newer, older)
         }
         bare.scheduler.holdings[holding.instance] = holding
-        look = bare.look(bare.feeder())
-        look.rescue({holding.instance})
+        rescue_all(bare.look(bare.feeder()), {holding.instance})
         assert older.instance == ""
         assert newer.instance == holding.instance
         assert list(holding.tasks) == [newer.id]

@@ -55,6 +55,8 @@ class Feeder:
         self.held = {}  # Held by the ids of tasks: what is reserved here
         self.touched = set()  # ids of groups to look at once more
         self.waiting = 0  # how many tasks waited at the last look
+        self.waiting_by_queue = {}  # those of them that are not reserved here
+        self.paused = frozenset()  # names of queues, at the last look
         self._admitted = 0  # how many were admitted since then
         self.due_at = inf  # when the next delayed one is due (monotonic)
         self.changes = [None] * SHARDS  # see ``Shards.changes``, at the last look
@@ -83,11 +85,15 @@ class Feeder:
             )
             self._admitted += 1
 
-    def counted(self, waiting, due_at):
-        """So many tasks wait, as a look has found (see ``admit``), and until when."""
+    def counted(self, waiting, by_queue, paused, due_at):
+        """So many tasks wait, and these queues are paused, as a look has found.
+
+        ``due_at``: when the next delayed one is due, of the monotonic clock.
+        """
         with self.changed:
-            self.waiting, self._admitted = waiting, 0
             self.due_at = due_at
+            self.waiting, self._admitted = waiting, 0
+            self.waiting_by_queue, self.paused = by_queue, paused
 
     def wake_up(self, news):
         """There is something new in the database; ``news``: News of it."""
@@ -171,6 +177,7 @@ class Feeder:
             self.is_stopping = True
             self.executor.dispatcher.stop(self)
             for held in self.held.values():
+                held.is_withdrawn |= self.withdraw(held)
                 self._stop_if_it_may_run_again(held)
             self.changed.notify_all()
 
@@ -242,7 +249,7 @@ class Feeder:
 
     def _has_more(self, queue):
         """Whether the dispatcher has something to start here without a look."""
-        return self.executor.dispatcher.queues[queue].waiting(self) > 0
+        return self.executor.dispatcher.waiting(queue, self) > 0
 
     def wait_before_retry(self, task, delay):
         """Let a task wait between two attempts; called by its Execution."""

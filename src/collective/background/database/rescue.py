@@ -12,6 +12,7 @@ from collective.background.exceptions import TaskLost
 from collective.background.model import states
 from collective.background.running import outcome
 from collective.background.scheduling import rules
+from time import monotonic
 
 import logging
 
@@ -21,7 +22,24 @@ logger = logging.getLogger(__name__)
 DEATHS = 3  # instances that a task may take with it
 
 
-def rescue(scheduler, holding, news):
+def rescue_all(look, dead):
+    """See to what instances have that are gone. ``dead``: their ids."""
+    since, lease = look.feeder.nobodys, look.feeder.settings.lease
+    for id, holding in list(look.scheduler.holdings.items()):
+        if holding is None or id == look.me:
+            continue
+        if id in look.instances:
+            since.pop(id, None)
+        elif monotonic() - since.setdefault(id, monotonic()) > lease:
+            dead = dead | {id}
+        if id in dead:
+            if id in look.instances:
+                # If it is heard of at this very moment, it is not dead.
+                hold(look.instances[id])
+            _rescue(look.scheduler, holding, look.news)
+
+
+def _rescue(scheduler, holding, news):
     """See to all tasks in the Holding of an instance that is gone.
 
     But for those of a later version, which are left to newer instances.

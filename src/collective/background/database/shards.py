@@ -340,6 +340,10 @@ class Shards(Persistent):
     def count_waiting(self):
         return sum(len(shard.waiting) - 2 for shard in self._shards)
 
+    def count_in_line(self, queue):
+        """Return how many tasks of a queue may start, or are reserved."""
+        return sum(len(_range(shard.line, (queue,))) for shard in self._shards)
+
     def count_ended(self):
         return sum(len(shard.expiring) - 2 for shard in self._shards)
 
