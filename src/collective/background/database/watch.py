@@ -174,7 +174,17 @@ class Watch:
                 if not self._feeders:
                     self._pacing.sleep(DISCOVERY)
                 elif not has_more:
+<<<<<<< HEAD
                     self._pacing.wait(seen, self._longest_wait(), self._is_busy())
+=======
+                    self._pacing.wait(seen, self._longest(), self._is_busy())
+
+    def _longest(self):
+        """Return for how many seconds nothing has to be done by itself."""
+        with self.changed:
+            due_at = min(feeder.due_at for feeder in self._feeders.values())
+        return min(self._presence.pause, max(0.0, due_at - monotonic()))
+>>>>>>> main
 
     def _is_busy(self):
         with self.changed:
