@@ -47,7 +47,8 @@ class TestRescue:
             for stored in (newer, older)
         }
         bare.scheduler.holdings[holding.instance] = holding
-        rescue_all(bare.look(bare.feeder()), {holding.instance})
+        look = bare.look(bare.feeder())
+        rescue_all(look, {holding.instance})
         assert older.instance == ""
         assert newer.instance == holding.instance
         assert list(holding.tasks) == [newer.id]

@@ -86,22 +86,11 @@ class Feeder:
             self._admitted += 1
 
     def counted(self, waiting, by_queue, paused, due_at):
-<<<<<<< HEAD
-        """So many tasks wait, and these queues are paused, as a look has found.
-
-        ``due_at``: when the next delayed one is due, of the monotonic clock.
-        """
-        with self.changed:
-            self.due_at = due_at
-            self.waiting, self._admitted = waiting, 0
-            self.waiting_by_queue, self.paused = by_queue, paused
-=======
         """So many tasks wait, as a look has found; see the attributes."""
         with self.changed:
             self.waiting, self._admitted = waiting, 0
             self.waiting_by_queue, self.paused = by_queue, paused
             self.due_at = due_at
->>>>>>> main
 
     def wake_up(self, news):
         """There is something new in the database; ``news``: News of it."""

@@ -56,11 +56,7 @@ class Look:
                 )
 
     def count(self):
-<<<<<<< HEAD
-        """Note how many tasks wait, and until when."""
-=======
         """Note how many tasks wait, and when the next one is due."""
->>>>>>> main
         shards = self.scheduler.shards
         here = Counter(held.queue for held in self.feeder.not_over())
         by_queue = {
@@ -68,15 +64,9 @@ class Look:
             for name in self.feeder.settings.queues
         }
         paused = frozenset(name for name in self.scheduler.paused if name)
-<<<<<<< HEAD
-        waiting = shards.count_waiting()
-        now = microseconds(self.now)
-        due_at = monotonic() + (shards.next_due(now) - now) / 1_000_000
-=======
         now = microseconds(self.now)
         due_at = monotonic() + (shards.next_due(now) - now) / 1_000_000
         waiting = shards.count_waiting()
->>>>>>> main
         self.then.append(
             partial(self.feeder.counted, waiting, by_queue, paused, due_at)
         )

@@ -24,7 +24,6 @@ from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
 from collective.background.model.outages import is_outage
 from contextlib import contextmanager
-from math import inf
 from time import monotonic
 from transaction import TransactionManager
 from transaction.interfaces import TransientError
@@ -174,9 +173,6 @@ class Watch:
                 if not self._feeders:
                     self._pacing.sleep(DISCOVERY)
                 elif not has_more:
-<<<<<<< HEAD
-                    self._pacing.wait(seen, self._longest_wait(), self._is_busy())
-=======
                     self._pacing.wait(seen, self._longest(), self._is_busy())
 
     def _longest(self):
@@ -184,16 +180,10 @@ class Watch:
         with self.changed:
             due_at = min(feeder.due_at for feeder in self._feeders.values())
         return min(self._presence.pause, max(0.0, due_at - monotonic()))
->>>>>>> main
 
     def _is_busy(self):
         with self.changed:
             return any(feeder.held for feeder in self._feeders.values())
-
-    def _longest_wait(self):
-        """Return after how many seconds there is something to do by itself."""
-        due_at = min((feeder.due_at for feeder in self._known()), default=inf)
-        return min(self._presence.pause, due_at - monotonic())
 
     def _discover(self, connection):
         """See which sites keep their tasks in the database."""
