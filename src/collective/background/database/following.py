@@ -54,9 +54,8 @@ def follow_pauses(look):
 
 def check_groups(look):
     """Tell of groups whose last tasks have ended at the same time."""
-    touched = set(look.feeder.touched)
-    settle_groups(look.scheduler, touched, look.news)
-    look.then.append(partial(look.feeder.touched.difference_update, touched))
+    settle_groups(look.scheduler, look.touched, look.news)
+    look.then.append(partial(look.feeder.touched.difference_update, look.touched))
 
 
 def _follow_request(look, id):

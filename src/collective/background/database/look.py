@@ -23,13 +23,15 @@ class Look:
     """- ``feeder``: the Feeder; ``scheduler``: in the connection of the look
     - ``clock``: the Clock of the database
     - ``instances``: {id: Instance} of all that live
+    - ``touched``: ids of groups to look at once more
     """
 
-    def __init__(self, feeder, scheduler, clock, instances):
+    def __init__(self, feeder, scheduler, clock, instances, touched=frozenset()):
         self.feeder = feeder
         self.scheduler = scheduler
         self.now = clock.now()
         self.instances = instances
+        self.touched = touched
         self.news = News()
         self.has_more = False  # whether to look again at once
         self.then = []
