@@ -5,6 +5,7 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.database import following
 from collective.background.database.look import Look
+from collective.background.database.looking import usual
 from gated_tasks import gated
 from gated_tasks import note
 from helpers import finished
@@ -80,6 +81,40 @@ class TestPauses:
         scheduler.resume("default")
         for task_id in waiting:
             assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
+
+
+class TestWholeLooks:
+    """All that an instance does at each look."""
+
+    @pytest.mark.parametrize("eta", [None, -60, 3600])
+    def test_load_nothing_that_does_not_start(self, bare, loaded, eta):
+        for _ in range(500):
+            bare.add(eta=eta, unique=f"a {bare.scheduler.count()}")
+        for _ in range(3):
+            bare.add(queue="other")
+        bare.manager.commit()
+        bare.connection.cacheMinimize()
+        bare.manager.begin()
+        loaded.clear()
+        feeder = bare.feeder(concurrency=2, queues={"other": 1})
+        look = bare.look(feeder)
+        usual(look)
+        assert len(look.tasks) == len(loaded) == (2 if eta == 3600 else 6)
+
+    def test_write_nothing_when_there_is_nothing_to_do(self, bare):
+        bare.add(eta=3600)
+        bare.manager.commit()
+        feeder = bare.feeder()
+        feeder.executor.dispatcher.stop(feeder)
+        before = bare.database.lastTransaction()
+        for _ in range(3):
+            bare.manager.begin()
+            look = bare.look(feeder)
+            usual(look)
+            look.finish()
+            bare.manager.commit()
+            look.committed()
+        assert bare.database.lastTransaction() == before
 
 
 class TestLinks:
