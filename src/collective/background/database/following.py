@@ -8,7 +8,7 @@ from collective.background.database.rescue import let_go
 from collective.background.database.settling import follow
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
-from collective.background.database.settling import settle_group
+from collective.background.database.settling import settle_groups
 from collective.background.database.shard import FORGET
 from collective.background.model import states
 from collective.background.scheduling import rules
@@ -54,12 +54,8 @@ def follow_pauses(look):
 
 def check_groups(look):
     """Tell of groups whose last tasks have ended at the same time."""
-    touched = set(look.feeder.touched)
-    for id in touched:
-        group = look.scheduler.groups.get(id)
-        if group is not None:
-            settle_group(look.scheduler, group, look.news)
-    look.then.append(partial(look.feeder.touched.difference_update, touched))
+    settle_groups(look.scheduler, look.touched, look.news)
+    look.then.append(partial(look.feeder.touched.difference_update, look.touched))
 
 
 def _follow_request(look, id):

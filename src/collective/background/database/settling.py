@@ -114,6 +114,14 @@ def settle_member(scheduler, task, news):
         settle_group(scheduler, group, news)
 
 
+def settle_groups(scheduler, ids, news):
+    """See whether groups have ended, whose last tasks may have done so at once."""
+    for id in ids:
+        group = scheduler.groups.get(id)
+        if group is not None:
+            settle_group(scheduler, group, news)
+
+
 def settle_group(scheduler, group, news):
     """Call who is to be told if all tasks of a group have ended, and nobody was."""
     if group.told or group.left() > 0:

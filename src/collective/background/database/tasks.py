@@ -158,9 +158,19 @@ class StoredTask(Persistent):
         return self.is_reserved and self.status.begun == self.fence
 
     @property
+    def is_undone(self):
+        """Whether it has succeeded, but what it did was undone in the database since.
+
+        Or a part of it, of a batch.
+        """
+        if self.state != states.SUCCEEDED or self.status.done == self.fence:
+            return False
+        return self.kind != BATCH or self.status.cursor < self.size
+
+    @property
     def result(self):
         """What the task has returned, if its work was not undone: an Ending or None."""
-        return self.ending or self.status.result
+        return None if self.is_undone else self.ending or self.status.result
 
     def record(self, report=None, *, is_running=False, cancel_requested=False):
         """Return the TaskRecord of this moment.
