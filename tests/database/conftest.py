@@ -3,9 +3,12 @@
 from another import Another
 from another import SHORT_LEASE
 from another import until
+from bare import Bare
 from collective.background import get_scheduler
 from collective.background.database.installing import install
+from collective.background.database.tasks import StoredTask
 from collective.background.testing import serving
+from persistent import Persistent
 from threading import Event
 
 import gated_tasks
@@ -79,3 +82,24 @@ def gates(monkeypatch):
     monkeypatch.setattr(gated_tasks, "gates", made)
     yield made
     made.opened.set()
+
+
+@pytest.fixture
+def bare():
+    """A scheduler without a site; nothing of it runs."""
+    made = Bare()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Receives the ids of the StoredTasks that are loaded from now on."""
+    ids = []
+
+    def note(stored, state):
+        ids.append(state["id"])
+        Persistent.__setstate__(stored, state)
+
+    monkeypatch.setattr(StoredTask, "__setstate__", note, raising=False)
+    return ids

@@ -8,6 +8,7 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background.database import instances
 from collective.background.database import outbox
+from collective.background.database import presence
 from collective.background.database import watch as watch_module
 from collective.background.database.installing import install
 from collective.background.database.installing import uninstall
@@ -15,6 +16,7 @@ from collective.background.database.instances import add_instance
 from collective.background.database.instances import instances_for
 from collective.background.database.instances import Silences
 from collective.background.database.look import Look
+from collective.background.database.rescue import rescue_all
 from collective.background.database.tasks import StoredTask
 from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
@@ -184,7 +186,7 @@ class TestTrouble:
                     other.joins()
                     manager.commit()
 
-        monkeypatch.setattr(watch_module, "add_instance", add_at_once)
+        monkeypatch.setattr(presence, "add_instance", add_at_once)
         with serving():
             until(lambda: len(instances_for(scheduler)) == 2)
         assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
@@ -197,7 +199,7 @@ def test_who_is_heard_of_at_the_last_moment_is_not_dead(paused, another):
     feeder = outbox.feeder_of(paused)
     with elsewhere(paused) as (mine, manager):
         look = Look(feeder, mine, clock_of(mine._p_jar.db()), instances_for(mine))
-        look.rescue({another.id})
+        rescue_all(look, {another.id})
         look.finish()
         assert mine.record(task_id).state == "lost"
         another.beats()

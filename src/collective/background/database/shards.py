@@ -93,9 +93,8 @@ class Shard(Persistent):
       fence then: who holds a key once more conflicts with everybody else
     """
 
-    version = VERSION
-
     def __init__(self):
+        self.version = VERSION
         self.waiting, self.ended = _new_tree(), _new_tree()
         self.waiting_of, self.ended_of = _new_tree(), _new_tree()
         self.line = _new_tree()
@@ -148,7 +147,7 @@ def _line_key(task):
 
 
 def _delayed_key(task):
-    return microseconds(task.eta), task.number
+    return microseconds(task.eta), task.number, task.queue, -task.priority
 
 
 def _expiring_key(task):
@@ -171,9 +170,8 @@ def _heads(line, queue):
 class Shards(Persistent):
     """All shards of a scheduler. Methods with ``task`` take a StoredTask."""
 
-    version = VERSION
-
     def __init__(self):
+        self.version = VERSION
         self._shards = tuple(Shard() for _ in range(SHARDS))
 
     def of(self, id):
@@ -323,23 +321,28 @@ class Shards(Persistent):
         return min(heads, key=lambda head: head[0][1], default=None)
 
     def due(self, now):
-        """Return an iterable of (number, task): delayed, and their time has come.
+        """Yield (queue, rank, task) of delayed ones whose time has come, in no order.
 
-        ``now``: microseconds.
+        As ``first_in_line``. ``now``: microseconds.
         """
-        return self._until("delayed", now)
+        for shard in self._shards:
+            for key, task in shard.delayed.items(LEAST, (now, END), True):
+                _, number, queue, priority = key
+                yield queue, (priority, number), task
 
-    def next_due(self):
-        """Return when the next delayed task is due (microseconds), or None."""
-        moments = (
-            shard.delayed.minKey((0, 0))[0]
-            for shard in self._shards
-            if len(shard.delayed) > 2
-        )
-        return min(moments, default=None)
+    def next_due(self, now):
+        """Return when the next delayed task is due after ``now``; 2**63 if none is.
+
+        Both in microseconds.
+        """
+        return min(shard.delayed.minKey((now, END))[0] for shard in self._shards)
 
     def count_waiting(self):
         return sum(len(shard.waiting) - 2 for shard in self._shards)
+
+    def count_in_line(self, queue):
+        """Return how many tasks of a queue may start, or are reserved."""
+        return sum(len(_range(shard.line, (queue,))) for shard in self._shards)
 
     def count_ended(self):
         return sum(len(shard.expiring) - 2 for shard in self._shards)
@@ -349,15 +352,9 @@ class Shards(Persistent):
 
         ``now``: microseconds; None: all.
         """
-        found = self._until("expiring", END - 1 if now is None else now)
-        return (task for _, task in found)
-
-    def _until(self, name, now):
-        found = (
-            getattr(shard, name).items(LEAST, (now, END), True)
-            for shard in self._shards
-        )
-        return ((key[1], task) for key, task in merge(*found, key=itemgetter(0)))
+        until = (END - 1 if now is None else now), END
+        found = (shard.expiring.items(LEAST, until, True) for shard in self._shards)
+        return (task for _, task in merge(*found, key=itemgetter(0)))
 
     # Lists.
 

@@ -40,7 +40,8 @@ from datetime import UTC
 from persistent import Persistent
 
 
-# Of what is stored. An instance leaves tasks of a later version to others.
+# Of what is stored, and so kept in each object. An instance leaves tasks of a later
+# version to others.
 VERSION = 1
 
 # What a StoredTask has as a TaskRecord has it.
@@ -59,6 +60,7 @@ class Body(Persistent):
     """
 
     def __init__(self, task):
+        self.version = VERSION
         self._call = store_call(task.call)
         self._snapshot = store_snapshot(task.snapshot)
         self._options = store_options(task.options)
@@ -89,6 +91,7 @@ class Ending(Persistent):
     """What a run has left: stored Packages, or None."""
 
     def __init__(self, result, exception=None):
+        self.version = VERSION
         self._result = store_package(result)
         self._exception = store_package(exception)
 
@@ -108,6 +111,7 @@ class Failures(Persistent):
     """
 
     def __init__(self, failures, previous):
+        self.version = VERSION
         self._package = store_package(pack(failures))
         self.previous = previous
 
@@ -128,9 +132,11 @@ class Status(Persistent):
       these have failed, ``failures``: Failures of the last ones, or None
     """
 
-    version = VERSION
     begun = done = attempts = cursor = failed = 0
     began = finished = result = failures = None
+
+    def __init__(self):
+        self.version = VERSION
 
     def begin(self, fence, attempts):
         self.begun = fence
@@ -189,12 +195,12 @@ class StoredTask(Persistent):
     - ``body``, ``status``; ``report`` and ``ending``: or None
     """
 
-    version = VERSION
     fence = deaths = failures = outages = 0
     is_marked = False
     report = ending = _error = None
 
     def __init__(self, task, id, number, home):
+        self.version = VERSION
         record = task.record("")
         for name in _PLAIN:
             setattr(self, name, getattr(record, name))
