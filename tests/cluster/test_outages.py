@@ -3,8 +3,8 @@
 Tasks of the kind "create_later" work until there is a file, whose path is their mark.
 """
 
+from choosing import LEASE
 from choosing import only_on_zeo
-from conftest import LEASE
 from threading import Event
 
 import pytest
