@@ -83,6 +83,12 @@ class TestCallbacks:
             finished(using(on_success=note).schedule(len, "x"))
             assert scheduler.count() == before + 2
 
+    def test_begin_as_soon_as_they_are_committed(self, scheduler, caplog):
+        """Though they are reserved by the transaction that schedules them."""
+        finished(using(on_success=note).schedule(len, "x"))
+        scheduler.wait_all(TIMEOUT)
+        assert [line for line in caplog.records if line.exc_info] == []
+
     def test_are_announced_as_scheduled(self, scheduler, subscribe):
         told = []
         subscribe(ITaskScheduled, lambda event: told.append(event.record))

@@ -5,6 +5,7 @@ All functions work in the transaction of a Look.
 
 from collective.background.database.changes import forget
 from collective.background.database.rescue import let_go
+from collective.background.database.reserving import is_for_others
 from collective.background.database.settling import follow
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
@@ -49,6 +50,13 @@ def follow_pauses(look):
     """Give back what has not begun in a queue that is paused."""
     for held in look.feeder.not_over():
         if held.queue in look.scheduler.paused and look.withdraw(held):
+            look.release(held)
+
+
+def leave_to_others(look):
+    """Give back what others may begin before its turn comes here."""
+    for held in look.feeder.not_over():
+        if is_for_others(look, held.queue) and look.withdraw(held):
             look.release(held)
 
 

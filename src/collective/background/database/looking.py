@@ -132,6 +132,7 @@ def usual(look):
     following.follow_requests(look)
     following.check_groups(look)
     following.follow_pauses(look)
+    following.leave_to_others(look)
     look.reserve()
     ends.report(look)
     look.count()

@@ -149,5 +149,6 @@ def call_back(scheduler, stored, calls, news, record):
         )
         id, number = new_id(scheduler._p_jar)
         made = StoredTask(callback, id, number, stored.home)
+        scheduler._p_jar.add(made)  # it may be reserved before this is committed
         scheduler.shards.add(made)
         news.scheduled.append(made.record())

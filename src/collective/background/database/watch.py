@@ -88,6 +88,7 @@ class Watch:
             self.is_stopping = True
             for feeder in self._feeders.values():
                 feeder.stop()
+            self._pacing.wake_up()  # others may have a slot for what waits here
 
     def leave(self, deadline):
         """Wait for what runs; return the titles of what is lost. See Executor."""
