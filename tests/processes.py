@@ -133,7 +133,12 @@ class Process:
 
     @property
     def is_running(self):
-        return self._process.poll() is None
+        return self.status is None
+
+    @property
+    def status(self):
+        """With what it has ended: minus the number of a signal; None: not yet."""
+        return self._process.poll()
 
     def send(self, signum):
         self._process.send_signal(signum)

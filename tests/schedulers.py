@@ -6,6 +6,7 @@ from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.model.config import Settings
 from dataclasses import replace
+from datetime import datetime
 from helpers import TIMEOUT
 from threading import Event
 from threading import Thread
@@ -172,10 +173,34 @@ class Clock:
         get_scheduler().resume("default")
 
 
+def modules_with(name):
+    """Return the modules of the package that have imported something by a name."""
+    return [
+        module
+        for path, module in list(sys.modules.items())
+        if path.startswith("collective.background.") and hasattr(module, name)
+    ]
+
+
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    for name, module in list(sys.modules.items()):
-        if name.startswith("collective.background.") and hasattr(module, "monotonic"):
-            monkeypatch.setattr(module, "monotonic", lambda: clock.now)
+    for module in modules_with("monotonic"):
+        monkeypatch.setattr(module, "monotonic", lambda: clock.now)
     return clock
+
+
+@pytest.fixture
+def set_clock(monkeypatch):
+    """Return a function that sets the clock of the system; by how much, a timedelta."""
+
+    def set_clock(difference):
+        class Set(datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return datetime.now(tz) + difference
+
+        for module in modules_with("datetime"):
+            monkeypatch.setattr(module, "datetime", Set)
+
+    return set_clock

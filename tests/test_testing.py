@@ -10,12 +10,16 @@ from collective.background.testing import drain
 from collective.background.testing import eager
 from collective.background.testing import scheduled
 from plone import api
+from processes import environ
+from processes import Process
 from threading import current_thread
 from threading import Event
 from zope.component.hooks import getSite
 from zope.globalrequest import getRequest
 
 import pytest
+import signal
+import sys
 import transaction
 
 
@@ -202,6 +206,96 @@ class TestScheduled:
             schedule(lambda folder: schedule(add_document, folder, "page"), folder)
             transaction.commit()
         assert len(records) == 2
+
+
+SESSION = """
+from collective.background import schedule
+from collective.background.database.installing import install
+from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
+from collective.background.testing import drain
+from collective.background.testing import serving
+from instance_probe.tasks import answer
+from pytest_plone import fixtures_factory
+from threading import Event
+
+import sys
+import transaction
+
+
+fixtures = ((BACKGROUND_FUNCTIONAL_TESTING, "functional"),)
+globals().update(fixtures_factory(fixtures))
+
+
+def keep_in_database(functional):
+    install(functional["portal"])
+    transaction.commit()
+
+
+def test_memory(functional):
+    schedule(answer, functional["portal"], "memory")
+    transaction.commit()
+
+
+def test_database(functional):
+    keep_in_database(functional)
+    schedule(answer, functional["portal"], "database")
+    transaction.commit()
+    drain()
+
+
+def hang():
+    sys.stderr.write("a task has begun\\n")
+    Event().wait()
+
+
+def test_endless_memory(functional):
+    schedule(hang)
+    transaction.commit()
+    Event().wait()
+
+
+def test_endless_database(functional):
+    keep_in_database(functional)
+    with serving():
+        test_endless_memory(functional)
+"""
+
+
+@pytest.mark.slow
+class TestSession:
+    """A whole run of the tests of an add-on, in a process of its own."""
+
+    @pytest.fixture
+    def session(self, tmp_path):
+        """Return a function that starts a run of some of the tests above."""
+        module = tmp_path / "test_session.py"
+        module.write_text(SESSION)
+        begun = []
+
+        def session(tests):
+            options = ("-s", "-p", "no:cacheprovider", "--rootdir", tmp_path)
+            command = (sys.executable, "-m", "pytest", *options, "-k", tests, module)
+            process = Process("tests", *command, env=environ())
+            begun.append(process)
+            return process
+
+        yield session
+        for process in begun:
+            process.kill()
+
+    def test_ends_without_a_word(self, session):
+        process = session("not endless")
+        log = process.has_ended()
+        assert process.status == 0
+        assert log == []
+
+    @pytest.mark.parametrize("place", ["memory", "database"])
+    def test_ends_at_a_signal_in_the_midst_of_a_test(self, session, place):
+        process = session(f"endless_{place}")
+        process.expect("a task has begun")
+        process.send(signal.SIGTERM)
+        process.has_ended()
+        assert process.status == -signal.SIGTERM
 
 
 class TestLayers:

@@ -2,8 +2,8 @@
 
 from collective.background import get_scheduler
 from collective.background import using
-from collective.background.database import workers
 from collective.background.database.installing import install
+from collective.background.testing import serving
 from helpers import finished
 from helpers import TIMEOUT
 
@@ -20,9 +20,9 @@ def task_id(portal):
     """The id of a task that has failed, in the database."""
     install(portal)
     transaction.commit()
-    yield finished(using(title="An import").schedule(fail, 7)).id
-    transaction.abort()
-    workers.stop_workers(TIMEOUT)
+    with serving():
+        yield finished(using(title="An import").schedule(fail, 7)).id
+        transaction.abort()
 
 
 def test_list(boss, task_id):

@@ -4,7 +4,6 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
 from collective.background.interfaces import ITaskFailed
-from collective.background.running import retrying
 from helpers import finished
 from helpers import TIMEOUT
 from threading import Barrier
@@ -268,15 +267,13 @@ class TestNoThread:
         assert finished(later).state == "succeeded"
 
     def test_one_that_is_to_be_tried_again_fails_when_it_has_none(
-        self, scheduler, refuse, monkeypatch
+        self, scheduler, refuse
     ):
-        monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
-
         def work():
             refuse["background-default-"] = 1
             raise ValueError("not yet")
 
-        record = finished(using(retries=3).schedule(work))
+        record = finished(using(retries=3, backoff=0).schedule(work))
         assert record.state == "failed"
         assert record.attempts == 2
         assert "no thread could be started" in record.error.message

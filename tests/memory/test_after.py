@@ -5,7 +5,7 @@ from collective.background import schedule_batch
 from collective.background import using
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import QueueFull
-from collective.background.running import retrying
+from collective.background.exceptions import Retry
 from collective.background.testing import eager
 from helpers import finished
 from helpers import TIMEOUT
@@ -36,6 +36,10 @@ def note(done):
 
 def fail():
     raise ValueError("no")
+
+
+def try_later():
+    raise Retry(delay=TIMEOUT)
 
 
 class TestTheOthersSucceed:
@@ -133,9 +137,8 @@ class TestTheOthersSucceed:
         assert sorted(done) == list(range(1000))
 
     def test_attempts_that_fail_before_the_success_are_waited_for(
-        self, scheduler, monkeypatch, until, note, done
+        self, scheduler, note, done
     ):
-        monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
         failures = [1, 2]
 
         def work():
@@ -144,7 +147,7 @@ class TestTheOthersSucceed:
                 raise ValueError("not yet")
             done.append("before")
 
-        finished(note("after", using(retries=2).schedule(work)))
+        finished(note("after", using(retries=2, backoff=0).schedule(work)))
         assert done == ["before", "after"]
 
     def test_with_a_delay_both_are_waited_for(self, scheduler, clock, gate, note, done):
@@ -209,9 +212,8 @@ class TestTheOthersDoNot:
         transaction.commit()
         assert f"{before} 'test_after.fail'" in self.reason(scheduler, task_id)
 
-    def test_not_before_the_last_attempt(self, scheduler, monkeypatch, until, note):
-        monkeypatch.setattr(retrying, "uniform", lambda low, high: TIMEOUT)
-        before = using(retries=1).schedule(fail)
+    def test_not_before_the_last_attempt(self, scheduler, until, note):
+        before = schedule(try_later)
         task_id = note("after", before)
         transaction.commit()
         until(lambda: scheduler.record(before).state == "retrying")

@@ -9,7 +9,6 @@ from collective.background.exceptions import BadCall
 from collective.background.exceptions import NotPortable
 from collective.background.interfaces import ITaskScheduled
 from collective.background.model.records import TaskRecord
-from collective.background.running import retrying
 from helpers import finished
 from helpers import open_files
 from helpers import TIMEOUT
@@ -121,9 +120,8 @@ class TestOnFailure:
         assert record.state == "failed"
         assert record.error.message == "no"
 
-    def test_only_after_the_last_attempt(self, scheduler, callback, calls, monkeypatch):
-        monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
-        using(on_failure=callback, retries=2).schedule(fail)
+    def test_only_after_the_last_attempt(self, scheduler, callback, calls):
+        using(on_failure=callback, retries=2, backoff=0).schedule(fail)
         all_ended(scheduler)
         assert [record.attempts for record in calls] == [3]
 

@@ -4,7 +4,7 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import QueueFull
-from collective.background.executing import dispatcher
+from collective.background.executing.dispatcher import IDLE
 from collective.background.scheduling.task import Task
 from datetime import datetime
 from datetime import timedelta
@@ -65,10 +65,9 @@ class TestDelay:
         clock.advance(1)
         assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
 
-    def test_starts_by_itself(self, scheduler, put_off, monkeypatch):
+    def test_starts_by_itself(self, scheduler, put_off):
         """The dispatcher does not end while a task is put off."""
-        monkeypatch.setattr(dispatcher, "IDLE", 0)
-        task_id = put_off(delay=0.1)
+        task_id = put_off(delay=IDLE + 0.1)
         assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
 
     def test_the_time_begins_with_schedule(self, scheduler, clock, started):
@@ -147,19 +146,11 @@ class TestEta:
         scheduler.cancel(task_id)
 
     def test_does_not_depend_on_the_clock_of_the_system_any_more(
-        self, scheduler, clock, put_off, monkeypatch
+        self, scheduler, clock, put_off, set_clock
     ):
         """Somebody may set that back; it is read once, when the task is scheduled."""
-        now = datetime.now(UTC)
-
-        class SetBack(datetime):
-            @classmethod
-            def now(cls, tz=None):
-                return now - timedelta(days=1)
-
-        task_id = put_off(eta=now + timedelta(hours=1))
-        monkeypatch.setattr("collective.background.scheduling.task.datetime", SetBack)
-        monkeypatch.setattr("collective.background.memory.lifecycle.datetime", SetBack)
+        task_id = put_off(eta=datetime.now(UTC) + timedelta(hours=1))
+        set_clock(-timedelta(days=1))
         clock.advance(HOUR)
         record = scheduler.wait(task_id, TIMEOUT)
         assert record.state == "succeeded"

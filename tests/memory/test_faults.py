@@ -6,9 +6,7 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.interfaces import ITaskFailed
 from collective.background.model.states import UNFINISHED
-from collective.background.scheduling import task as task_module
 from collective.background.testing import drain
-from datetime import datetime
 from datetime import timedelta
 from helpers import finished
 from helpers import result_of
@@ -145,17 +143,10 @@ class TestTasksThatScheduleTasks:
 
 
 class TestClockThatIsSetBack:
-    def test_neither_holds_a_task_nor_spoils_its_record(self, functional, monkeypatch):
+    def test_neither_holds_a_task_nor_spoils_its_record(self, functional, set_clock):
         """A day, between the scheduling and the start."""
         task_id = using(delay=0.01).schedule(len, "abc")
-
-        class Earlier(datetime):
-            @classmethod
-            def now(cls, zone=None):
-                return datetime.now(zone) - timedelta(days=1)
-
-        monkeypatch.setattr(task_module, "datetime", Earlier)
-        monkeypatch.setattr("collective.background.memory.lifecycle.datetime", Earlier)
+        set_clock(-timedelta(days=1))
         record = finished(task_id)
         assert record.state == "succeeded"
         assert record.started < record.created

@@ -4,9 +4,8 @@ from collective.background import current_task
 from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import IllegalTransition
+from collective.background.exceptions import Retry
 from collective.background.exceptions import UniqueConflict
-from collective.background.running import retrying
-from collective.background.running import runner
 from collective.background.testing import scheduled
 from helpers import finished
 from helpers import TIMEOUT
@@ -84,9 +83,11 @@ class TestWhatIsReturned:
         scheduler.wait_all(TIMEOUT)
         assert runs == []
 
-    def test_of_one_that_is_tried_again(self, scheduler, monkeypatch, until):
-        monkeypatch.setattr(retrying, "uniform", lambda low, high: TIMEOUT)
-        first = using(unique="reindex", retries=1).schedule(fail)
+    def test_of_one_that_is_tried_again(self, scheduler, until):
+        def try_later():
+            raise Retry(delay=TIMEOUT)
+
+        first = using(unique="reindex").schedule(try_later)
         transaction.commit()
         until(lambda: scheduler.record(first).state == "retrying")
         assert using(unique="reindex").schedule(int) == first
@@ -292,10 +293,7 @@ class TestConcurrentTransactions:
         assert finished(mine).state == "succeeded"
         assert runs == [1, 1]
 
-    def test_a_task_that_schedules_is_repeated_and_finds_the_other(
-        self, scheduler, monkeypatch
-    ):
-        monkeypatch.setattr(runner, "uniform", lambda low, high: 0)
+    def test_a_task_that_schedules_is_repeated_and_finds_the_other(self, scheduler):
         hold = Event()
         found = []
 

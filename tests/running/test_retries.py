@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ZODB.POSException import ConflictError
 
+import logging
 import pytest
 import transaction
 
@@ -109,6 +110,18 @@ class TestRetries:
         record = finished(using(retries=1).schedule(work))
         assert record.error is None
         assert scheduler.get_result(record.id) == ("done", None)
+
+    def test_those_before_the_last_are_warnings(self, scheduler, errors, work, caplog):
+        """Of one line each; what it is at last has a traceback."""
+        errors += [Busy("line one\nline two") for _ in range(3)]
+        with caplog.at_level(logging.INFO):
+            task_id = finished(using(retries=2).schedule(work)).id
+        lines = [r for r in caplog.records if r.name.endswith("running.ending")]
+        reason = "test_retries.Busy: line one line two"
+        again = f"task {task_id} is tried again in 0 s: {reason}"
+        assert [line.getMessage() for line in lines[:2]] == [again] * 2
+        assert [line.levelname for line in lines] == ["WARNING", "WARNING", "ERROR"]
+        assert [bool(line.exc_info) for line in lines] == [False, False, True]
 
     def test_it_was_started_once(self, scheduler, errors, work, subscribe):
         """Its time begins with the first attempt."""

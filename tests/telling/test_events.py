@@ -5,8 +5,6 @@ from collective.background import get_scheduler
 from collective.background import interfaces
 from collective.background import schedule
 from collective.background import using
-from collective.background.running import retrying
-from collective.background.running import runner
 from helpers import finished
 from helpers import TIMEOUT
 from threading import current_thread
@@ -98,9 +96,8 @@ class TestWhatIsTold:
         scheduler.wait_all(TIMEOUT)
         assert names(events) == ["ITaskRequeued", "ITaskStarted", "ITaskFailed"]
 
-    def test_of_one_that_conflicts(self, scheduler, events, monkeypatch):
+    def test_of_one_that_conflicts(self, scheduler, events):
         """Each of its attempts is told of."""
-        monkeypatch.setattr(runner, "uniform", lambda low, high: 0)
         conflicts = [ConflictError(), ConflictError()]
 
         def work():
@@ -120,10 +117,7 @@ class TestWhatIsTold:
             "ITaskSucceeded",
         ]
 
-    def test_of_one_that_is_tried_again_after_an_error(
-        self, scheduler, events, monkeypatch
-    ):
-        monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
+    def test_of_one_that_is_tried_again_after_an_error(self, scheduler, events):
         failures = [1]
 
         def work():
@@ -131,7 +125,7 @@ class TestWhatIsTold:
                 failures.pop()
                 raise ValueError("not yet")
 
-        finished(using(retries=1).schedule(work))
+        finished(using(retries=1, backoff=0).schedule(work))
         scheduler.wait_all(TIMEOUT)
         assert names(events) == [
             "ITaskScheduled",

@@ -121,12 +121,12 @@ class ClaimedExecution(Execution):
         stored.status.succeed(self._claim.fence, self._task, package)
         hold(stored)
 
-    def save_cursor(self, env, cursor, failures):
+    def save_cursor(self, env, end, new_failures):
         stored = self._stored(env)
         check(stored, self._claim)
-        stored.status.reach(self._claim.fence, self._task, cursor, failures)
+        stored.status.reach(self._claim.fence, self._task, end, new_failures)
         hold(stored)
-        self._saved = cursor
+        self._saved = end
 
     def was_committed(self):
         database = self.database.databases[self._claim.database_name]

@@ -55,6 +55,7 @@ class Look:
         self.news = News()
         self.has_more = False  # whether to look again at once
         self._then = []
+        self._is_last = False
         self._me = feeder.executor.instance
         self._lease = feeder.settings.lease
         self._holding = scheduler.holdings.get(self._me)
@@ -206,16 +207,17 @@ class Look:
                 lose(self.scheduler, stored, reason, self.news)
                 self.news.lost.append(stored.title)
         self._tasks.clear()
+        self._is_last = True
 
     def finish(self):
         """Write down what is reserved here, before the commit."""
-        if self._tasks == self._before:
+        if self._tasks == self._before and not (self._is_last and self._holding):
             return
         if self._holding is None:
             self._holding = Holding(self._me)
             self.scheduler.holdings[self._me] = self._holding
         self._holding.tasks = self._tasks
-        if not self._tasks:
+        if self._is_last:
             del self.scheduler.holdings[self._me]
 
     def committed(self):

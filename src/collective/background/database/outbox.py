@@ -11,10 +11,19 @@ from collective.background.scheduling import rules
 from collective.background.scheduling.joining import join_transaction
 from collective.background.telling.events import note_transition
 
+import os
 import transaction
 
 
 _watch = None
+
+
+def _forget_watch():
+    """In the child of a fork, its thread is missing."""
+    connect(None)
+
+
+os.register_at_fork(after_in_child=_forget_watch)
 
 
 def connect(watch):

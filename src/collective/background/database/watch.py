@@ -18,6 +18,7 @@ from collective.background.database.sites import sites_with_tasks
 from collective.background.exceptions import TaskFailed
 from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
+from collective.background.model.outages import is_outage
 from collective.background.running import outcome
 from time import monotonic
 from time import time
@@ -109,8 +110,7 @@ class Watch:
         """Wait for what runs; return the titles of what is lost. See Executor."""
         with self.changed:
             deadline.wait_for(self.changed, lambda: not self._is_running())
-            if self._deadline is None:
-                self._deadline = deadline.extended(LEAVING)
+            self._deadline = deadline.extended(LEAVING)
             self.wake_up()
         # It may be in the middle of something that takes for ever, without a database.
         while self._deadline.left() and not self._has_left.wait(
@@ -172,8 +172,7 @@ class Watch:
                 if began - self._discovered_at > DISCOVERY:
                     self._discover(connection)
                 if began - self._beaten_at > self._pause:
-                    self._beat(connection, manager)
-                    self._rescue(connection, manager)
+                    self._show_life(connection, manager)
                 seen = self._last_transaction()
                 has_more = self._look_at_all(connection, manager)
                 # Or a storage with snapshots keeps all that comes from now on.
@@ -208,6 +207,16 @@ class Watch:
                         self.wake_up,
                     )
             self._discovered_at = discovered_at
+
+    def _show_life(self, connection, manager):
+        try:
+            self._beat(connection, manager)
+            self._rescue(connection, manager)
+        except TransientError as conflict:
+            manager.abort()
+            if is_outage(conflict):
+                raise
+            logger.debug("another instance was faster: %s", conflict)
 
     def _beat(self, connection, manager):
         """Let others know that this process is alive, and learn what time it is."""
@@ -295,6 +304,7 @@ class Watch:
 
         Returns whether there is more to do at once; None if it was not possible.
         """
+        what = f"the tasks of {feeder.path} cannot be seen to"
         manager.begin()
         try:
             home = connection.get_connection(feeder.home.database_name)
@@ -309,8 +319,11 @@ class Watch:
             manager.get().note(f"Background tasks of {feeder.path}")
             manager.commit()
         except TransientError as conflict:
-            logger.debug("another instance was faster: %s", conflict)
             manager.abort()
+            if is_outage(conflict):
+                self._complain(what, conflict)
+                return None
+            logger.debug("another instance was faster: %s", conflict)
             return True
         except POSKeyError as error:
             manager.abort()
@@ -320,9 +333,9 @@ class Watch:
             return False
         except Exception as error:
             manager.abort()
-            self._complain(f"the tasks of {feeder.path} cannot be seen to", error)
+            self._complain(what, error)
             return None
-        self._troubles.pop(f"the tasks of {feeder.path} cannot be seen to", None)
+        self._troubles.pop(what, None)
         look.committed()
         self.lost += look.news.lost
         return look.has_more

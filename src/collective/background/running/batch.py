@@ -66,7 +66,7 @@ class Batch:
 
     def committed(self, chunk):
         """The transaction of ``chunk`` is committed: move the cursor on."""
-        self._execution.batch_failures = chunk.noted(self._execution.batch_failures)
+        self._execution.batch_failures += chunk.new_failures(self._execution)
         self._execution.cursor = chunk.end
         self._show_progress()
 
@@ -122,14 +122,18 @@ class Chunk:
         """Where the cursor is when it is committed."""
         return self._start + len(self.items)
 
-    def noted(self, failures):
-        """Return BatchFailures, with those of this chunk after them."""
-        for failure in self.failures.values():
-            if len(failures) >= MAX_TRACEBACKS:
-                error = replace(failure.error, traceback="")
-                failure = replace(failure, error=error)
-            failures += (failure,)
-        return failures
+    def new_failures(self, execution):
+        """Return the BatchFailures of this chunk, not all with their tracebacks.
+
+        ``execution``: the Execution, with those of the chunks before.
+        """
+        number = len(execution.batch_failures)
+        return tuple(
+            failure
+            if index < MAX_TRACEBACKS
+            else replace(failure, error=replace(failure.error, traceback=""))
+            for index, failure in enumerate(self.failures.values(), number)
+        )
 
     def make_request(self, snapshot):
         return make_request(snapshot)
@@ -139,8 +143,7 @@ class Chunk:
 
     def save(self, execution, env, package):
         """Let the cursor be committed together with the items."""
-        known = execution.batch_failures
-        execution.save_cursor(env, self.end, self.noted(known)[len(known) :])
+        execution.save_cursor(env, self.end, self.new_failures(execution))
 
     def run(self, env):
         """Call the function for every item, in the current transaction."""

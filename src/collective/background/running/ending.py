@@ -4,6 +4,7 @@ from collective.background.exceptions import CommitInDoubt
 from collective.background.exceptions import Retry
 from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
+from collective.background.model import states
 from collective.background.model.outages import is_outage
 from collective.background.running import outcome
 from collective.background.running.publishing import Failed
@@ -33,35 +34,28 @@ def outcome_of(execution, error):
 
     ``execution``: the Execution.
     """
+    ended = _decide(execution, error)
+    _log(execution, error, ended)
+    return ended
+
+
+def _decide(execution, error):
     if isinstance(error, TaskCancelled):
         return outcome.cancelled(error)
     if isinstance(error, Superseded):
-        ended = outcome.failed(error, superseded=True)
-        logger.warning(
-            "task %s was taken over: %s", execution.id, one_line(ended.error)
-        )
-        return ended
+        return outcome.failed(error, superseded=True)
     if isinstance(error, CommitInDoubt):
-        return _logged(execution, error, outcome.failed(error))
+        return outcome.failed(error)
     if is_outage(error):
         delay = outage_delay(execution.outages)
         if delay is not None:
-            ended = outcome.failed(error, retry_in=delay, outage=True)
-            logger.warning(
-                "task %s waits %.0f s for the database: %s",
-                *(execution.id, delay, one_line(ended.error)),
-            )
-            return ended
+            return outcome.failed(error, retry_in=delay, outage=True)
     if isinstance(error, Failed):
-        logger.info("task %s: %s", execution.id, error.exception)
         result = outcome.pack_result(error.response)
         return failed(execution, error.exception, result)
-    if isinstance(error, Retry):
-        logger.info("task %s asks for another attempt: %s", execution.id, error)
-        return failed(execution, error)
     # SystemExit and the like end the task, and never the process: it is not
     # theirs, and a record must not stay "running" because of them.
-    return _logged(execution, error, failed(execution, error))
+    return failed(execution, error)
 
 
 def in_doubt(error):
@@ -84,16 +78,35 @@ def failed(execution, error, result=None):
     return outcome.failed(error, result, retry_in=retry_in)
 
 
-def one_line(error):
-    """Return an ErrorInfo as a text for a line of the log."""
-    return " ".join(f"{error.type}: {error.message}".split())
+def one_line(text):
+    """Return a text without what would end a line of the log, or spoil it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _logged(execution, error, ended):
+def _log(execution, error, ended):
+    level = logging.WARNING
+    if ended.superseded:
+        text = "was taken over"
+    elif ended.outage:
+        text = f"waits {ended.retry_in:.0f} s for the database"
+    elif isinstance(error, Failed):
+        level, text = logging.INFO, "failed, with an answer"
+    elif isinstance(error, Retry):
+        level, text = logging.INFO, "asks for another attempt"
+    elif ended.retry_in is not None:
+        text = f"is tried again in {ended.retry_in:.0f} s"
+    elif ended.state == states.FAILED:
+        _log_traceback(execution, error, ended)
+        return
+    else:
+        return
+    reason = one_line(f"{ended.error.type}: {ended.error.message}")
+    logger.log(level, "task %s %s: %s", execution.id, text, reason)
+
+
+def _log_traceback(execution, error, ended):
+    title = one_line(execution.title)
     try:
-        logger.error(
-            "task %s failed: %s", execution.id, execution.title, exc_info=error
-        )
+        logger.error("task %s failed: %s", execution.id, title, exc_info=error)
     except BaseException:  # of the exception's own methods: anything
         logger.error("task %s failed: %s", execution.id, ended.error.traceback)
-    return ended

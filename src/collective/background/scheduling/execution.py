@@ -100,10 +100,9 @@ class Execution:
     # Of a task that lives in memory nothing is to be written.
 
     def begin_attempt(self, env):
-        """Called in the transaction of each attempt, or chunk, before its first line.
-
-        ``env``: its Environment. Raises Superseded if the task is not this instance's
-        any more.
+        """Called in the transaction of each attempt (of a batch: of each chunk), before
+        its first line; the database tier checks there that the task is still this
+        instance's, and raises Superseded. ``env``: the Environment.
         """
 
     def save_success(self, env, package):
@@ -112,11 +111,11 @@ class Execution:
         ``env``: its Environment; ``package``: of the result.
         """
 
-    def save_cursor(self, env, cursor, failures):
+    def save_cursor(self, env, end, new_failures):
         """As above, for each transaction of a batch.
 
-        ``cursor``: how many items are done with after it; ``failures``: BatchFailures
-        of this transaction.
+        ``end``: the cursor after it; ``new_failures``: its BatchFailures, which come
+        after ``batch_failures``.
         """
 
     def was_committed(self):

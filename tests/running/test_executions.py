@@ -1,4 +1,5 @@
-"""A task that another instance has taken over stops, and is not tried again."""
+"""What a run asks its Execution, and tells it: this is how the database tier has a
+task done exactly once."""
 
 from collective.background import current_task
 from collective.background.capture.call import capture_batch
@@ -10,6 +11,8 @@ from collective.background.running import runner
 from collective.background.running.runner import run
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.task import Task
+from helpers import Voter
+from ZEO.Exceptions import ClientDisconnected
 from ZODB.POSException import ConflictError
 
 import logging
@@ -23,14 +26,27 @@ def no_delay(monkeypatch):
 
 
 class Watched(Execution):
-    """Notes in which transactions attempts begin; ``last``: the number of the last one
-    that may."""
+    """Notes in which transactions attempts begin, and what is saved.
+
+    ``last``: the number of the last one that may begin. ``committed``: what is known
+    of a commit in doubt, or an exception.
+    """
 
     last = 1000
+    committed = None
 
     def __init__(self, scheduler, task):
         super().__init__(scheduler, task)
         self.begun = []
+        self.saved = []
+
+    def save_cursor(self, env, end, new_failures):
+        self.saved.append((end, [failure.index for failure in new_failures]))
+
+    def was_committed(self):
+        if isinstance(self.committed, Exception):
+            raise self.committed
+        return self.committed
 
     def begin_attempt(self, env):
         self.begun.append(transaction.get())
@@ -127,3 +143,58 @@ def test_it_is_one_line_of_the_log(execution_of, caplog):
 def test_other_ends_are_no_such(execution_of):
     assert not run(execution_of(capture_call(int, ("x",), {}))).superseded
     assert not run(execution_of(capture_call(int, (), {}))).superseded
+
+
+class TestSaveCursor:
+    def test_is_told_what_is_new(self, execution_of):
+        def work(item):
+            if item in "aef":
+                raise ValueError(item)
+
+        execution = execution_of(capture_batch(work, "abcdef", (), {}, 2))
+        assert run(execution).state == "succeeded"
+        assert execution.saved == [(2, [0]), (4, []), (6, [4, 5])]
+        assert [failure.index for failure in execution.batch_failures] == [0, 4, 5]
+
+
+class Lost(Voter):
+    """Loses the answer of the storage, once."""
+
+    def __init__(self):
+        super().__init__(lambda: None, "~~~")
+
+    def tpc_finish(self, transaction):
+        raise ClientDisconnected("simulated")
+
+
+class TestWasCommitted:
+    @pytest.fixture
+    def execution(self, execution_of, seen):
+        """Of a batch, whose first commit is in doubt."""
+
+        def work(item):
+            if not seen:
+                transaction.get().join(Lost())
+            seen.append(item)
+
+        return execution_of(capture_batch(work, "ab", (), {}, 1))
+
+    def test_what_is_committed_is_not_done_again(self, execution, seen):
+        execution.committed = True
+        assert run(execution).state == "succeeded"
+        assert seen == ["a", "b"]
+
+    def test_what_is_not_is_tried_again(self, execution, seen):
+        execution.committed = False
+        ended = run(execution)
+        assert (ended.outage, execution.cursor) == (True, 0)
+        assert run(execution).state == "succeeded"
+        assert seen == ["a", "a", "b"]
+
+    def test_it_can_be_asked_later(self, execution, seen):
+        """By begin_attempt(), when the storage is back."""
+        execution.committed = ClientDisconnected("still away")
+        ended = run(execution)
+        assert (ended.outage, ended.state) == (True, "failed")
+        assert ended.retry_in is not None
+        assert seen == ["a"]
