@@ -21,22 +21,30 @@ from time import monotonic
 import transaction
 
 
-class Another:
-    """An instance that another process would be; ``slots`` as of an Instance."""
+OTHER = "another-host:1:abcd"
+SHORT_LEASE = 1.0  # seconds
 
-    def __init__(self, id="another-host:1:abcd", role="all", slots=None):
+
+class Another:
+    """An instance that another process would be; ``slots`` as of an Instance.
+
+    ``scheduler``: in whose transaction it writes; None: that of the current site.
+    """
+
+    def __init__(self, id=OTHER, role="all", slots=None, scheduler=None):
         self.id = id
+        self._scheduler = scheduler
         self._role = role
         self._slots = {"default": 1} if slots is None else slots
 
     def joins(self):
         """Let others know of it."""
-        add_instance(_connection(), Instance(self.id, self._role, self._slots))
+        add_instance(self._root, Instance(self.id, self._role, self._slots))
         return self
 
     def beats(self):
         """It is alive."""
-        instance_of(_connection(), self.id).beat += 1
+        instance_of(self._root, self.id).beat += 1
 
     def reserves(self, task_id, *, begins=False, started=None, report=None):
         """Reserve a task; return its StoredTask.
@@ -44,7 +52,7 @@ class Another:
         ``begins``: whether it also begins it, with a commit. ``started`` and
         ``report``: what it tells in its Holding.
         """
-        scheduler = get_scheduler()
+        scheduler = self._home
         stored = scheduler.shards.find(task_id)
         fence = stored.reserve(self.id)
         if begins:
@@ -74,12 +82,16 @@ class Another:
         return stored
 
     def is_known(self):
-        return instance_of(_connection(), self.id) is not None
+        return instance_of(self._root, self.id) is not None
 
+    @property
+    def _home(self):
+        return self._scheduler or get_scheduler()
 
-def _connection():
-    """Return that in which instances are: of the database of Zope."""
-    return get_scheduler()._p_jar.get_connection(find_database().database_name)
+    @property
+    def _root(self):
+        """The connection in which instances are: of the database of Zope."""
+        return self._home._p_jar.get_connection(find_database().database_name)
 
 
 @contextmanager

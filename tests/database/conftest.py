@@ -1,10 +1,14 @@
 """A site with the persistent scheduler, and what its tests share."""
 
 from another import Another
+from another import SHORT_LEASE
 from another import until
+from bare import Bare
 from collective.background import get_scheduler
 from collective.background.database.installing import install
+from collective.background.database.tasks import StoredTask
 from collective.background.testing import serving
+from persistent import Persistent
 from threading import Event
 
 import gated_tasks
@@ -58,7 +62,7 @@ def another(scheduler):
 @pytest.fixture
 def short_lease(site, settings):
     """To be used before ``persistent_site``: who is silent is dead very soon."""
-    settings(lease=1.0)
+    settings(lease=SHORT_LEASE)
 
 
 class Gates:
@@ -78,3 +82,24 @@ def gates(monkeypatch):
     monkeypatch.setattr(gated_tasks, "gates", made)
     yield made
     made.opened.set()
+
+
+@pytest.fixture
+def bare():
+    """A scheduler without a site; nothing of it runs."""
+    made = Bare()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Receives the ids of the StoredTasks that are loaded from now on."""
+    ids = []
+
+    def note(stored, state):
+        ids.append(state["id"])
+        Persistent.__setstate__(stored, state)
+
+    monkeypatch.setattr(StoredTask, "__setstate__", note, raising=False)
+    return ids

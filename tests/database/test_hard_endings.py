@@ -1,7 +1,12 @@
 """Whatever a task in the database raises or returns, it ends there, too."""
 
+from another import until
+from collective.background import current_task
 from collective.background import schedule
 from collective.background import schedule_batch
+from collective.background import using
+from collective.background.database import outbox
+from collective.background.database.reports import Report
 from collective.background.exceptions import TaskFailed
 from endings import accept_text
 from endings import end_with
@@ -10,7 +15,9 @@ from endings import refuse_commit
 from endings import REPLACED
 from endings import return_local
 from endings import upload
+from gated_tasks import gated
 from helpers import finished
+from helpers import TIMEOUT
 
 import pytest
 import transaction
@@ -47,3 +54,66 @@ def test_a_batch_of_files(scheduler):
     transaction.begin()
     result, _ = scheduler.get_result(record.id)
     assert [failure.item for failure in result.failures] == ["a.csv", 7]
+
+
+class TestAnEndThatCannotBeWritten:
+    """Whatever the reason: something in it that the database does not take."""
+
+    @pytest.fixture(autouse=True)
+    def hard_title(self, monkeypatch):
+        """What a task with this title has told cannot be written."""
+        tell = Report.tell
+
+        def tell_or_not(self, task, told):
+            if task.options.title == "Hard":
+                raise ValueError("simulated")
+            return tell(self, task, told)
+
+        monkeypatch.setattr(Report, "tell", tell_or_not)
+
+    def test_is_written_as_a_bare_failure(self, scheduler):
+        record = finished(using(title="Hard").schedule(tell, fails=True))
+        assert (record.state, record.attempts) == ("failed", 1)
+        assert record.started is not None
+        assert record.messages == ()
+        assert (
+            "could not be written; it was: builtins.ValueError: it went"
+            in record.error.message
+        )
+        assert type(scheduler.get_result(record.id)[1]) is TaskFailed
+
+    def test_does_not_hold_up_others(self, scheduler):
+        hard = [using(title="Hard").schedule(tell, fails=True) for _ in range(2)]
+        good = [schedule(tell) for _ in range(3)]
+        transaction.commit()
+        scheduler.wait_all(TIMEOUT)
+        transaction.begin()
+        assert {scheduler.record(task_id).state for task_id in hard} == {"failed"}
+        assert {scheduler.record(task_id).state for task_id in good} == {"succeeded"}
+
+    def test_stays_a_success_if_its_work_is_committed(self, scheduler):
+        record = finished(using(title="Hard").schedule(tell))
+        assert (record.state, record.attempts) == ("succeeded", 1)
+        assert scheduler.get_result(record.id) == (None, None)
+
+    def test_is_written_at_the_end_of_the_process_as_well(self, scheduler, gates):
+        hard = using(title="Hard").schedule(tell_when_open, fails=True)
+        good = schedule(tell_when_open, fails=False)
+        transaction.commit()
+        until(lambda: len(outbox.feeder_of(scheduler).running()) == 2)
+        gates.opened.set()
+        scheduler.drain(TIMEOUT)
+        transaction.begin()
+        assert scheduler.record(hard).state == "failed"
+        assert scheduler.record(good).state == "succeeded"
+
+
+def tell(fails=False):
+    current_task().message("told")
+    if fails:
+        raise ValueError("it went wrong")
+
+
+def tell_when_open(fails):
+    gated()
+    tell(fails)

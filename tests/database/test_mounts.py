@@ -2,9 +2,9 @@
 
 from collective.background import get_scheduler
 from collective.background import schedule
-from collective.background.database import workers
 from collective.background.database.scheduler import PersistentTransactionalScheduler
 from collective.background.interfaces import ITransactionalScheduler
+from collective.background.testing import serving
 from gated_tasks import create
 from gated_tasks import fail
 from gated_tasks import gated_until_cancelled
@@ -26,7 +26,6 @@ def second(site):
     DB(DemoStorage("second"), database_name="second", databases=databases)
     yield site._p_jar.get_connection("second")
     transaction.abort()
-    workers.stop_workers(TIMEOUT)
     # It is not closed: that would close the connections of the first one as well.
     del site._p_jar.connections["second"], databases["second"]
 
@@ -53,8 +52,9 @@ def home(site, second):
     site.getSiteManager().registerUtility(home, ITransactionalScheduler)
     transaction.commit()
     assert get_scheduler()._p_jar.db().database_name == "second"
-    yield home
-    transaction.abort()
+    with serving():
+        yield home
+        transaction.abort()
     site.getSiteManager().unregisterUtility(home, ITransactionalScheduler)
     transaction.commit()
 

@@ -14,10 +14,12 @@ from collective.background.environment.application import environment
 from collective.background.exceptions import ReferenceGone
 from collective.background.exceptions import SiteGone
 from collective.background.exceptions import UserGone
+from collective.background.running import retrying
 from collective.background.testing import drain
 from collective.background.testing import eager
 from contextlib import contextmanager
 from dataclasses import replace
+from helpers import finished
 from helpers import waiting
 from persistent.list import PersistentList
 from persistent.mapping import PersistentMapping
@@ -25,6 +27,7 @@ from plone import api
 from plone.base.interfaces import IPloneSiteRoot
 from Products.CMFCore.Skinnable import SKINDATA
 from threading import get_ident
+from ZEO.Exceptions import ClientDisconnected
 from zope.annotation.interfaces import IAnnotations
 from zope.component import getGlobalSiteManager
 from zope.component.hooks import getSite
@@ -309,3 +312,37 @@ def test_without_zope(site):
     with environment(snapshot, None) as env:
         assert env == Environment(app=None, request=None, site=None)
         assert getRequest() is None
+
+
+class Away:
+    """A synchronizer that fails as RelStorage's connections do in an outage."""
+
+    def beforeCompletion(self, transaction):
+        """Nothing to do."""
+
+    newTransaction = beforeCompletion
+
+    def afterCompletion(self, transaction):
+        raise ClientDisconnected("simulated")
+
+
+def test_a_connection_of_which_the_transaction_cannot_be_aborted(
+    folder, caplog, monkeypatch
+):
+    monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
+    before = open_connections(find_database())
+    left = [Away()]
+
+    def work(folder):
+        folder.title = "changed"
+        if left:
+            transaction.manager.registerSynch(left[0])
+            kept.append(left.pop())
+            raise ValueError
+
+    kept = []
+    assert finished(schedule(work, folder)).attempts == 2
+    drain()
+    assert open_connections(find_database()) == before
+    assert "the database is away; _close() failed" in caplog.text
+    assert "Traceback" not in caplog.text

@@ -15,6 +15,8 @@ from collective.background.telling.metrics import Metrics
 from dataclasses import replace
 from helpers import finished
 from helpers import TIMEOUT
+from logging import getLogger
+from logging import Handler
 from signal import getsignal
 from signal import raise_signal
 from signal import SIG_DFL
@@ -96,6 +98,33 @@ class TestHandler:
         scheduler.executor.before_drain(lambda: raise_signal(second))
         raise_signal(SIGTERM)
         assert get_scheduler().record(id).state == "lost"
+        assert ends == [SIGTERM]
+
+    def test_so_does_one_that_comes_before_the_waiting_has_begun(
+        self, make_scheduler, gate, caplog
+    ):
+        """Here, while the log is told of the first one."""
+
+        class Sender(Handler):
+            def emit(self, record):
+                if "waiting for running tasks" in record.getMessage():
+                    raise_signal(SIGTERM)
+
+        ends = []
+        signal(SIGTERM, lambda signum, frame: ends.append(signum))
+        scheduler = make_scheduler(drain_timeout=10 * TIMEOUT)
+        SignalHandler(scheduler.executor).install(SIGTERM)
+        id = schedule(gate.task)
+        transaction.commit()
+        gate.wait()
+        logger = getLogger(shutdown.__name__)
+        logger.addHandler(sender := Sender())
+        caplog.set_level("INFO", shutdown.__name__)
+        try:
+            raise_signal(SIGTERM)
+        finally:
+            logger.removeHandler(sender)
+        assert scheduler.record(id).state == "lost"
         assert ends == [SIGTERM]
 
     def test_one_that_comes_when_the_tasks_have_ended_goes_on_to_who_had_it(

@@ -97,11 +97,11 @@ def resolve(reference, app):
     """
     if reference.path is None:
         return _by_oid(reference, app)
-    found = _find(reference.path[1:], app)
+    found = find(app, reference.path[1:])
     if found is not None and _is_same(found, reference):
         return found
     path = reference.uid and uuidToPhysicalPath(reference.uid)
-    found = path and _find(path, app)
+    found = path and find(app, path)
     if found is not None and _is_same(found, reference):
         return found
     raise ReferenceGone(
@@ -109,14 +109,13 @@ def resolve(reference, app):
     )
 
 
-def _find(path, app):
-    """Return what is there, or None.
+def find(obj, path):
+    """Return what is at ``path`` below an object, or None. In an outage, raises that.
 
-    Not by the default of ``unrestrictedTraverse()``: in an outage of the storage that
-    is what it returns, too.
+    The default of ``unrestrictedTraverse()`` is what that returns in an outage, too.
     """
     try:
-        return app.unrestrictedTraverse(path)
+        return obj.unrestrictedTraverse(path)
     except Exception as error:  # of whatever is on the way: anything
         if isinstance(error, TransientError) or is_outage(error):
             raise

@@ -44,11 +44,12 @@ def retry(scheduler, id, news, admit):
     shards = scheduler.shards
     if stored.unique is not None:
         rules.check_unique(id, stored.unique, shards.holder(stored.unique))
-        shards.hold(stored)
     admit(stored.title)
     shards.no_longer_expiring(stored)
     shards.leave(stored)
     stored.requeue()
+    if stored.unique is not None:
+        shards.hold(stored)
     if stored.attempts:
         stored.after = ()  # they had succeeded, and may be forgotten by now
     shards.wait(stored)

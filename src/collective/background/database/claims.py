@@ -83,7 +83,10 @@ def check(stored, claim):
 
 
 def hold(stored):
-    """The current transaction conflicts if somebody changes the reservation."""
+    """The current transaction conflicts if somebody changes this object.
+
+    That is a StoredTask, whose reservation must not change, or the like.
+    """
     stored._p_activate()  # or what follows has no effect
     stored._p_jar.readCurrent(stored)
 

@@ -55,7 +55,10 @@ class Feeder:
         self.held = {}  # Held by the ids of tasks: what is reserved here
         self.touched = set()  # ids of groups to look at once more
         self.waiting = 0  # how many tasks waited at the last look
+        self.waiting_by_queue = {}  # those of them that are not reserved here
+        self.paused = frozenset()  # names of queues, at the last look
         self._admitted = 0  # how many were admitted since then
+        self.due_at = inf  # when the next delayed one is due (monotonic)
         self.changes = [None] * SHARDS  # see ``Shards.changes``, at the last look
         self.durations = {}  # how long tasks take (seconds), by their queue
         self.swept_at = self.reported_at = -inf  # of the monotonic clock
@@ -82,10 +85,12 @@ class Feeder:
             )
             self._admitted += 1
 
-    def counted(self, waiting):
-        """So many tasks wait, as a look has found. See ``admit``."""
+    def counted(self, waiting, by_queue, paused, due_at):
+        """So many tasks wait, as a look has found; see the attributes."""
         with self.changed:
             self.waiting, self._admitted = waiting, 0
+            self.waiting_by_queue, self.paused = by_queue, paused
+            self.due_at = due_at
 
     def wake_up(self, news):
         """There is something new in the database; ``news``: News of it."""
@@ -169,6 +174,7 @@ class Feeder:
             self.is_stopping = True
             self.executor.dispatcher.stop(self)
             for held in self.held.values():
+                held.is_withdrawn |= self.withdraw(held)
                 self._stop_if_it_may_run_again(held)
             self.changed.notify_all()
 
@@ -240,7 +246,7 @@ class Feeder:
 
     def _has_more(self, queue):
         """Whether the dispatcher has something to start here without a look."""
-        return self.executor.dispatcher.queues[queue].waiting(self) > 0
+        return self.executor.dispatcher.waiting(queue, self) > 0
 
     def wait_before_retry(self, task, delay):
         """Let a task wait between two attempts; called by its Execution."""

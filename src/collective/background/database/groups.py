@@ -25,10 +25,10 @@ class StoredGroup(Persistent):
     - ``told``: whether its end was told
     """
 
-    version = VERSION
     told = False
 
     def __init__(self, group):
+        self.version = VERSION
         self.id = group.id
         self._title = store_text(group.title)
         self.members = OOTreeSet([""])

@@ -25,9 +25,8 @@ class Instance(Persistent):
       nothing
     """
 
-    version = VERSION
-
     def __init__(self, id, role, slots):
+        self.version = VERSION
         self.id = id
         self.role = role
         self.slots = dict(slots)
@@ -42,9 +41,8 @@ class Holding(Persistent):
     replaced as a whole.
     """
 
-    version = VERSION
-
     def __init__(self, instance):
+        self.version = VERSION
         self.instance = instance
         self.tasks = {}
 

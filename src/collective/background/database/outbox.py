@@ -61,23 +61,26 @@ def admit(scheduler, title):
     if feeder is not None:
         feeder.admit(title)
         return
-    counts = _counts_of_transaction()
-    if scheduler._p_oid not in counts:
-        counts[scheduler._p_oid] = scheduler.shards.count_waiting()
-    # Those of this transaction are among them already, if it was counted late.
+    counts = _counts(scheduler)
     most = process_executor().settings.max_waiting
     rules.check_room(counts[scheduler._p_oid], most, title)
     counts[scheduler._p_oid] += 1
 
 
-def _counts_of_transaction():
+def _counts(scheduler):
+    """Return how many tasks wait and are admitted, by the oids of schedulers.
+
+    As the current transaction has seen it at the first call for this scheduler.
+    """
     current = transaction.get()
     try:
-        return current.data(admit)
+        counts = current.data(admit)
     except KeyError:
         counts = {}
         current.set_data(admit, counts)
-        return counts
+    if scheduler._p_oid not in counts:
+        counts[scheduler._p_oid] = scheduler.shards.count_waiting()
+    return counts
 
 
 def post(scheduler, record, news):
@@ -86,6 +89,8 @@ def post(scheduler, record, news):
     ``record``: the TaskRecord of its scheduling; ``news``: what else is to be told,
     which may become more until the commit.
     """
+    if feeder_of(scheduler) is None:
+        _counts(scheduler)  # in the midst of a commit new objects cannot be loaded
     join_transaction(
         reserve=lambda: admit(scheduler, record.title),
         finish=lambda: _committed(scheduler, record, news),

@@ -24,17 +24,20 @@ class Lines(Persistent):
     """A part of a log. ``lines``: a tuple of texts."""
 
     def __init__(self, lines):
+        self.version = VERSION
         self.lines = lines
 
 
 class Report(Persistent):
     """What is known of a running task. ``read``: how many lines its log has had."""
 
-    version = VERSION
     _title = _progress = None
     _messages = ()
     _parts = ()
     read = 0
+
+    def __init__(self):
+        self.version = VERSION
 
     def tell(self, task, told):
         """Note what is new of ``task``, a Task; return what is told now.

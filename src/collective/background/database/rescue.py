@@ -4,12 +4,15 @@ In the transaction of a look. What it had only reserved is given back. What had 
 is lost, unless it may run again.
 """
 
+from collective.background.database.claims import hold
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
+from collective.background.database.tasks import VERSION
 from collective.background.exceptions import TaskLost
 from collective.background.model import states
 from collective.background.running import outcome
 from collective.background.scheduling import rules
+from time import monotonic
 
 import logging
 
@@ -19,19 +22,45 @@ logger = logging.getLogger(__name__)
 DEATHS = 3  # instances that a task may take with it
 
 
-def rescue(scheduler, holding, news):
-    """See to all tasks in the Holding of an instance that is gone."""
+def rescue_all(look, dead):
+    """See to what instances have that are gone. ``dead``: their ids."""
+    since, lease = look.feeder.nobodys, look.feeder.settings.lease
+    for id, holding in list(look.scheduler.holdings.items()):
+        if holding is None or id == look.me:
+            continue
+        if id in look.instances:
+            since.pop(id, None)
+        elif monotonic() - since.setdefault(id, monotonic()) > lease:
+            dead = dead | {id}
+        if id in dead:
+            if id in look.instances:
+                # If it is heard of at this very moment, it is not dead.
+                hold(look.instances[id])
+            _rescue(look.scheduler, holding, look.news)
+
+
+def _rescue(scheduler, holding, news):
+    """See to all tasks in the Holding of an instance that is gone.
+
+    But for those of a later version, which are left to newer instances.
+    """
+    left = {}
     for id, held in holding.tasks.items():
         fence, started, report = held
         stored = scheduler.shards.find(id)
         if stored is None or stored.fence != fence or not stored.is_reserved:
+            continue
+        if stored.version > VERSION:
+            left[id] = held
             continue
         if report is not None:
             stored.report = report
         if started is not None and not stored.begins_with_commit:
             stored.attempts += 1
         let_go(scheduler, stored, news, is_suspect=True)
-    del scheduler.holdings[holding.instance]
+    holding.tasks = left
+    if not left:
+        del scheduler.holdings[holding.instance]
 
 
 def let_go(scheduler, stored, news, *, is_suspect=False):
@@ -52,7 +81,7 @@ def let_go(scheduler, stored, news, *, is_suspect=False):
         _let_go_begun(scheduler, stored, news)
     else:
         # If it begins at this very moment, this transaction conflicts.
-        status._p_jar.readCurrent(status)
+        hold(status)
         stored.is_marked |= is_suspect and stored.rerun
         stored.release()
 
@@ -81,8 +110,5 @@ def _let_go_begun(scheduler, stored, news):
 def lose(scheduler, stored, reason, news):
     """A task has ended with its instance. ``reason``: a sentence."""
     scheduler.shards.leave(stored)
-    stored.state = states.RUNNING
-    stored.fence += 1
-    stored.started = stored.started or stored.status.began
     stored.end(outcome.failed(TaskLost(reason), state=states.LOST))
     settle(scheduler, stored, news)

@@ -8,6 +8,7 @@ do not all try the same task; who has nothing of its own takes what is left.
 Nothing is loaded that is not reserved.
 """
 
+from collective.background.database.shards import microseconds
 from collective.background.database.shards import number_of
 from collective.background.database.tasks import VERSION
 from collective.background.executing.queues import AGEING
@@ -37,7 +38,7 @@ def choose(look):
         room = _room(feeder, queue)
         if room > 0:
             found = _candidates(look, queue, due.get(name, ()), taken, room)
-            chosen = _check(feeder, found)
+            chosen = _check(look, found)
             if chosen:
                 yield name, chosen
             if any(stored.is_marked for stored in chosen):
@@ -73,11 +74,10 @@ def _reserved_numbers(scheduler):
 def _due(look, taken):
     """Return {queue: [(rank, task)]} of delayed tasks whose time has come."""
     found = {}
-    now = int(look.now.timestamp() * 1_000_000)
-    for number, task in look.scheduler.shards.due(now):
-        if number not in taken:
-            rank = -task.priority, task.number
-            found.setdefault(task.queue, []).append((rank, task))
+    now = microseconds(look.now)
+    for queue, rank, task in look.scheduler.shards.due(now):
+        if rank[1] not in taken:
+            found.setdefault(queue, []).append((rank, task))
     return {queue: sorted(tasks, key=itemgetter(0)) for queue, tasks in found.items()}
 
 
@@ -130,12 +130,14 @@ def _oldest(shards, name, due):
     return rank[1], task
 
 
-def _check(feeder, tasks):
+def _check(look, tasks):
     """Return those of the tasks that this version can run; a marked one alone."""
+    feeder = look.feeder
     chosen = []
     for stored in tasks:
         if stored.version > VERSION:
             feeder.newer.add(stored.number)  # left to newer instances
+            look.has_more = True
         elif stored.is_marked:
             # Of others that have begun for sure, nothing is known to be wrong.
             return chosen or ([] if feeder.not_over() else [stored])

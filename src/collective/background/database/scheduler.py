@@ -15,6 +15,7 @@ from BTrees.OOBTree import OOTreeSet
 from collective.background.capture.call import capture_call
 from collective.background.capture.describing import describe_arguments
 from collective.background.database import changes
+from collective.background.database import former
 from collective.background.database import listing
 from collective.background.database import outbox
 from collective.background.database.groups import StoredGroup
@@ -72,17 +73,39 @@ class PersistentTransactionalScheduler(Persistent):
     - ``paused``: names of queues; ``retired``: it belongs to no site any more
     """
 
-    version = VERSION
     retired = False
 
     __parent__ = None  # what a local utility is registered with
     __name__ = "collective.background"
 
     def __init__(self):
+        self.version = VERSION
         self.shards = Shards()
         self.groups = OOBTree({"": None})
         self.holdings = OOBTree({"": None})
         self.paused = OOTreeSet([""])
+
+    def __setstate__(self, state):
+        if not former.is_former(state):
+            super().__setstate__(state)
+            return
+        self.__init__()
+        vars(self).update(former.what_stays(state))
+        self._v_former = state
+
+    def renew(self):
+        """Write that it begins anew, if it is of the time before the first release.
+
+        Called in transactions that write to it anyway.
+        """
+        state = getattr(self, "_v_former", None)
+        if state is None:
+            return
+        former.tell(state)
+        del self._v_former
+        self._p_changed = True
+        # So that all its parts belong to the connection from now on.
+        self._p_jar.transaction_manager.savepoint(optimistic=True)
 
     # Scheduling.
 
@@ -136,6 +159,7 @@ class PersistentTransactionalScheduler(Persistent):
     def _store(self, call, options, group):
         """Return a StoredTask of a call in the present environment."""
         outbox.check_admission()
+        self.renew()
         self._check_queue(options.queue)
         settings = process_executor().settings
         task = rules.capture_task(call, options, group, None, settings, self.record)
@@ -252,7 +276,11 @@ class PersistentTransactionalScheduler(Persistent):
         self._pause(lambda paused: paused.discard(queue))
 
     def _pause(self, change):
-        privately(self._p_jar.db(), self._home(), lambda mine: change(mine.paused))
+        def do(mine):
+            mine.renew()
+            change(mine.paused)
+
+        privately(self._p_jar.db(), self._home(), do)
         outbox.wake_up(self)
 
     def drain(self, timeout=None):

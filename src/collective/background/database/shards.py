@@ -89,12 +89,12 @@ class Shard(Persistent):
     - ``requests``: what people want of a reserved task, ``CANCEL`` or ``FORGET``, by
       its id
     - ``changes``: of the two above, a number; see ``Feeder``
-    - ``unique``: ids of the tasks that were the last ones with their unique key
+    - ``unique``: of the task that was the last one with a unique key its id, and its
+      fence then: who holds a key once more conflicts with everybody else
     """
 
-    version = VERSION
-
     def __init__(self):
+        self.version = VERSION
         self.waiting, self.ended = _new_tree(), _new_tree()
         self.waiting_of, self.ended_of = _new_tree(), _new_tree()
         self.line = _new_tree()
@@ -147,7 +147,7 @@ def _line_key(task):
 
 
 def _delayed_key(task):
-    return microseconds(task.eta), task.number
+    return microseconds(task.eta), task.number, task.queue, -task.priority
 
 
 def _expiring_key(task):
@@ -170,9 +170,8 @@ def _heads(line, queue):
 class Shards(Persistent):
     """All shards of a scheduler. Methods with ``task`` take a StoredTask."""
 
-    version = VERSION
-
     def __init__(self):
+        self.version = VERSION
         self._shards = tuple(Shard() for _ in range(SHARDS))
 
     def of(self, id):
@@ -237,7 +236,7 @@ class Shards(Persistent):
         shard.requests.pop(task.id, None)
         if task.unique is not None:
             keys = self._unique(task.unique)
-            if keys.get(task.unique) == task.id:
+            if keys.get(task.unique, ("",))[0] == task.id:
                 del keys[task.unique]
 
     def no_longer_expiring(self, task):
@@ -249,12 +248,12 @@ class Shards(Persistent):
 
     def hold(self, task):
         """A task is the holder of its unique key."""
-        self._unique(task.unique)[task.unique] = task.id
+        self._unique(task.unique)[task.unique] = (task.id, task.fence)
 
     def holder(self, unique):
         """Return the unfinished task that has a unique key, or None."""
-        id = self._unique(unique).get(unique)
-        task = self.find(id) if id else None
+        held = self._unique(unique).get(unique)
+        task = self.find(held[0]) if held else None
         return None if task is None or task.state in states.FINISHED else task
 
     def _unique(self, key):
@@ -322,23 +321,28 @@ class Shards(Persistent):
         return min(heads, key=lambda head: head[0][1], default=None)
 
     def due(self, now):
-        """Return an iterable of (number, task): delayed, and their time has come.
+        """Yield (queue, rank, task) of delayed ones whose time has come, in no order.
 
-        ``now``: microseconds.
+        As ``first_in_line``. ``now``: microseconds.
         """
-        return self._until("delayed", now)
+        for shard in self._shards:
+            for key, task in shard.delayed.items(LEAST, (now, END), True):
+                _, number, queue, priority = key
+                yield queue, (priority, number), task
 
-    def next_due(self):
-        """Return when the next delayed task is due (microseconds), or None."""
-        moments = (
-            shard.delayed.minKey((0, 0))[0]
-            for shard in self._shards
-            if len(shard.delayed) > 2
-        )
-        return min(moments, default=None)
+    def next_due(self, now):
+        """Return when the next delayed task is due after ``now``; 2**63 if none is.
+
+        Both in microseconds.
+        """
+        return min(shard.delayed.minKey((now, END))[0] for shard in self._shards)
 
     def count_waiting(self):
         return sum(len(shard.waiting) - 2 for shard in self._shards)
+
+    def count_in_line(self, queue):
+        """Return how many tasks of a queue may start, or are reserved."""
+        return sum(len(_range(shard.line, (queue,))) for shard in self._shards)
 
     def count_ended(self):
         return sum(len(shard.expiring) - 2 for shard in self._shards)
@@ -348,15 +352,9 @@ class Shards(Persistent):
 
         ``now``: microseconds; None: all.
         """
-        found = self._until("expiring", END - 1 if now is None else now)
-        return (task for _, task in found)
-
-    def _until(self, name, now):
-        found = (
-            getattr(shard, name).items(LEAST, (now, END), True)
-            for shard in self._shards
-        )
-        return ((key[1], task) for key, task in merge(*found, key=itemgetter(0)))
+        until = (END - 1 if now is None else now), END
+        found = (shard.expiring.items(LEAST, until, True) for shard in self._shards)
+        return (task for _, task in merge(*found, key=itemgetter(0)))
 
     # Lists.
 

@@ -10,9 +10,10 @@
 
 The states of a StoredTask are those of the contract, but that it stays ``queued``, or
 ``retrying``, from its reservation until its end is settled; whoever asks meanwhile
-looks at its Status as well, see ``real_state``."""
+looks at its Status as well, see ``record``."""
 
 from collections import deque
+from collective.background.capture.call import BATCH
 from collective.background.capture.call import CALL
 from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import unpack
@@ -39,7 +40,8 @@ from datetime import UTC
 from persistent import Persistent
 
 
-# Of what is stored. An instance leaves tasks of a later version to others.
+# Of what is stored, and so kept in each object. An instance leaves tasks of a later
+# version to others.
 VERSION = 1
 
 # What a StoredTask has as a TaskRecord has it.
@@ -58,6 +60,7 @@ class Body(Persistent):
     """
 
     def __init__(self, task):
+        self.version = VERSION
         self._call = store_call(task.call)
         self._snapshot = store_snapshot(task.snapshot)
         self._options = store_options(task.options)
@@ -88,6 +91,7 @@ class Ending(Persistent):
     """What a run has left: stored Packages, or None."""
 
     def __init__(self, result, exception=None):
+        self.version = VERSION
         self._result = store_package(result)
         self._exception = store_package(exception)
 
@@ -107,6 +111,7 @@ class Failures(Persistent):
     """
 
     def __init__(self, failures, previous):
+        self.version = VERSION
         self._package = store_package(pack(failures))
         self.previous = previous
 
@@ -127,9 +132,11 @@ class Status(Persistent):
       these have failed, ``failures``: Failures of the last ones, or None
     """
 
-    version = VERSION
     begun = done = attempts = cursor = failed = 0
     began = finished = result = failures = None
+
+    def __init__(self):
+        self.version = VERSION
 
     def begin(self, fence, attempts):
         self.begun = fence
@@ -188,12 +195,12 @@ class StoredTask(Persistent):
     - ``body``, ``status``; ``report`` and ``ending``: or None
     """
 
-    version = VERSION
     fence = deaths = failures = outages = 0
     is_marked = False
     report = ending = _error = None
 
     def __init__(self, task, id, number, home):
+        self.version = VERSION
         record = task.record("")
         for name in _PLAIN:
             setattr(self, name, getattr(record, name))
@@ -338,12 +345,14 @@ class StoredTask(Persistent):
         self._become(ended.state)
         self._note(task)
         status = self.status
-        if ended.state == states.SUCCEEDED:
+        if self.fence in (status.begun, status.done):
             self.started = self.started or status.began
             self.attempts = max(self.attempts, status.attempts)
+        if ended.state == states.SUCCEEDED:
             self.finished = status.finished or datetime.now(UTC)
             self.has_result, self._error = True, None
-            if status.done != self.fence:  # a batch, which has many transactions
+            if self.kind == BATCH and status.done != self.fence:
+                # No one of its transactions has the whole result.
                 self.ending = Ending(ended.result)
         else:
             self.finished = datetime.now(UTC)

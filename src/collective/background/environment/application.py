@@ -10,12 +10,14 @@ attempt.
 from AccessControl.SecurityManagement import getSecurityManager
 from AccessControl.SecurityManagement import newSecurityManager
 from AccessControl.SecurityManagement import setSecurityManager
+from collective.background.capture.reference import find
 from collective.background.environment.request import bind_application
 from collective.background.environment.request import fill_form
 from collective.background.environment.request import make_request
 from collective.background.environment.request import restore_markers
 from collective.background.environment.security import find_user
 from collective.background.exceptions import SiteGone
+from collective.background.model.outages import is_outage
 from collective.background.zopecompat import application_of
 from collective.background.zopecompat import begin_interaction
 from collective.background.zopecompat import enter
@@ -102,7 +104,7 @@ def _enter_site(app, request, path):
     obj = app
     for name in path.split("/")[1:]:
         above = obj.getPhysicalPath()
-        obj = obj.unrestrictedTraverse(name, None)
+        obj = find(obj, name)
         # It may be a view by this name, or be acquired from further up.
         if getattr(obj, "getPhysicalPath", tuple)() != (*above, name):
             raise SiteGone(
@@ -137,16 +139,23 @@ def _undo(stack, function, *args):
 def _logged(function, *args):
     try:
         function(*args)
-    except Exception:
-        logger.exception("undoing the environment failed at %r", function)
+    except Exception as error:
+        if is_outage(error):
+            logger.warning("the database is away; %s() failed", function.__name__)
+        else:
+            logger.exception("undoing the environment failed at %r", function)
 
 
 def _close(connection):
     # A connection that has joined a transaction cannot be closed. Without a
     # transaction, which is the rule, abort() would begin one.
-    if has_transaction():
-        transaction.abort()
-    connection.close()
+    try:
+        if has_transaction():
+            transaction.abort()
+    finally:
+        # Also in an outage, when RelStorage lets abort() fail: or it would never be
+        # used again.
+        connection.close()
 
 
 def _restore_request(request):

@@ -41,11 +41,6 @@ class ServingBegins:
         self.executor = executor
 
 
-def serves():
-    """Whether this process serves."""
-    return _serves
-
-
 def serve():
     """Let this process serve from now on. Has no effect if it does."""
     global _serves

@@ -27,6 +27,7 @@ class SignalHandler:
     def __init__(self, executor):
         self._executor = executor
         self._previous = {}
+        self._deadline = None  # of the tasks, while they are waited for
         in_child(self.uninstall)
 
     def install(self, signum):
@@ -45,11 +46,15 @@ class SignalHandler:
 
     def __call__(self, signum, frame):
         name = signal.Signals(signum).name
-        if self._executor.hurry():
+        if self._hurry():
             logger.warning("%s again: not waiting for tasks any longer", name)
             return
-        logger.info("%s: waiting for running tasks to stop", name)
-        self._executor.drain(Deadline(self._executor.settings.drain_timeout))
+        self._deadline = Deadline(self._executor.settings.drain_timeout)
+        try:
+            logger.info("%s: waiting for running tasks to stop", name)
+            self._executor.drain(self._deadline)
+        finally:
+            self._deadline = None
         previous = self._previous[signum]
         if callable(previous):
             previous(signum, frame)
@@ -57,6 +62,15 @@ class SignalHandler:
             # Instead of the default, which ends the process at once: the server
             # closes the databases and lets requests finish.
             raise SystemExit(128 + signum)
+
+    def _hurry(self):
+        """Let nobody wait any longer; return whether somebody does.
+
+        What is interrupted may hold any lock, so that this is all that can be done.
+        """
+        if self._deadline is not None:
+            self._deadline.end()
+        return self._executor.hurry() or self._deadline is not None
 
 
 def install(event):

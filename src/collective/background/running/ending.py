@@ -105,8 +105,8 @@ def _log(execution, error, ended):
 
 
 def _log_traceback(execution, error, ended):
-    title = one_line(execution.title)
     try:
+        title = one_line(execution.title)
         logger.error("task %s failed: %s", execution.id, title, exc_info=error)
     except BaseException:  # of the exception's own methods: anything
         logger.error("task %s failed: %s", execution.id, ended.error.traceback)

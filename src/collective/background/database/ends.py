@@ -1,0 +1,146 @@
+"""The ends of tasks, as a look writes them; and what they tell until then.
+
+Comes in: Held, with what threads have left there. Goes out: StoredTasks that are
+settled, put off, or given back. All functions work in the transaction of a Look.
+"""
+
+from collective.background.database.reports import has_told
+from collective.background.database.reports import Report
+from collective.background.database.rescue import let_go
+from collective.background.database.rescue import lose
+from collective.background.database.settling import give_up
+from collective.background.database.settling import settle
+from collective.background.model import states
+from collective.background.running import outcome
+from collective.background.scheduling import rules
+from datetime import timedelta
+from functools import partial
+from time import monotonic
+
+
+SOON = 0.2  # seconds until a task that has just begun is told of, at the least
+REPORT = 1.0  # seconds between two reports of progress, at the least
+TROUBLE = 5.0  # seconds until a task is begun again that could not be loaded
+
+
+def settle_ends(look, *only):
+    """Write how tasks have ended here. ``only``: Held; none: all of them."""
+    for held in only or look.feeder.over():
+        stored = look.mine(held)
+        if stored is not None:
+            _settle(look, held, stored)
+        look.drop(held)
+
+
+def report(look):
+    """Write what runs here, and what it has told, if it is time.
+
+    What runs is told at once if something is to be written anyway.
+    """
+    silence = monotonic() - look.feeder.reported_at
+    is_time = silence > REPORT
+    if not (is_time or look.tasks != look.before or silence > SOON):
+        return
+    for held in look.feeder.running():
+        task, id = held.task, held.claim.id
+        if task is None or id not in look.tasks:
+            continue
+        fence, _, report = look.tasks[id]
+        if is_time and has_told(task):
+            report = _report_of(look, held, report)
+        look.tasks[id] = (fence, task.started, report)
+    if is_time:
+        reported_at = monotonic()
+        look.then.append(partial(setattr, look.feeder, "reported_at", reported_at))
+
+
+def leave(look):
+    """This process ends: give back what may run again; the rest is lost."""
+    for held in look.feeder.not_over():
+        stored = look.mine(held)
+        if stored is None:
+            continue
+        if held.task is not None:
+            stored.attempts = max(stored.attempts, held.task.attempts)
+            _keep_report(look, held, stored)
+        is_cancelled = look.scheduler.shards.requested(stored.id) is not None
+        if held.task is None or stored.is_done or is_cancelled:
+            let_go(look.scheduler, stored, look.news)
+        elif stored.rerun:
+            stored.release()
+        else:
+            reason = (
+                f"the instance {look.me} was stopped before the task had ended; "
+                "what the task had not committed is undone"
+            )
+            lose(look.scheduler, stored, reason, look.news)
+            look.news.lost.append(stored.title)
+    look.tasks.clear()
+    look.is_last = True
+
+
+def _settle(look, held, stored):
+    ended, task = held.ended, held.task
+    shards = look.scheduler.shards
+    is_cancelled = shards.requested(stored.id) is not None
+    if stored.is_done:
+        # Written by the work itself, whatever has gone wrong after its commit.
+        _end(look, held, stored, outcome.succeeded(None))
+    elif held.is_left and is_cancelled:
+        give_up(look.scheduler, stored, rules.cancelled_while_waiting(stored.attempts))
+        settle(look.scheduler, stored, look.news)
+    elif held.is_left:
+        if held.has_failed:
+            _put_back(look, stored, TROUBLE)
+        stored.release()
+    elif ended.state == states.CANCELLED and held.is_stopping and not is_cancelled:
+        # It has stopped only because this process does.
+        _keep_report(look, held, stored)
+        stored.attempts = max(stored.attempts, task.attempts)
+        stored.started = stored.started or task.started
+        stored.release()
+    elif ended.retry_in is not None and not is_cancelled:
+        _put_off(look, held, stored)
+    else:
+        _end(look, held, stored, ended)
+
+
+def _end(look, held, stored, ended):
+    _keep_report(look, held, stored)
+    look.scheduler.shards.leave(stored)
+    stored.end(ended, None if held.is_bare else held.task)
+    settle(look.scheduler, stored, look.news)
+
+
+def _put_off(look, held, stored):
+    ended, task = held.ended, held.task
+    # Not added to those of the task, or a conflict would count twice.
+    task.failures = stored.failures + (not ended.outage)
+    task.outages = stored.outages + 1 if ended.outage else 0
+    _keep_report(look, held, stored)
+    look.scheduler.shards.leave(stored)
+    stored.put_off(ended, task, look.now + timedelta(seconds=ended.retry_in))
+    look.scheduler.shards.wait(stored)
+    look.news.reached.append(stored.record())
+
+
+def _put_back(look, stored, seconds):
+    """Let a task wait for a while, in the state that it has."""
+    look.scheduler.shards.leave(stored)
+    stored.eta = look.now + timedelta(seconds=seconds)
+    look.scheduler.shards.wait(stored)
+
+
+def _keep_report(look, held, stored):
+    if held.task is None or held.is_bare or not has_told(held.task):
+        return
+    _, _, report = look.tasks.get(held.claim.id, (None, None, None))
+    stored.report = _report_of(look, held, report or stored.report)
+
+
+def _report_of(look, held, report):
+    if report is None:
+        report = look.mine(held).report or Report()
+    told = report.tell(held.task, held.told)
+    look.then.append(partial(setattr, held, "told", told))
+    return report

@@ -1,0 +1,95 @@
+"""What a look follows: requests, links, pauses, and what became of claims.
+
+All functions work in the transaction of a Look.
+"""
+
+from collective.background.database.changes import forget
+from collective.background.database.rescue import let_go
+from collective.background.database.settling import follow
+from collective.background.database.settling import give_up
+from collective.background.database.settling import settle
+from collective.background.database.settling import settle_group
+from collective.background.database.shards import FORGET
+from collective.background.model import states
+from collective.background.scheduling import rules
+from functools import partial
+
+
+def follow_requests(look):
+    """See what others want, and whether what tasks wait for has ended."""
+    changes = look.scheduler.shards.changes()
+    for index, change in enumerate(changes):
+        if change != look.feeder.changes[index]:
+            for id in look.scheduler.shards.requests_of(index):
+                _follow_request(look, id)
+            for id in look.scheduler.shards.links_of(index):
+                _follow_links(look, id)
+    look.then.append(partial(setattr, look.feeder, "changes", changes))
+
+
+def check_claims(look):
+    """Stop what is not ours any more, and give back what we do not know of."""
+    for held in look.feeder.not_over():
+        if look.mine(held) is None:
+            look.tasks.pop(held.claim.id, None)
+            look.feeder.stop_running(held, superseded=True)
+            if not held.has_thread and look.feeder.withdraw(held):
+                look.drop(held)
+        elif held.is_withdrawn and not held.has_thread:
+            look.release(held)
+    for id in set(look.tasks) - set(look.feeder.held):
+        # A commit went through, though the storage did not say so.
+        stored = look.scheduler.shards.find(id)
+        if look.has(stored, look.tasks[id][0]):
+            let_go(look.scheduler, stored, look.news)
+        del look.tasks[id]
+
+
+def follow_pauses(look):
+    """Give back what has not begun in a queue that is paused."""
+    for held in look.feeder.not_over():
+        if held.queue in look.scheduler.paused and look.withdraw(held):
+            look.release(held)
+
+
+def check_groups(look):
+    """Tell of groups whose last tasks have ended at the same time."""
+    touched = set(look.feeder.touched)
+    for id in touched:
+        group = look.scheduler.groups.get(id)
+        if group is not None:
+            settle_group(look.scheduler, group, look.news)
+    look.then.append(partial(look.feeder.touched.difference_update, touched))
+
+
+def _follow_request(look, id):
+    shards = look.scheduler.shards
+    stored = shards.find(id)
+    if stored is None:
+        shards.no_longer_requested(id)
+    elif stored.state in states.FINISHED:
+        if shards.requested(id) == FORGET:
+            forget(look.scheduler, stored)
+        shards.no_longer_requested(id)
+    elif not stored.is_reserved:
+        give_up(look.scheduler, stored, rules.cancelled_while_waiting(stored.attempts))
+        settle(look.scheduler, stored, look.news)
+    elif stored.instance == look.me and id in look.feeder.held:
+        held = look.feeder.held[id]
+        if look.withdraw(held):
+            give_up(
+                look.scheduler,
+                stored,
+                rules.cancelled_while_waiting(stored.attempts),
+            )
+            settle(look.scheduler, stored, look.news)
+            look.drop(held)
+        else:
+            look.feeder.stop_running(held)
+
+
+def _follow_links(look, id):
+    before = look.scheduler.shards.find(id)
+    if before is None or before.state in states.FINISHED:
+        for task in follow(look.scheduler, before, id):
+            settle(look.scheduler, task, look.news)

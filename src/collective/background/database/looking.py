@@ -1,0 +1,140 @@
+"""Looking: a look for a site, in a transaction of its own, whatever goes wrong in it.
+
+Comes in: the connection of the watch, and what is to be done. Goes out: a Look that is
+committed, or a line in the log.
+"""
+
+from collective.background.database import ends
+from collective.background.database import following
+from collective.background.database.instances import instances_of
+from collective.background.database.look import Look
+from collective.background.exceptions import TaskFailed
+from collective.background.model.outages import is_outage
+from collective.background.running import outcome
+from transaction.interfaces import TransientError
+from ZODB.POSException import POSKeyError
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 200  # characters of an error
+
+
+class SchedulerGone(Exception):
+    """The site has no such scheduler any more."""
+
+
+class Looking:
+    """``clock``: the Clock of the database. ``lost``: titles of tasks that are lost."""
+
+    def __init__(self, clock):
+        self._clock = clock
+        self.lost = []
+        self._troubles = {}  # the class of the error by what is not possible
+
+    def see_to(self, connection, manager, feeder, work):
+        """As ``transact``, and no end that cannot be written holds up anything."""
+        done = self.transact(connection, manager, feeder, work)
+        if done is None and feeder.over():
+            self._settle_one_by_one(connection, manager, feeder)
+            done = self.transact(connection, manager, feeder, work)
+        return done
+
+    def _settle_one_by_one(self, connection, manager, feeder):
+        """One of the ends may be what the others could not be written for."""
+        for held in feeder.over():
+
+            def settle(look, held=held):
+                ends.settle_ends(look, held)
+
+            if self.transact(connection, manager, feeder, settle) is not None:
+                continue
+            if held.ended is None or held.is_bare:
+                continue
+            ended, held.ended, held.is_bare = held.ended, _bare(held.ended), True
+            if self.transact(connection, manager, feeder, settle) is None:
+                # Nothing can be written now, so it is not because of this end.
+                held.ended, held.is_bare = ended, False
+
+    def transact(self, connection, manager, feeder, work):
+        """Do ``work(look)`` for the site of a Feeder.
+
+        Returns whether there is more to do at once; None if it was not possible. Raises
+        SchedulerGone.
+        """
+        trouble = f"the tasks of {feeder.path} cannot be seen to ({work.__name__})"
+        manager.begin()
+        try:
+            home = connection.get_connection(feeder.home.database_name)
+            scheduler = home.get(feeder.oid)
+            scheduler._p_activate()
+            if scheduler.retired:
+                raise SchedulerGone(feeder.path)
+            scheduler.renew()
+            look = Look(feeder, scheduler, self._clock, instances_of(connection))
+            work(look)
+            look.finish()
+            manager.get().note(f"Background tasks of {feeder.path}")
+            manager.commit()
+        except SchedulerGone:
+            manager.abort()
+            raise
+        except TransientError as conflict:
+            manager.abort()
+            if is_outage(conflict):
+                self.complain(trouble, conflict)
+                return None
+            logger.debug("another instance was faster: %s", conflict)
+            return True
+        except Exception as error:
+            manager.abort()
+            if isinstance(error, POSKeyError) and error.args[0] == feeder.oid:
+                raise SchedulerGone(feeder.path) from error  # deleted, and packed away
+            self.complain(trouble, error)
+            return None
+        self._troubles.pop(trouble, None)
+        look.committed()
+        self.lost += look.news.lost
+        return look.has_more
+
+    def complain(self, what, error):
+        """Log a trouble, with its traceback if it is a new one."""
+        kind = type(error)
+        is_new = self._troubles.get(what) is not kind
+        self._troubles[what] = kind
+        logger.log(
+            logging.ERROR if is_new else logging.WARNING,
+            "%s, for now: %s: %s",
+            *(what, kind.__name__, error),
+            exc_info=is_new,
+        )
+
+
+def _bare(ended):
+    """Return the Outcome of a run whose end cannot be written as it is."""
+    text = ended.state
+    if ended.error is not None:
+        text = f"{ended.error.type}: {ended.error.message[:SHOWN]}"
+    return outcome.failed(
+        TaskFailed(f"how the task has ended could not be written; it was: {text}")
+    )
+
+
+def usual(look):
+    """What a process does at every look."""
+    following.check_claims(look)
+    ends.settle_ends(look)
+    following.follow_requests(look)
+    following.check_groups(look)
+    following.follow_pauses(look)
+    look.reserve()
+    ends.report(look)
+    look.count()
+
+
+def last(look):
+    """What it does at its end."""
+    ends.settle_ends(look)
+    ends.leave(look)

@@ -1,0 +1,90 @@
+"""Presence: that this process is alive, and which others are not.
+
+For all sites together. Called by the watch, in its connection.
+"""
+
+from collective.background.database.claims import hold
+from collective.background.database.instances import add_instance
+from collective.background.database.instances import Instance
+from collective.background.database.instances import instance_of
+from collective.background.database.instances import instances_of
+from collective.background.database.instances import remove_instance
+from collective.background.database.instances import Silences
+from time import monotonic
+from time import time
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+BEATS = 6  # heartbeats in the time of a lease
+SLACK = 5.0  # seconds that a look may take longer than usual
+
+
+class Presence:
+    """``executor``: of the process; ``clock``: the Clock of the database.
+
+    ``pause``: seconds between two heartbeats.
+    """
+
+    def __init__(self, executor, clock):
+        self._executor = executor
+        self._clock = clock
+        lease = executor.settings.lease
+        self.pause = lease / BEATS
+        self._silences = Silences(lease, min(2 * self.pause + SLACK, lease / 2))
+        self._beaten_at = float("-inf")
+
+    def is_due(self):
+        """Whether it is time for a heartbeat."""
+        return monotonic() - self._beaten_at > self.pause
+
+    def beat(self, connection, manager):
+        """Let others know that this process is alive, and learn what time it is.
+
+        Returns the ids of instances that are dead, a set.
+        """
+        manager.begin()
+        me = instance_of(connection, self._executor.instance)
+        if me is None:
+            settings = self._executor.settings
+            slots = {} if settings.role == "web" else settings.queues
+            me = Instance(self._executor.instance, settings.role, slots)
+            add_instance(connection, me)
+        me.beat += 1
+        manager.get().note(f"Background tasks: {me.id} is alive")
+        before = time()
+        manager.commit()
+        after = time()
+        self._beaten_at = monotonic()
+        me._p_activate()
+        self._clock.note(me._p_serial, before, after)
+        manager.begin()
+        found = instances_of(connection)
+        found.pop(me.id, None)
+        dead = self._silences.dead({id: each.beat for id, each in found.items()})
+        for id in dead:
+            logger.warning(
+                "instance %s was silent for %s seconds: its tasks are taken over",
+                *(id, self._executor.settings.lease),
+            )
+        return dead
+
+    def bury(self, connection, manager, dead):
+        """Forget the instances with these ids."""
+        manager.begin()
+        for id in dead:
+            instance = instance_of(connection, id)
+            if instance is not None:
+                hold(instance)  # if it is heard of at this very moment, it is not dead
+                remove_instance(connection, id)
+        manager.get().note("Background tasks: instances have died")
+        manager.commit()
+
+    def end(self, connection, manager):
+        """Let others know that this process has ended, and left nothing behind."""
+        manager.begin()
+        remove_instance(connection, self._executor.instance)
+        manager.get().note(f"Background tasks: {self._executor.instance} has ended")
+        manager.commit()

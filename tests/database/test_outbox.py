@@ -1,0 +1,99 @@
+"""Scheduling in a transaction: what is refused, and when the others hear of it."""
+
+from another import Another
+from another import elsewhere
+from another import until
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background import using
+from collective.background.database import outbox
+from collective.background.database.instances import instances_for
+from collective.background.exceptions import BadOption
+from collective.background.exceptions import QueueFull
+from collective.background.testing import serving
+from gated_tasks import create
+from helpers import finished
+from ZODB.POSException import ConflictError
+
+import logging
+import pytest
+import transaction
+
+
+class TestRoom:
+    @pytest.mark.parametrize("role", ["all", "web"])
+    def test_no_more_tasks_wait_than_may(self, settings, scheduler, role):
+        """Those that wait for another one count as well."""
+        settings(role=role, max_waiting=3)
+        scheduler.pause("default")
+        first = schedule(len, "x")
+        for _ in range(2):
+            using(after=first).schedule(len, "x")
+        transaction.commit()
+        until(lambda: outbox.feeder_of(scheduler).waiting == 3)
+        schedule(len, "x")
+        with pytest.raises(QueueFull, match="'max_waiting' allows no more"):
+            transaction.commit()
+
+    def test_nor_does_one_transaction_schedule_more(self, settings, scheduler):
+        settings(max_waiting=3)
+        for _ in range(4):
+            schedule(len, "x")
+        with pytest.raises(QueueFull):
+            transaction.commit()
+
+    def test_nor_do_scripts(self, settings, idle_site):
+        settings(max_waiting=3)
+        for _ in range(2):
+            schedule(len, "x")
+        transaction.commit()
+        schedule(len, "x")
+        transaction.commit()
+        schedule(len, "x")
+        with pytest.raises(QueueFull):
+            transaction.commit()
+
+
+def test_a_task_that_left_the_cache_before_the_commit(scheduler, caplog):
+    task_id = schedule(len, "x")
+    transaction.savepoint()
+    scheduler._p_jar.cacheMinimize()
+    assert finished(task_id).state == "succeeded"
+    assert [r for r in caplog.records if r.levelno >= logging.CRITICAL] == []
+
+
+def test_the_scheduler_that_is_taken_away_meanwhile_gets_no_task(scheduler):
+    """It would be lost. A visitor's request is repeated, without the scheduler."""
+    schedule(len, "x")
+    with elsewhere(scheduler) as (mine, manager):
+        mine.retire()
+        manager.commit()
+    with pytest.raises(ConflictError):
+        transaction.commit()
+
+
+def test_a_web_instance_runs_nothing(settings, idle_site, folder):
+    settings(role="web")
+    task_id = schedule(create, folder, "new")
+    transaction.commit()
+    scheduler = get_scheduler()
+    with serving() as watch:
+        until(lambda: watch.feeder_of(scheduler) and watch.feeder_of(scheduler).waiting)
+        assert len(instances_for(scheduler)) == 1
+        assert scheduler.instances() == []
+        assert scheduler.record(task_id).state == "queued"
+        assert not scheduler.shards.find(task_id).is_reserved
+        assert scheduler.cancel(task_id).state == "cancelled"
+
+
+def test_a_queue_that_only_another_instance_has(scheduler, another, folder):
+    with pytest.raises(BadOption, match="no queue 'mail'"):
+        using(queue="mail").schedule(create, folder, "new")
+    Another("mail-host:1:abcd", slots={"mail": 3}).joins()
+    transaction.commit()
+    task_id = using(queue="mail").schedule(create, folder, "new")
+    transaction.commit()
+    transaction.begin()
+    slots = {queue.name: (queue.slots, queue.waiting) for queue in scheduler.queues()}
+    assert slots["mail"] == (3, 1)
+    assert scheduler.cancel(task_id).state == "cancelled"

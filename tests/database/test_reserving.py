@@ -1,0 +1,231 @@
+"""Which tasks an instance takes of what waits, and how many."""
+
+from bare import Bare
+from collective.background.database import reserving
+from collective.background.database.claims import Claim
+from collective.background.database.holding import Held
+from collective.background.database.instances import add_instance
+from collective.background.database.instances import Holding
+from collective.background.database.instances import Instance
+from collective.background.database.tasks import VERSION
+from collective.background.executing.queues import AGEING
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+import pytest
+
+
+def chosen(look):
+    """Return what would be reserved: {queue: StoredTasks}."""
+    return {queue: list(tasks) for queue, tasks in reserving.choose(look)}
+
+
+def reserve_all(bare, feeder):
+    """Reserve again and again, and end what is reserved; return all, by queue.
+
+    As if each task ended as soon as it is reserved.
+    """
+    order = {}
+    while found := chosen(bare.look(feeder)):
+        for queue, tasks in found.items():
+            order.setdefault(queue, []).extend(tasks)
+            for task in tasks:
+                bare.scheduler.shards.leave(task)
+    return order
+
+
+TASKS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "priority": st.integers(min_value=-1, max_value=1),
+            "queue": st.sampled_from(["default", "mail", "paused"]),
+            "eta": st.sampled_from([None, -60, 3600]),
+        }
+    ),
+    max_size=AGEING - 1,  # more in another test
+)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    bare = Bare()
+    yield bare
+    bare.close()
+
+
+class TestOrder:
+    @settings(max_examples=60, deadline=None)
+    @given(wanted=TASKS)
+    def test_by_priority_and_age(self, shared, wanted):
+        """Across all shards; neither paused ones nor those that are not yet due."""
+        feeder = shared.feeder(queues={"mail": 1, "paused": 1})
+        shared.scheduler.paused.add("paused")
+        tasks = [shared.add(**options) for options in wanted]
+        order = reserve_all(shared, feeder)
+        for queue in ("default", "mail"):
+            expected = [
+                task
+                for task, options in zip(tasks, wanted, strict=True)
+                if options["queue"] == queue and options["eta"] != 3600
+            ]
+            expected.sort(key=lambda task: (-task.priority, task.number))
+            assert order.get(queue, []) == expected
+        assert "paused" not in order
+        shared.manager.abort()
+
+    def test_every_tenth_is_the_oldest(self, bare):
+        """So that nobody starves, however many important ones come."""
+        old = bare.add(priority=-1)
+        for _ in range(3 * AGEING):
+            bare.add(priority=1)
+        order = reserve_all(bare, bare.feeder(concurrency=1))["default"]
+        assert order.index(old) < AGEING + 2
+
+    def test_also_if_it_was_delayed(self, bare):
+        old = bare.add(priority=-1, eta=-1)
+        for _ in range(3 * AGEING):
+            bare.add(priority=1)
+        order = reserve_all(bare, bare.feeder(concurrency=1))["default"]
+        assert order.index(old) < AGEING + 2
+
+
+class TestNumber:
+    def test_no_more_than_may_run_soon(self, bare):
+        for _ in range(50):
+            bare.add()
+        feeder = bare.feeder(concurrency=2)
+        assert len(chosen(bare.look(feeder))["default"]) == 4
+
+    def test_more_if_they_are_short(self, bare):
+        for _ in range(100):
+            bare.add()
+        feeder = bare.feeder(concurrency=2)
+        feeder.durations["default"] = 0.001
+        assert len(chosen(bare.look(feeder))["default"]) == reserving.MOST
+
+    def test_none_ahead_if_they_are_long(self, bare):
+        """Other instances may have a slot."""
+        for _ in range(50):
+            bare.add()
+        feeder = bare.feeder(concurrency=2)
+        feeder.durations["default"] = 60.0
+        assert len(chosen(bare.look(feeder))["default"]) == 2
+
+    @pytest.mark.parametrize("settings", [{"role": "web"}, {}])
+    def test_nothing_by_one_that_executes_nothing(self, bare, settings):
+        bare.add()
+        feeder = bare.feeder(**settings)
+        feeder.is_stopping = not settings
+        assert chosen(bare.look(feeder)) == {}
+
+    @pytest.mark.parametrize("eta", [None, -60])
+    def test_nothing_is_loaded_that_does_not_start(self, bare, loaded, eta):
+        bare.add(queue="other")
+        for _ in range(1000):
+            bare.add(eta=eta)
+        bare.manager.commit()
+        bare.connection.cacheMinimize()
+        bare.manager.begin()
+        feeder = bare.feeder(concurrency=2, queues={"other": 1})
+        del loaded[:]
+        found = chosen(bare.look(feeder))
+        assert {queue: len(tasks) for queue, tasks in found.items()} == {
+            "default": 4,
+            "other": 1,
+        }
+        assert len(loaded) == 5
+
+
+class TestSeveralInstances:
+    @pytest.fixture
+    def feeders(self, bare):
+        feeders = [bare.feeder(concurrency=2) for _ in range(3)]
+        for feeder in feeders:
+            add_instance(
+                bare.connection,
+                Instance(feeder.executor.instance, "all", {"default": 2}),
+            )
+        return feeders
+
+    def test_do_not_take_the_same(self, bare, feeders):
+        for _ in range(200):
+            bare.add()
+        taken = [chosen(bare.look(feeder))["default"] for feeder in feeders]
+        assert [len(tasks) for tasks in taken] == [4, 4, 4]
+        assert len({task for tasks in taken for task in tasks}) == 12
+
+    def test_take_nearly_the_first_ones(self, bare, feeders):
+        tasks = [bare.add() for _ in range(200)]
+        for feeder in feeders:
+            for task in chosen(bare.look(feeder))["default"]:
+                assert tasks.index(task) < 50
+
+    def test_take_what_others_leave(self, bare, feeders):
+        """One alone takes all of it in the end, though the others live."""
+        for _ in range(20):
+            bare.add()
+        assert len(reserve_all(bare, feeders[0])["default"]) == 20
+
+    def test_know_who_has_the_queue(self, bare, feeders):
+        bare.add(queue="mail")
+        feeder = bare.feeder(queues={"mail": 1})
+        assert len(chosen(bare.look(feeder))["mail"]) == 1
+
+
+class TestMarked:
+    """One that an instance may have died of."""
+
+    def test_runs_alone(self, bare):
+        marked = bare.add(rerun=True)
+        marked.is_marked = True
+        bare.add()
+        bare.add(queue="mail")
+        feeder = bare.feeder(queues={"mail": 1})
+        assert chosen(bare.look(feeder)) == {"default": [marked]}
+        hold(bare, feeder, marked)
+        assert chosen(bare.look(feeder)) == {}
+
+    def test_after_those_that_came_before(self, bare):
+        first = bare.add()
+        marked = bare.add(rerun=True)
+        marked.is_marked = True
+        feeder = bare.feeder()
+        assert chosen(bare.look(feeder)) == {"default": [first]}
+        held = hold(bare, feeder, first)
+        assert chosen(bare.look(feeder)) == {}
+        feeder.drop(held)
+        bare.scheduler.shards.leave(first)
+        assert chosen(bare.look(feeder)) == {"default": [marked]}
+
+
+def hold(bare, feeder, stored):
+    """A feeder has reserved a task; return what it has of it."""
+    holding = Holding(feeder.executor.instance)
+    holding.tasks = {stored.id: (stored.fence, None, None)}
+    bare.scheduler.holdings[holding.instance] = holding
+    claim = Claim(
+        id=stored.id,
+        oid=stored._p_oid,
+        fence=stored.fence,
+        instance=feeder.executor.instance,
+        database_name="",
+        is_marked=stored.is_marked,
+    )
+    held = feeder.held[stored.id] = Held(claim, stored.queue)
+    return held
+
+
+class TestVersions:
+    def test_one_of_a_later_release_is_left_alone(self, bare):
+        """To instances that know what it means."""
+        newer = bare.add()
+        newer.version = VERSION + 1
+        older = bare.add()
+        bare.manager.commit()
+        bare.connection.cacheMinimize()
+        feeder = bare.feeder(concurrency=1)
+        look = bare.look(feeder)
+        assert chosen(look) == {"default": [older]}
+        assert look.has_more  # there may be others behind it
+        assert chosen(bare.look(feeder)) == {"default": [older]}

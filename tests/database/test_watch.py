@@ -1,0 +1,210 @@
+"""The watch: what it finds, whom it takes for dead, and what it outlives."""
+
+from another import Another
+from another import elsewhere
+from another import SHORT_LEASE
+from another import until
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background.database import instances
+from collective.background.database import outbox
+from collective.background.database import presence
+from collective.background.database import watch as watch_module
+from collective.background.database.installing import install
+from collective.background.database.installing import uninstall
+from collective.background.database.instances import add_instance
+from collective.background.database.instances import instances_for
+from collective.background.database.instances import Silences
+from collective.background.database.look import Look
+from collective.background.database.rescue import rescue_all
+from collective.background.database.tasks import StoredTask
+from collective.background.executing.clock import clock_of
+from collective.background.executing.executor import process_executor
+from collective.background.testing import serving
+from helpers import finished
+from helpers import TIMEOUT
+from time import monotonic
+from ZODB.POSException import ConflictError
+from ZODB.POSException import StorageError
+from ZODB.utils import p64
+from zope.component.hooks import setSite
+
+import logging
+import pytest
+import transaction
+
+
+LEASE, GAP = 60.0, 25.0
+STEP = 10.0  # seconds between two looks
+
+
+@pytest.fixture
+def time(monkeypatch):
+    """What ``monotonic()`` says to who measures silences: in a list of its own."""
+    time = [1000.0]
+    monkeypatch.setattr(instances, "monotonic", lambda: time[0])
+    return time
+
+
+class TestSilences:
+    """Who is dead, as an instance sees it that looks after each of its beats."""
+
+    @pytest.fixture
+    def looks(self, time):
+        silences = Silences(LEASE, GAP)
+
+        def looks(seconds, beats, step=STEP):
+            """Look for so long; return who is dead then."""
+            dead = silences.dead(dict(beats))
+            for _ in range(int(seconds / step)):
+                time[0] += step
+                dead = silences.dead(dict(beats))
+            return dead
+
+        return looks
+
+    def test_who_is_silent_for_longer_than_the_lease_is_dead(self, looks):
+        assert looks(LEASE, {"a": 1}) == set()
+        assert looks(STEP, {"a": 1}) == {"a"}
+
+    def test_who_is_heard_of_is_not(self, looks):
+        assert looks(LEASE, {"a": 1, "b": 1}) == set()
+        assert looks(STEP, {"a": 2, "b": 1}) == {"b"}
+        assert looks(LEASE, {"a": 3}) == set()
+
+    def test_an_outage_that_is_longer_than_the_lease_kills_nobody(self, looks, time):
+        """Nobody could write meanwhile, neither they nor this process."""
+        beats = {"a": 1, "b": 1}
+        assert looks(LEASE, beats) == set()
+        time[0] += 10 * LEASE
+        assert looks(LEASE, beats) == set()
+        assert looks(STEP, beats) == beats.keys()
+
+    def test_they_have_the_time_to_connect_again(self, looks, time):
+        """Also with a lease that is shorter than that takes."""
+        silences = Silences(lease=1.0, gap=GAP)
+        silences.dead({"a": 1})
+        time[0] += 10 * LEASE
+        assert silences.dead({"a": 1}) == set()
+        time[0] += instances.RECONNECT - 10
+        assert silences.dead({"a": 1}) == set()
+        time[0] += 10
+        assert silences.dead({"a": 1}) == {"a"}
+
+    def test_many_short_outages_kill_nobody(self, looks, time):
+        for _ in range(20):
+            assert looks(LEASE / 2, {"a": 1}) == set()
+            time[0] += GAP + 1
+
+
+class TestOutage:
+    def test_longer_than_the_lease(
+        self, short_lease, paused, another, monkeypatch, caplog
+    ):
+        """Neither this instance nor the other one could write; both live on."""
+        task_id = schedule(len, "x")
+        another.begins(task_id)
+        transaction.commit()
+        failed = []
+
+        def fail(*args):
+            failed.append(monotonic())
+            raise StorageError("simulated")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(paused._p_jar.db().storage, "tpc_begin", fail)
+            until(lambda: failed and failed[-1] - failed[0] > 2 * SHORT_LEASE)
+        before = own_beat()
+        until(lambda: own_beat() > before + 1)
+        another.beats()
+        transaction.commit()
+        assert paused.record(task_id).state == "running"
+        assert another.is_known()
+        assert not [line for line in caplog.messages if "was silent" in line]
+
+
+def own_beat():
+    return instances_for(get_scheduler())[process_executor().instance].beat
+
+
+class TestDiscovery:
+    def test_finds_the_sites_that_have_tasks(self, idle_site):
+        task_id = schedule(len, "x")
+        transaction.commit()
+        with serving():
+            assert get_scheduler().wait(task_id, TIMEOUT).state == "succeeded"
+
+    def test_a_site_that_is_there_all_at_once(self, site):
+        with serving():
+            install(site)
+            assert finished(schedule(len, "x")).state == "succeeded"
+
+    def test_a_scheduler_that_is_retired(self, scheduler, persistent_site):
+        until(lambda: outbox.feeder_of(scheduler))
+        feeder = outbox.feeder_of(scheduler)
+        uninstall(persistent_site)
+        transaction.commit()
+        outbox.current_watch().wake_up()
+        until(lambda: feeder.is_stopping)
+        assert get_scheduler().executor is process_executor()
+
+    def test_a_site_that_is_deleted(self, persistent_site, monkeypatch, caplog):
+        caplog.set_level(logging.INFO)
+        app = persistent_site.aq_parent
+        app._delObject(persistent_site.id)
+        setSite(None)
+        transaction.commit()
+        monkeypatch.setattr(watch_module, "DISCOVERY", 0.0)
+        outbox.current_watch().wake_up()
+        until(lambda: "the site /plone is gone" in caplog.messages)
+
+
+class TestTrouble:
+    def test_a_site_outlives_an_object_that_is_missing(self, scheduler, caplog):
+        missing = StoredTask.__new__(StoredTask)
+        scheduler._p_jar._cache.new_ghost(p64(2**40), missing)
+        shard = scheduler.shards.of("00")
+        key = ("default", 0, 1)
+        shard.line[key] = missing
+        transaction.commit()
+        until(lambda: "POSKeyError" in caplog.text)
+        del shard.line[key]
+        transaction.commit()
+        assert finished(schedule(len, "x")).state == "succeeded"
+
+    def test_two_that_are_the_first_instances_at_once(
+        self, idle_site, monkeypatch, caplog
+    ):
+        """One of them conflicts; that is nothing to complain of."""
+        scheduler = get_scheduler()
+
+        def add_at_once(connection, instance):
+            add_instance(connection, instance)
+            with elsewhere(scheduler) as (mine, manager):
+                other = Another(scheduler=mine)
+                if not other.is_known():
+                    other.joins()
+                    manager.commit()
+
+        monkeypatch.setattr(presence, "add_instance", add_at_once)
+        with serving():
+            until(lambda: len(instances_for(scheduler)) == 2)
+        assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+def test_who_is_heard_of_at_the_last_moment_is_not_dead(paused, another):
+    task_id = schedule(len, "x")
+    another.begins(task_id)
+    transaction.commit()
+    feeder = outbox.feeder_of(paused)
+    with elsewhere(paused) as (mine, manager):
+        look = Look(feeder, mine, clock_of(mine._p_jar.db()), instances_for(mine))
+        rescue_all(look, {another.id})
+        look.finish()
+        assert mine.record(task_id).state == "lost"
+        another.beats()
+        transaction.commit()
+        with pytest.raises(ConflictError):
+            manager.commit()
+    transaction.begin()
+    assert paused.record(task_id).state == "running"
