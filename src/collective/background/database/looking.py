@@ -140,5 +140,6 @@ def usual(look):
 
 def last(look):
     """What it does at its end."""
+    not_over = look.feeder.not_over()  # before: what ends meanwhile is not to be missed
     ends.settle_ends(look)
-    ends.leave(look)
+    ends.leave(look, not_over)

@@ -267,11 +267,15 @@ class Watch:
     def _leave(self):
         """Write down what is left, as long as the process waits for that."""
         with self._connected() as (connection, manager):
+            is_left = True
             for feeder in self._known():
-                while self._do(self._looking.see_to, connection, manager, feeder, last):
+                while done := self._do(
+                    self._looking.see_to, connection, manager, feeder, last
+                ):
                     if not self._deadline.left():
                         break
-            if not any(feeder.over() for feeder in self._known()):
+                is_left &= done is False
+            if is_left:
                 self._presence.end(connection, manager)
 
 
