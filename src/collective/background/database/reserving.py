@@ -8,13 +8,14 @@ do not all try the same task; who has nothing of its own takes what is left.
 Nothing is loaded that is not reserved.
 """
 
-from collective.background.database.shards import microseconds
-from collective.background.database.shards import number_of
-from collective.background.database.tasks import VERSION
+from collective.background.database.shard import microseconds
+from collective.background.database.shard import number_of
+from collective.background.database.status import VERSION
 from collective.background.executing.queues import AGEING
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
+from time import monotonic
 from zlib import crc32
 
 
@@ -36,7 +37,7 @@ def choose(look):
         if name in scheduler.paused:
             continue
         room = _room(feeder, queue)
-        if room > 0:
+        if room > 0 and not is_for_others(look, name):
             found = _candidates(look, queue, due.get(name, ()), taken, room)
             chosen = _check(look, found)
             if chosen:
@@ -45,13 +46,43 @@ def choose(look):
                 return
 
 
+def is_for_others(look, name):
+    """Whether others may come to what waits in a queue before this process does.
+
+    They do when it ends, or when all its slots have tasks that take long.
+    """
+    feeder = look.feeder
+    queue = feeder.executor.dispatcher.queues[name]
+    is_late = feeder.is_stopping or _stands_still(feeder, queue)
+    return is_late and bool(_others(look, name))
+
+
+def _stands_still(feeder, queue):
+    running = sum(held.queue == queue.name for held in feeder.running())
+    is_full = running + _used_by_others(feeder, queue) >= queue.slots
+    return is_full and monotonic() - queue.started_at > LONG
+
+
+def _used_by_others(feeder, queue):
+    """Return how many slots have tasks of other sites, and of those in memory."""
+    return len(queue.threads) - queue.running(feeder)
+
+
+def _others(look, name):
+    """Return the ids of the other instances that have a queue."""
+    return [
+        id
+        for id, instance in look.instances.items()
+        if name in instance.slots and id != look.feeder.executor.instance
+    ]
+
+
 def _room(feeder, queue):
     """Return how many more tasks of a queue may be reserved."""
     slots = queue.slots
     ahead = _ahead(slots, feeder.durations.get(queue.name))
     mine = sum(1 for held in feeder.not_over() if held.queue == queue.name)
-    others = len(queue.threads) - queue.running(feeder)
-    room = ahead - mine - others
+    room = ahead - mine - _used_by_others(feeder, queue)
     # A site that has nothing here stands in line with the others.
     return room if mine else max(room, 1)
 
@@ -86,11 +117,7 @@ def _candidates(look, queue, due, taken, room):
     shards, name = look.scheduler.shards, queue.name
     line = merge(shards.first_in_line(name), due, key=itemgetter(0))
     free = ((rank[1], task) for rank, task in line if rank[1] not in taken)
-    others = [
-        id
-        for id, instance in look.instances.items()
-        if name in instance.slots and id != look.feeder.executor.instance
-    ]
+    others = _others(look, name)
     feeder = look.feeder
     idle = queue.slots - len(queue.threads) - queue.waiting(feeder)
     chosen = _first(look, free, others, room, idle)
