@@ -13,6 +13,7 @@ from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
+from collective.background.memory.threads import TaskThreads
 from collective.background.zopecompat import own_transaction_manager
 from contextlib import contextmanager
 from persistent import Persistent
@@ -106,16 +107,20 @@ def scheduled():
         site_manager.unregisterHandler(note, (ITaskScheduled,))
 
 
-class EagerScheduler(TransactionalScheduler):
-    """Runs each task in the thread that commits, at once."""
+class NoThreads(TaskThreads):
+    """Runs each task in the thread in which it may start, at once."""
 
-    def _start(self, task):
-        if not self._begin(task):
-            return
+    def start(self, task):
         # The thread is in the middle of a commit; the task gets a transaction
         # manager of its own for the time being.
         with own_transaction_manager():
-            self._execute(task)
+            self.run(task)
+
+
+class EagerScheduler(TransactionalScheduler):
+    """Runs each task in the thread that commits, at once."""
+
+    THREADS_FACTORY = NoThreads
 
 
 class CollectiveBackgroundLayer(PloneSandboxLayer):
