@@ -36,7 +36,9 @@ def choose(look):
     for name, tasks in found.items():
         if tasks[0].is_marked:
             # Nothing new in any queue until it can run; else it might wait for ever.
-            if not feeder.not_over():
+            if feeder.not_over():
+                feeder.reserved[name] = AGEING  # it is still its turn the next time
+            else:
                 yield name, tasks[:1]
             return
     for name, tasks in found.items():

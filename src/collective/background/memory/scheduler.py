@@ -1,7 +1,7 @@
 """The in-process scheduler: tasks in memory, one new thread for each.
 
 Comes in: a Call and Options, in the thread of a request. Goes out: threads, and
-records for everybody. The global utility; ``api.py`` calls it.
+records for everybody. The global utility; ``api/scheduling.py`` calls it.
 
 All that is shared is changed under one lock, and nothing else is done under it: no
 task, no event, no I/O. Who holds it may take the dispatcher's, never the other way.

@@ -1,7 +1,8 @@
 """Support for the tests of add-ons that schedule tasks.
 
-Layers with the add-on installed, ``drain()`` to wait for threads, ``eager()`` to
-do without them, ``scheduled()`` to see what was scheduled.
+Layers with the add-on installed, ``drain()`` to wait for threads, ``serving()`` to
+execute tasks of the database meanwhile, ``eager()`` to do without threads,
+``scheduled()`` to see what was scheduled.
 """
 
 from collective.background.api.scheduling import get_scheduler
