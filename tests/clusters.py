@@ -2,6 +2,7 @@
 
 from instances import Instance
 from instances import make_instance
+from processes import who
 from storages import PostgreSQL
 from storages import SQLite
 from storages import ZEO
@@ -52,6 +53,13 @@ class Cluster:
         if not folder.exists():
             make_instance(folder, self.storage.section(name))
         return folder
+
+    def who(self, *texts):
+        """Wait until an instance has logged a line with all of these texts.
+
+        Returns the instance. That may have been before, but in the present test.
+        """
+        return who(self._instances.values(), *texts)
 
     def stop(self, name):
         """Stop an instance in order."""

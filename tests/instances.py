@@ -1,7 +1,8 @@
 """Zope instances with a Plone site, as processes of their own.
 
 ``make_instance()`` makes the folder of one, ``make_site()`` a site in it,
-and ``Instance`` is the process that serves it. Called by tests and benchmarks.
+and ``Instance`` is the process that serves it; ``Site`` is a site that it serves.
+Called by tests and benchmarks.
 """
 
 from processes import END
@@ -59,36 +60,11 @@ def zope_conf(folder):
     return folder / "etc" / "zope.conf"
 
 
-class Instance(Process):
-    """Zope, serving the folder of an instance on a free port of this machine.
+class Site:
+    """What is asked over HTTP; ``url``: of the site, of one instance."""
 
-    It does so as soon as ``serves()``. ``settings``: those of the package.
-    """
-
-    ready = "Serving on"  # what it logs
-
-    def __init__(self, folder, **settings):
-        port = free_port()
-        self.url = f"http://localhost:{port}/Plone"
-        self.settings = settings
-        self._serves = False
-        super().__init__(
-            folder.name,
-            *self.command(folder, port),
-            env=environ(**settings),
-            stdout=subprocess.DEVNULL,  # only says that it begins and ends
-        )
-
-    def command(self, folder, port):
-        """Return the program that serves the folder, and its arguments."""
-        return SCRIPTS / "runwsgi", folder / "etc" / "zope.ini", f"http_port={port}"
-
-    def serves(self):
-        """Wait until it answers requests, and return it."""
-        if not self._serves:
-            self.expect(self.ready, timeout=START)
-            self._serves = True
-        return self
+    def __init__(self, url):
+        self.url = url
 
     def request(self, method, path, **options):
         """Return the answer to a request of the administrator.
@@ -132,16 +108,10 @@ class Instance(Process):
         form["options"] = json.dumps(options)
         return int(self.request("POST", "probe-start-many", data=form).text)
 
-    def schedule_batch(self, mark, items, **options):
+    def schedule_batch(self, mark, items, task="write_item", **options):
         """Schedule a batch with so many items, two a transaction; return its id."""
-        form = {"mark": mark, "items": items, "options": json.dumps(options)}
-        return self.get("probe-start-batch", **form).text
-
-    def begin(self, task, mark, **options):
-        """Schedule a task, and wait until it has begun here; return its id."""
-        id = self.schedule(task, mark, **options)
-        self.expect(f"{mark} has begun")
-        return id
+        form = {"task": task, "mark": mark, "items": items}
+        return self.get("probe-start-batch", options=json.dumps(options), **form).text
 
     def scheduler(self, method, *arguments, **options):
         """Call a method of the scheduler; return its result, as JSON has it."""
@@ -174,6 +144,49 @@ class Instance(Process):
         ``title``: of the task, and so its mark.
         """
         return self.titles().count(title), self.marks().get(title, 0)
+
+
+class Instance(Site, Process):
+    """Zope, serving the folder of an instance on a free port of this machine.
+
+    It does so as soon as ``serves()``. ``settings``: those of the package.
+    """
+
+    ready = "Serving on"  # what it logs
+
+    def __init__(self, folder, **settings):
+        port = free_port()
+        Site.__init__(self, f"http://localhost:{port}/Plone")
+        self.settings = settings
+        self._serves = False
+        Process.__init__(
+            self,
+            folder.name,
+            *self.command(folder, port),
+            env=environ(**settings),
+            stdout=subprocess.DEVNULL,  # only says that it begins and ends
+        )
+
+    def command(self, folder, port):
+        """Return the program that serves the folder, and its arguments."""
+        return SCRIPTS / "runwsgi", folder / "etc" / "zope.ini", f"http_port={port}"
+
+    def serves(self):
+        """Wait until it answers requests, and return it."""
+        if not self._serves:
+            self.expect(self.ready, timeout=START)
+            self._serves = True
+        return self
+
+    def site(self, id):
+        """Return another Site beside the usual one."""
+        return Site(f"{self.url.rpartition('/')[0]}/{id}")
+
+    def begin(self, task, mark, **options):
+        """Schedule a task, and wait until it has begun here; return its id."""
+        id = self.schedule(task, mark, **options)
+        self.expect(f"{mark} has begun")
+        return id
 
     def lacks(self, task):
         """Let the process have an older version of the probe, without a task."""

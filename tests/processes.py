@@ -58,6 +58,30 @@ def free_port():
         return free.getsockname()[1]
 
 
+# Whenever something was logged, by whichever process.
+_logged = Condition()
+
+
+def who(processes, *texts, timeout=END):
+    """Wait until one of these processes has logged a line with all of these texts.
+
+    That may have been before, but not before ``skip_log``. Returns the process. Raises
+    AssertionError after ``timeout`` seconds.
+    """
+
+    def found():
+        for process in processes:
+            if process.has_logged(*texts):
+                return process
+        return None
+
+    with _logged:
+        process = _logged.wait_for(found, timeout)
+    if process is None:
+        raise AssertionError(f"nobody has logged {texts}")
+    return process
+
+
 class Process:
     """A running program.
 
@@ -71,7 +95,6 @@ class Process:
     def __init__(self, name, *command, **options):
         self.name = name
         self.log = []
-        self._changed = Condition()
         self._is_read = False
         self._seen = 0  # lines of the log that expect() has looked at
         self._skipped = 0  # lines that an earlier test was about
@@ -83,12 +106,12 @@ class Process:
 
     def _read(self):
         for line in self._process.stderr:
-            with self._changed:
+            with _logged:
                 self.log.append(line.rstrip())
-                self._changed.notify_all()
-        with self._changed:
+                _logged.notify_all()
+        with _logged:
             self._is_read = True
-            self._changed.notify_all()
+            _logged.notify_all()
 
     def expect(self, *texts, timeout=END):
         """Read on in the log, to a line with all of these texts, and return it.
@@ -97,7 +120,7 @@ class Process:
         ends without such a line.
         """
         end = monotonic() + timeout
-        with self._changed:
+        with _logged:
             while True:
                 while self._seen < len(self.log):
                     line = self.log[self._seen]
@@ -106,15 +129,20 @@ class Process:
                         return line
                 if self._is_read:
                     raise AssertionError(self._without("has ended", texts))
-                if not self._changed.wait(end - monotonic()):
+                if not _logged.wait(end - monotonic()):
                     raise AssertionError(self._without("goes on", texts))
 
     def _without(self, what, texts):
         return f"{self.name} {what} without {texts}:\n{self.recent_log()}"
 
+    def has_logged(self, *texts):
+        """Whether a line of ``recent_log`` has all of these texts."""
+        lines = self.log[self._skipped :]
+        return any(all(text in line for text in texts) for line in lines)
+
     def skip_log(self):
         """What is in the log now is of no interest any more."""
-        with self._changed:
+        with _logged:
             self._seen = self._skipped = len(self.log)
 
     def recent_log(self):

@@ -3,6 +3,8 @@
 import pytest
 
 
+LEASE = 5  # seconds; on a busy machine an instance is silent for a while
+
 only_on_zeo = pytest.mark.parametrize("shared_cluster", ["zeo"], indirect=True)
 
 

@@ -6,6 +6,7 @@ report has what each process has logged meanwhile.
 """
 
 from choosing import is_wanted
+from choosing import LEASE
 from clusters import Cluster
 from clusters import STORAGES
 
@@ -14,7 +15,6 @@ import pytest
 
 # What most tests need.
 USUAL = {"a": {}, "web": {"role": "web"}}
-LEASE = 5  # seconds; on a busy machine an instance is silent for a while
 
 
 def pytest_configure(config):

@@ -1,11 +1,13 @@
-"""An instance stops, is silent, or is older: what becomes of its tasks elsewhere.
+"""An instance stops, or is silent: what becomes of its tasks elsewhere.
 
-Tasks of the kind "create_later" work until there is a file, whose path is their mark.
+Tasks of the kinds "create_later", which has no cancellation points, and
+"create_unless_cancelled" work until there is a file, whose path is their mark.
 """
 
 from choosing import only_on_zeo
 
 import pytest
+import signal
 
 
 pytestmark = pytest.mark.slow
@@ -30,39 +32,65 @@ def test_a_silent_instance_loses_its_task_to_another_one(instances, cluster, tmp
 
 
 @only_on_zeo
-def test_the_work_of_a_silent_instance_is_refused_when_its_task_is_lost(
-    instances, tmp_path
-):
+def test_a_silent_instance_stops_what_was_lost(instances, tmp_path):
+    """It does not commit it; what has cancellation points does not even go on."""
     a, web = instances
-    file = tmp_path / "go on"
-    id = web.schedule("create_later", str(file))
-    a.expect(f"{file} has begun")
+    file, lines = tmp_path / "go on", tmp_path / "lines"
+    ids = [
+        a.begin("create_later", str(file)),
+        a.begin("append", str(lines)),
+    ]
     a.freeze()
-    assert web.wait(id)["state"] == "lost"
-    file.touch()
+    assert [web.wait(id)["state"] for id in ids] == ["lost", "lost"]
     a.thaw()
-    a.expect(f"task {id}", "was taken over")
-    assert web.scheduler("record", id)["state"] == "lost"
+    a.expect(f"task {ids[1]}", "was taken over")
+    size = lines.stat().st_size
+    file.touch()
+    a.expect(f"task {ids[0]}", "was taken over")
+    assert web.wait(web.schedule("answer", "it goes on"))["state"] == "succeeded"
+    assert lines.stat().st_size == size
+    assert [web.scheduler("record", id)["state"] for id in ids] == ["lost", "lost"]
     assert web.done(str(file)) == (0, 0)
 
 
 @only_on_zeo
-def test_an_instance_that_stops_in_order_leaves_its_tasks_to_others(instances, cluster):
-    """Those that it runs, if they stop, and those that wait."""
-    a, web = instances
-    running = web.schedule("cooperate", "handed over", rerun=True)
-    a.expect("handed over has begun")
-    web.scheduler("pause", "default")
-    waiting = web.schedule("write", "waits for the next one")
-    cluster.stop("a")
-    assert web.scheduler("record", running)["state"] == "queued"
-    assert web.scheduler("record", waiting)["state"] == "queued"
-    web.scheduler("resume", "default")
-    (a,) = cluster.run(a={})
-    a.expect("handed over has begun")
+def test_an_instance_that_stops_in_order(cluster, tmp_path):
+    """What may run again, and what waits, goes on elsewhere, even before its end.
+
+    The rest may come to an end, as long as it does so in time.
+    """
+    a, web = cluster.run(a={"concurrency": 4, "drain_timeout": 10}, web={"role": "web"})
+    plain, long, rerun, batch = files = [
+        tmp_path / name for name in ("plain", "long", "rerun", "batch")
+    ]
+    ids = {
+        plain: web.schedule("create_unless_cancelled", str(plain)),
+        long: web.schedule("create_unless_cancelled", str(long)),
+        rerun: web.schedule("create_unless_cancelled", str(rerun), rerun=True),
+        batch: web.schedule_batch(str(batch), 6, "write_item_later"),
+    }
+    for file in files:
+        cluster.who(f"{file} has begun")
+    waiting = web.schedule("create", "waits for a slot")
+    (b,) = cluster.run(b={"concurrency": 4})
+    a.send(signal.SIGTERM)
     assert web.wait(waiting)["state"] == "succeeded"
-    web.scheduler("cancel", running)
-    assert web.wait(running)["state"] == "cancelled"
+    for file in (rerun, batch):
+        b.expect(f"{file} has begun")
+        file.touch()
+        assert web.wait(ids[file])["state"] == "succeeded"
+    plain.touch()
+    assert web.wait(ids[plain])["state"] == "succeeded"
+    assert a.is_running
+    a.has_ended()
+    assert a.has_logged(f"'{plain}' of admin in queue default: succeeded")
+    assert a.has_logged(f"'{long}' of admin in queue default: lost")
+    assert web.scheduler("record", ids[long])["state"] == "lost"
+    assert not b.has_logged("was silent for")
+    for title, times in ((plain, 1), (long, 0), (rerun, 1), ("waits for a slot", 1)):
+        assert web.done(str(title)) == (times, times)
+    marks = web.marks()
+    assert [marks.get(f"{batch} {item}") for item in range(6)] == [1] * 6
 
 
 @only_on_zeo
@@ -93,14 +121,3 @@ def test_a_batch_is_retried_after_its_last_committed_items(instances, cluster):
     assert web.wait(id)["state"] == "succeeded"
     marks = web.marks()
     assert [marks.get(f"a lost batch {item}") for item in range(10)] == [1] * 10
-
-
-@only_on_zeo
-def test_a_task_that_an_older_version_does_not_know_fails_with_its_name(instances):
-    """As after an update of the add-on that has reached one instance only."""
-    a, web = instances
-    a.lacks("answer")
-    record = web.wait(web.schedule("answer", "of a newer version"))
-    assert record["state"] == "failed"
-    assert "instance_probe.tasks" in record["error"]["message"]
-    assert "answer" in record["error"]["message"]

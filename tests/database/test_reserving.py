@@ -7,11 +7,12 @@ from collective.background.database.holding import Held
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Holding
 from collective.background.database.instances import Instance
-from collective.background.database.tasks import VERSION
+from collective.background.database.status import VERSION
 from collective.background.executing.queues import AGEING
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from time import monotonic
 
 import pytest
 
@@ -167,6 +168,19 @@ class TestSeveralInstances:
             bare.add()
         assert len(reserve_all(bare, feeders[0])["default"]) == 20
 
+    def test_get_what_would_wait_for_long(self, bare, feeders):
+        """Behind a task that takes long: not as soon as there is a slot."""
+        feeder = feeders[0]
+        running = stand_still(bare, feeder)
+        assert reserving.is_for_others(bare.look(feeder), "default")
+        running.has_thread = False
+        assert not reserving.is_for_others(bare.look(feeder), "default")
+
+    def test_are_not_there_for_one_alone(self, bare):
+        feeder = bare.feeder(concurrency=1)
+        stand_still(bare, feeder)
+        assert not reserving.is_for_others(bare.look(feeder), "default")
+
     def test_know_who_has_the_queue(self, bare, feeders):
         bare.add(queue="mail")
         feeder = bare.feeder(queues={"mail": 1})
@@ -213,6 +227,16 @@ def hold(bare, feeder, stored):
         is_marked=stored.is_marked,
     )
     held = feeder.held[stored.id] = Held(claim, stored.queue)
+    return held
+
+
+def stand_still(bare, feeder):
+    """Let a task have the only slot for long; return what its feeder has of it."""
+    queue = feeder.executor.dispatcher.queues["default"]
+    queue.slots = 1
+    queue.started_at = monotonic() - 2 * reserving.LONG
+    held = hold(bare, feeder, bare.add())
+    held.has_thread = True
     return held
 
 

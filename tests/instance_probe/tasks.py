@@ -13,10 +13,13 @@ from time import time
 
 import logging
 import os
+import signal
 import sys
 
 
 logger = logging.getLogger(__name__)
+
+FIRST_LATE_ITEM = 3
 
 
 def write(context, mark):
@@ -48,10 +51,49 @@ def create_later(context, mark):
     create(context, mark)
 
 
+def create_unless_cancelled(context, mark):
+    """Do the same, and look meanwhile whether the task is cancelled."""
+    _wait_for_file(mark)
+    create(context, mark)
+
+
 def write_item(item, context, mark):
     """Leave a mark for an item of a batch."""
     write(context, f"{mark} {item}")
     reach(f"item-{item}")
+
+
+def write_item_later(item, context, mark):
+    """Do the same; from the fourth item on as soon as there is a file.
+
+    Its path is the mark.
+    """
+    if item >= FIRST_LATE_ITEM:
+        _wait_for_file(mark)
+    write_item(item, context, mark)
+
+
+def _wait_for_file(path):
+    """Wait until there is a file, or the task is cancelled."""
+    logger.info("%s has begun", path)
+    while not os.path.exists(path):
+        current_task().check_cancelled()
+        Event().wait(0.01)
+
+
+def append(context, mark):
+    """Add lines to a file, whose path is the mark, until the task is cancelled."""
+    logger.info("%s has begun", mark)
+    with open(mark, "a", buffering=1) as file:
+        while True:
+            current_task().check_cancelled()
+            file.write(f"{os.getpid()}\n")
+            Event().wait(0.01)
+
+
+def die(context, mark):
+    """Take the process along, as a crash of a library in C does."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def answer(context, mark):
@@ -108,12 +150,16 @@ TASKS = (
     create,
     create_if_allowed,
     create_later,
+    create_unless_cancelled,
+    append,
+    die,
     answer,
     write_log_id,
     cooperate,
     finish,
     hang,
 )
+ITEM_TASKS = (write_item, write_item_later)
 
 
 def beat():

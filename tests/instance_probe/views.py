@@ -7,8 +7,8 @@ from dataclasses import fields
 from dataclasses import is_dataclass
 from instance_probe import faults
 from instance_probe import tasks
+from instance_probe.tasks import ITEM_TASKS
 from instance_probe.tasks import TASKS
-from instance_probe.tasks import write_item
 from itertools import cycle
 from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
@@ -62,13 +62,17 @@ class StartMany(BrowserView):
 
 
 class StartBatch(BrowserView):
-    """Schedules a batch with so many items, two a transaction."""
+    """Schedules a batch with so many items, two a transaction.
 
-    def __call__(self, mark, items, options="{}"):
+    ``task``: the name of what is done with each.
+    """
+
+    def __call__(self, task, mark, items, options="{}"):
         alsoProvides(self.request, IDisableCSRFProtection)
+        function = {f.__name__: f for f in ITEM_TASKS}[task]
         calls = using(title=mark, **json.loads(options))
         items = range(int(items))
-        return calls.schedule_batch(write_item, items, self.context, mark, size=2)
+        return calls.schedule_batch(function, items, self.context, mark, size=2)
 
 
 class Echo(BrowserView):

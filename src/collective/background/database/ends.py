@@ -54,9 +54,12 @@ def report(look):
         look.then.append(partial(setattr, look.feeder, "reported_at", reported_at))
 
 
-def leave(look):
-    """This process ends: give back what may run again; the rest is lost."""
-    for held in look.feeder.not_over():
+def leave(look, not_over):
+    """This process ends: give back what may run again; the rest is lost.
+
+    ``not_over``: Held of all that was not over before ends were settled.
+    """
+    for held in not_over:
         stored = look.mine(held)
         if stored is None:
             continue

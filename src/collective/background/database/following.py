@@ -5,11 +5,12 @@ All functions work in the transaction of a Look.
 
 from collective.background.database.changes import forget
 from collective.background.database.rescue import let_go
+from collective.background.database.reserving import is_for_others
 from collective.background.database.settling import follow
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
-from collective.background.database.settling import settle_group
-from collective.background.database.shards import FORGET
+from collective.background.database.settling import settle_groups
+from collective.background.database.shard import FORGET
 from collective.background.model import states
 from collective.background.scheduling import rules
 from functools import partial
@@ -52,14 +53,17 @@ def follow_pauses(look):
             look.release(held)
 
 
+def leave_to_others(look):
+    """Give back what others may begin before its turn comes here."""
+    for held in look.feeder.not_over():
+        if is_for_others(look, held.queue) and look.withdraw(held):
+            look.release(held)
+
+
 def check_groups(look):
     """Tell of groups whose last tasks have ended at the same time."""
-    touched = set(look.feeder.touched)
-    for id in touched:
-        group = look.scheduler.groups.get(id)
-        if group is not None:
-            settle_group(look.scheduler, group, look.news)
-    look.then.append(partial(look.feeder.touched.difference_update, touched))
+    settle_groups(look.scheduler, look.touched, look.news)
+    look.then.append(partial(look.feeder.touched.difference_update, look.touched))
 
 
 def _follow_request(look, id):

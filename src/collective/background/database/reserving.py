@@ -8,13 +8,15 @@ do not all try the same task; who has nothing of its own takes what is left.
 Nothing is loaded that is not reserved.
 """
 
-from collective.background.database.shards import microseconds
-from collective.background.database.shards import number_of
-from collective.background.database.tasks import VERSION
+from collective.background.database.shard import microseconds
+from collective.background.database.shard import number_of
+from collective.background.database.status import VERSION
 from collective.background.executing.queues import AGEING
 from heapq import merge
 from itertools import islice
+from itertools import takewhile
 from operator import itemgetter
+from time import monotonic
 from zlib import crc32
 
 
@@ -25,24 +27,67 @@ AHEAD = 0.5  # seconds of work that are reserved ahead, if tasks are short
 
 def choose(look):
     """Yield (queue, StoredTasks) to be reserved by a Look."""
-    feeder, scheduler = look.feeder, look.scheduler
+    feeder = look.feeder
     if feeder.is_stopping or not feeder.executes:
         return
     if any(held.claim.is_marked for held in feeder.not_over()):
         return  # it runs alone: others are not to die with it
+    found = _found(look)
+    for name, tasks in found.items():
+        if tasks[0].is_marked:
+            # Nothing new in any queue until it can run; else it might wait for ever.
+            if not feeder.not_over():
+                yield name, tasks[:1]
+            return
+    for name, tasks in found.items():
+        yield name, list(takewhile(lambda stored: not stored.is_marked, tasks))
+
+
+def _found(look):
+    """Return {queue: StoredTasks} that may be reserved, without empty lists."""
+    feeder, scheduler = look.feeder, look.scheduler
     taken = set(_reserved_numbers(scheduler)) | feeder.newer
     due = _due(look, taken)
+    found = {}
     for name, queue in feeder.executor.dispatcher.queues.items():
         if name in scheduler.paused:
             continue
         room = _room(feeder, queue)
-        if room > 0:
-            found = _candidates(look, queue, due.get(name, ()), taken, room)
-            chosen = _check(look, found)
-            if chosen:
-                yield name, chosen
-            if any(stored.is_marked for stored in chosen):
-                return
+        if room > 0 and not is_for_others(look, name):
+            tasks = _candidates(look, queue, due.get(name, ()), taken, room)
+            found[name] = _known(look, tasks)
+    return {name: tasks for name, tasks in found.items() if tasks}
+
+
+def is_for_others(look, name):
+    """Whether others may come to what waits in a queue before this process does.
+
+    They do when it ends, or when all its slots have tasks that take long.
+    """
+    feeder = look.feeder
+    queue = feeder.executor.dispatcher.queues[name]
+    is_late = feeder.is_stopping or _stands_still(feeder, queue)
+    return is_late and bool(_others(look, name))
+
+
+def _stands_still(feeder, queue):
+    running = sum(held.queue == queue.name for held in feeder.running())
+    is_full = running + _used_by_others(feeder, queue) >= queue.slots
+    return is_full and monotonic() - queue.started_at > LONG
+
+
+def _used_by_others(feeder, queue):
+    """Return how many slots have tasks of other sites, and of those in memory."""
+    return len(queue.threads) - queue.running(feeder)
+
+
+def _others(look, name):
+    """Return the ids of the other instances that have a queue."""
+    return [
+        id
+        for id, instance in look.instances.items()
+        if name in instance.slots and id != look.feeder.executor.instance
+    ]
 
 
 def _room(feeder, queue):
@@ -50,8 +95,7 @@ def _room(feeder, queue):
     slots = queue.slots
     ahead = _ahead(slots, feeder.durations.get(queue.name))
     mine = sum(1 for held in feeder.not_over() if held.queue == queue.name)
-    others = len(queue.threads) - queue.running(feeder)
-    room = ahead - mine - others
+    room = ahead - mine - _used_by_others(feeder, queue)
     # A site that has nothing here stands in line with the others.
     return room if mine else max(room, 1)
 
@@ -86,11 +130,7 @@ def _candidates(look, queue, due, taken, room):
     shards, name = look.scheduler.shards, queue.name
     line = merge(shards.first_in_line(name), due, key=itemgetter(0))
     free = ((rank[1], task) for rank, task in line if rank[1] not in taken)
-    others = [
-        id
-        for id, instance in look.instances.items()
-        if name in instance.slots and id != look.feeder.executor.instance
-    ]
+    others = _others(look, name)
     feeder = look.feeder
     idle = queue.slots - len(queue.threads) - queue.waiting(feeder)
     chosen = _first(look, free, others, room, idle)
@@ -130,17 +170,13 @@ def _oldest(shards, name, due):
     return rank[1], task
 
 
-def _check(look, tasks):
-    """Return those of the tasks that this version can run; a marked one alone."""
-    feeder = look.feeder
-    chosen = []
+def _known(look, tasks):
+    """Return those of the tasks that are of no later version than this code."""
+    known = []
     for stored in tasks:
         if stored.version > VERSION:
-            feeder.newer.add(stored.number)  # left to newer instances
+            look.feeder.newer.add(stored.number)  # left to newer instances
             look.has_more = True
-        elif stored.is_marked:
-            # Of others that have begun for sure, nothing is known to be wrong.
-            return chosen or ([] if feeder.not_over() else [stored])
         else:
-            chosen.append(stored)
-    return chosen
+            known.append(stored)
+    return known

@@ -5,8 +5,8 @@ so, and its group. Everything in the transaction of the caller, who tells of it 
 the commit: what is returned, News, is for that.
 """
 
-from collective.background.database.shards import FORGET
-from collective.background.database.shards import new_id
+from collective.background.database.shard import FORGET
+from collective.background.database.shard import new_id
 from collective.background.database.tasks import StoredTask
 from collective.background.model import states
 from collective.background.running import outcome
@@ -114,6 +114,14 @@ def settle_member(scheduler, task, news):
         settle_group(scheduler, group, news)
 
 
+def settle_groups(scheduler, ids, news):
+    """See whether groups have ended, whose last tasks may have done so at once."""
+    for id in ids:
+        group = scheduler.groups.get(id)
+        if group is not None:
+            settle_group(scheduler, group, news)
+
+
 def settle_group(scheduler, group, news):
     """Call who is to be told if all tasks of a group have ended, and nobody was."""
     if group.told or group.left() > 0:
@@ -141,5 +149,6 @@ def call_back(scheduler, stored, calls, news, record):
         )
         id, number = new_id(scheduler._p_jar)
         made = StoredTask(callback, id, number, stored.home)
+        scheduler._p_jar.add(made)  # it may be reserved before this is committed
         scheduler.shards.add(made)
         news.scheduled.append(made.record())

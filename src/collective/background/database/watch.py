@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 TROUBLE = 1.0  # seconds until the next look, when the database cannot be reached
 DISCOVERY = 60.0  # seconds between two looks for sites
-LEAVING = 3.0  # seconds to write down what is left at the end, at the least
+LEAVING = 5.0  # seconds to write down what is left at the end, at the least
 SLICE = 0.05  # seconds
 
 
@@ -88,6 +88,7 @@ class Watch:
             self.is_stopping = True
             for feeder in self._feeders.values():
                 feeder.stop()
+            self._pacing.wake_up()  # others may have a slot for what waits here
 
     def leave(self, deadline):
         """Wait for what runs; return the titles of what is lost. See Executor."""
@@ -266,11 +267,15 @@ class Watch:
     def _leave(self):
         """Write down what is left, as long as the process waits for that."""
         with self._connected() as (connection, manager):
+            is_left = True
             for feeder in self._known():
-                while self._do(self._looking.see_to, connection, manager, feeder, last):
+                while done := self._do(
+                    self._looking.see_to, connection, manager, feeder, last
+                ):
                     if not self._deadline.left():
                         break
-            if not any(feeder.over() for feeder in self._known()):
+                is_left &= done is False
+            if is_left:
                 self._presence.end(connection, manager)
 
 

@@ -9,6 +9,7 @@ from collective.background.model.records import QueueStatus
 from dataclasses import dataclass
 from itertools import count
 from operator import itemgetter
+from time import monotonic
 from weakref import WeakSet
 
 
@@ -78,13 +79,15 @@ class Queue:
 
     A higher priority goes first; within a priority, who came first. So that
     nobody starves, every tenth start is that of the job which came first of all.
-    ``threads``: the sources of those that use a slot, by thread.
+    ``threads``: the sources of those that use a slot, by thread; ``started_at``: when
+    the last one was started (of the monotonic clock).
     """
 
     def __init__(self, name, slots):
         self.name = name
         self.slots = slots
         self.threads = {}
+        self.started_at = 0.0
         self._lines = {}  # by their source
         # Sources, which may come to their end long before the process.
         self._paused = WeakSet()
@@ -128,6 +131,7 @@ class Queue:
         if not self.can_start():
             return None
         self._starts += 1
+        self.started_at = monotonic()
         next_of = _Line.first if self._starts % AGEING else _Line.oldest
         _, job = min(map(next_of, self._moving_lines()), key=itemgetter(0))
         self.discard(job)
