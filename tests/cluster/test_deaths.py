@@ -34,7 +34,9 @@ def test_a_task_that_kills_its_process(instances, cluster):
         (a,) = cluster.run(a={})
     record = web.wait(killer)
     assert record["state"] == "lost"
-    assert "3 instances have ended while the task ran there" in record["error"]["message"]
+    assert (
+        "3 instances have ended while the task ran there" in record["error"]["message"]
+    )
     assert f":{cluster.started[-2].pid}:" in record["error"]["message"]
     for id, title in zip(others, titles, strict=True):
         assert web.wait(id)["state"] == "succeeded"

@@ -59,9 +59,7 @@ def test_an_instance_that_stops_in_order(cluster, tmp_path):
 
     The rest may come to an end, as long as it does so in time.
     """
-    a, web = cluster.run(
-        a={"concurrency": 4, "drain_timeout": 10}, web={"role": "web"}
-    )
+    a, web = cluster.run(a={"concurrency": 4, "drain_timeout": 10}, web={"role": "web"})
     plain, long, rerun, batch = files = [
         tmp_path / name for name in ("plain", "long", "rerun", "batch")
     ]
