@@ -4,6 +4,7 @@ from Acquisition import aq_base
 from collective.background import get_scheduler
 from contextlib import contextmanager
 from plone import api
+from transaction.interfaces import TransientError
 
 import os
 import pytest
@@ -106,3 +107,13 @@ class Voter:
         """Nothing to do."""
 
     abort = tpc_begin = commit = tpc_finish = tpc_abort = _nothing
+
+
+class InDoubt(Voter):
+    """Lets the connection be lost when the database has committed already."""
+
+    def __init__(self):
+        super().__init__(lambda: None, sort_key="~lost")
+
+    def tpc_finish(self, transaction):
+        raise TransientError("simulated: the answer was lost")

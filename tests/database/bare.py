@@ -7,7 +7,7 @@ from collective.background.database.feeder import Feeder
 from collective.background.database.instances import instances_of
 from collective.background.database.look import Look
 from collective.background.database.scheduler import PersistentTransactionalScheduler
-from collective.background.database.shards import new_id
+from collective.background.database.shard import new_id
 from collective.background.database.tasks import StoredTask
 from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import Executor

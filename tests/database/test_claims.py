@@ -18,9 +18,8 @@ from gated_tasks import create
 from gated_tasks import gated
 from gated_tasks import gated_until_cancelled
 from helpers import finished
+from helpers import InDoubt
 from helpers import TIMEOUT
-from helpers import Voter
-from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError
 
 import gated_tasks
@@ -174,16 +173,6 @@ def take_over_once(task_id):
     if not gated_tasks.gates.begun.is_set():
         take_over(task_id)
         gated_tasks.gates.begun.set()
-
-
-class InDoubt(Voter):
-    """Lets the connection be lost when the database has committed already."""
-
-    def __init__(self):
-        super().__init__(lambda: None, sort_key="~lost")
-
-    def tpc_finish(self, transaction):
-        raise TransientError("simulated: the answer was lost")
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import using
+from collective.background.database.instances import Holding
 from collective.background.database.reports import Report
 from collective.background.database.rescue import DEATHS
+from collective.background.database.rescue import rescue_all
 from collective.background.interfaces import ITaskLost
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskMessage
@@ -160,6 +162,34 @@ class TestWhatMayRunAgain:
         assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
         transaction.begin()
         assert scheduler.shards.find(task_id).deaths == 0
+
+
+def test_a_task_that_kills_its_process(bare):
+    """Four times: at first nobody knows whether it was this one."""
+    stored = bare.add(rerun=True)
+    bare.manager.commit()
+    states = []
+    for number in range(1 + DEATHS):
+        holding = Holding(f"instance {number}")
+        fence = stored.reserve(holding.instance)
+        holding.tasks = {stored.id: (fence, None, None)}
+        bare.scheduler.holdings[holding.instance] = holding
+        if stored.begins_with_commit:
+            stored.status.begin(fence, stored.status.attempts + 1)
+        bare.manager.commit()
+        bare.manager.begin()
+        rescue_all(bare.look(bare.feeder()), {holding.instance})
+        assert holding.instance not in bare.scheduler.holdings
+        states.append((stored.state, stored.is_marked, stored.deaths))
+    assert states == [
+        ("queued", True, 0),
+        ("queued", True, 1),
+        ("queued", True, 2),
+        ("lost", False, 3),
+    ]
+    record = stored.record()
+    assert record.attempts == 3
+    assert record.error.message.startswith("3 instances have ended while the task ran")
 
 
 class TestInstances:

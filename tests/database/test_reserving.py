@@ -7,7 +7,7 @@ from collective.background.database.holding import Held
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Holding
 from collective.background.database.instances import Instance
-from collective.background.database.tasks import VERSION
+from collective.background.database.status import VERSION
 from collective.background.executing.queues import AGEING
 from hypothesis import given
 from hypothesis import settings

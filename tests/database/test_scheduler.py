@@ -8,6 +8,7 @@ from collective.background import schedule_batch
 from collective.background import schedule_view
 from collective.background import using
 from collective.background.database.scheduler import PersistentTransactionalScheduler
+from collective.background.database.waiting import wait_for
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import NotPortable
@@ -449,7 +450,7 @@ def test_instances(scheduler, gates):
         found = mine.instances()
         return bool(found and found[0].running), found
 
-    (instance,), _ = scheduler._wait_for(look, TIMEOUT)
+    (instance,), _ = wait_for(scheduler, look, TIMEOUT)
     assert instance.id == process_executor().instance
     assert (instance.slots, instance.running) == ({"default": 2}, 1)
     (itself,) = getGlobalSiteManager().getUtility(ITransactionalScheduler).instances()

@@ -196,6 +196,7 @@ def try_again():
 class TestGroups:
     def test_the_last_two_that_end_at_once(self, paused, persistent_site):
         """Neither sees that all have ended; the next look does."""
+        until(lambda: outbox.feeder_of(paused))
         with group("All", on_failure=note) as whole:
             ids = [schedule(len, "x"), schedule(len, "y")]
         transaction.commit()
@@ -210,6 +211,24 @@ class TestGroups:
         assert not paused.groups[whole.id].told
         outbox.wake_up(paused, news)
         until(lambda: paused.groups[whole.id].told)
+
+    def test_and_in_a_process_that_does_not_serve(self, idle_site):
+        """It has no looks, and so it sees to it itself."""
+        scheduler = get_scheduler()
+        with group("All", on_failure=note) as whole:
+            ids = [schedule(len, "x"), schedule(len, "y")]
+        transaction.commit()
+        news = News()
+        with elsewhere(scheduler) as (one, ends), elsewhere(scheduler) as (two, too):
+            changes.cancel(one, ids[0], news)
+            changes.cancel(two, ids[1], news)
+            ends.commit()
+            too.commit()
+        transaction.begin()
+        assert not scheduler.groups[whole.id].told
+        outbox.wake_up(scheduler, news)
+        transaction.begin()
+        assert scheduler.groups[whole.id].told
 
     def test_one_whose_first_task_is_run_at_once(self, scheduler, persistent_site):
         with group("All", on_success=note):

@@ -6,8 +6,8 @@ from collective.background.database.instances import Holding
 from collective.background.database.rescue import rescue_all
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
+from collective.background.database.status import VERSION
 from collective.background.database.tasks import Body
-from collective.background.database.tasks import VERSION
 from collective.background.running import outcome
 from dataclasses import fields
 

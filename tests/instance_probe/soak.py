@@ -1,4 +1,4 @@
-"""What the soak test lets run in instances, and asks them: see ``tests/soak``.
+"""What the soak test lets run in instances: see ``tests/soak``.
 
 Each attempt at a task does something in the database, which is undone unless it is
 committed, and writes lines into a file, which nobody undoes.
@@ -7,21 +7,14 @@ committed, and writes lines into a file, which nobody undoes.
 from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
 from collective.background import current_task
-from collective.background import get_scheduler
-from collective.background import group
-from collective.background import using
-from contextlib import nullcontext
 from OFS.SimpleItem import SimpleItem
 from persistent import Persistent
 from plone import api
-from plone.protect.interfaces import IDisableCSRFProtection
-from Products.Five import BrowserView
 from threading import Event
 from time import monotonic
 from time import time
 from transaction.interfaces import IDataManager
 from transaction.interfaces import TransientError
-from zope.interface import alsoProvides
 from zope.interface import implementer
 
 import json
@@ -184,63 +177,3 @@ def mark_of_item(mark, item):
 def mark_of_callback(mark):
     """Return the mark of a callback; ``mark``: of what it tells about."""
     return f"{mark} told"
-
-
-class Prepare(BrowserView):
-    """Makes room for effects. ``folder``: for lines."""
-
-    def __call__(self, folder):
-        alsoProvides(self.request, IDisableCSRFProtection)
-        self.context.soak = OOBTree({"": folder})
-
-
-class Schedule(BrowserView):
-    """Schedules the jobs of a story in one transaction: see ``soak/plan.py``.
-
-    The story is JSON; so is the answer, the ids of the tasks.
-    """
-
-    def __call__(self, story):
-        alsoProvides(self.request, IDisableCSRFProtection)
-        story = json.loads(story)
-        mark = story["group"]
-        whole = nullcontext() if mark is None else group(mark, on_success=tell)
-        with whole:
-            ids = []
-            for job in story["jobs"]:
-                ids.append(self._schedule(job, ids[-1:] if job["follows"] else ()))
-        if mark is not None:
-            self._make_room(mark_of_callback(mark))
-        return json.dumps(ids)
-
-    def _schedule(self, job, after):
-        mark, folder = job["mark"], self.context.soak[""]
-        options = {**job["options"], "title": mark, "after": tuple(after)}
-        if job["tells"]:
-            options["on_success"] = tell
-        calls = using(**options)
-        items = range(job["items"])
-        if items:
-            values = (items, mark, folder)
-            id = calls.schedule_batch(work_on_item, *values, size=2, **job["arguments"])
-        else:
-            id = calls.schedule(work, mark, folder, **job["arguments"])
-        # Else another task has its unique key.
-        if get_scheduler().record(id).title == mark:
-            marks = [mark_of_item(mark, item) for item in items] or [mark]
-            if job["tells"]:
-                marks.append(mark_of_callback(mark))
-            for each in marks:
-                self._make_room(each)
-        return id
-
-    def _make_room(self, mark):
-        self.context.soak[mark] = Effects()
-
-
-class EffectsByMark(BrowserView):
-    """All effects, as JSON: how many things, and how often was counted, by mark."""
-
-    def __call__(self):
-        effects = self.context.soak.items()
-        return json.dumps({mark: each.numbers() for mark, each in effects if mark})

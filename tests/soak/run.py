@@ -25,7 +25,7 @@ LEASE = 5.0  # seconds
 DRAIN_TIMEOUT = 1.0
 KEEP = 7 * 24 * 60  # minutes
 NAMES = ("a", "b", "c")  # of the instances that execute
-PATIENCE = 60.0  # seconds without any change, after which nothing is waited for
+PATIENCE = 30.0  # seconds without any change, after which nothing is waited for
 LOOKS = 10  # times PATIENCE, at the most
 
 

@@ -6,8 +6,8 @@ that there is one."""
 
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
-from collective.background.database.shards import CANCEL
-from collective.background.database.shards import FORGET
+from collective.background.database.shard import CANCEL
+from collective.background.database.shard import FORGET
 from collective.background.model import states
 from collective.background.scheduling import rules
 

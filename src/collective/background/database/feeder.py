@@ -16,7 +16,7 @@ from AccessControl.SecurityManagement import noSecurityManager
 from collective.background.capture.call import BATCH
 from collective.background.database import claims
 from collective.background.database.holding import Held
-from collective.background.database.shards import SHARDS
+from collective.background.database.shard import SHARDS
 from collective.background.exceptions import Superseded
 from collective.background.executing.queues import Job
 from collective.background.running import outcome

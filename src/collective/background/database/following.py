@@ -9,8 +9,8 @@ from collective.background.database.reserving import find_surplus
 from collective.background.database.settling import follow
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
-from collective.background.database.settling import settle_group
-from collective.background.database.shards import FORGET
+from collective.background.database.settling import settle_groups
+from collective.background.database.shard import FORGET
 from collective.background.model import states
 from collective.background.scheduling import rules
 from functools import partial
@@ -62,12 +62,8 @@ def give_back_surplus(look):
 
 def check_groups(look):
     """Tell of groups whose last tasks have ended at the same time."""
-    touched = set(look.feeder.touched)
-    for id in touched:
-        group = look.scheduler.groups.get(id)
-        if group is not None:
-            settle_group(look.scheduler, group, look.news)
-    look.then.append(partial(look.feeder.touched.difference_update, touched))
+    settle_groups(look.scheduler, look.touched, look.news)
+    look.then.append(partial(look.feeder.touched.difference_update, look.touched))
 
 
 def _follow_request(look, id):

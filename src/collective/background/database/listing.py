@@ -5,9 +5,11 @@ who looks at what waits leaves out what is reserved, and looks for that in the H
 """
 
 from collections import Counter
-from collective.background.database.shards import number_of
+from collective.background.database.shard import number_of
+from collective.background.exceptions import ResultGone
 from collective.background.model import states
 from collective.background.model.selection import Selection
+from collective.background.scheduling.results import unpack_here
 from dataclasses import replace
 from heapq import merge
 from itertools import islice
@@ -144,3 +146,15 @@ def _may_be(task, selection):
         and selection.user_id in (None, task.user_id)
         and selection.queue in (None, task.queue)
     )
+
+
+def result_of(stored):
+    """Return (result, exception) of a StoredTask that has ended."""
+    left = stored.result if stored.is_done else stored.ending
+    if left is not None:
+        return unpack_here(left.result), unpack_here(left.exception)
+    if stored.is_done:
+        return None, ResultGone(
+            f"what the task {stored.id} did was undone, and so its result is gone"
+        )
+    return None, None

@@ -12,35 +12,26 @@ from collective.background.database.instances import Holding
 from collective.background.database.settling import give_up
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
-from collective.background.database.shards import microseconds
+from collective.background.database.shard import microseconds
 from collective.background.scheduling import rules
 from functools import partial
 from time import monotonic
 from ZODB.POSException import POSKeyError
-
-import logging
-
-
-logger = logging.getLogger(__name__)
-
-SOON = 0.2  # seconds until a task that has just begun is told of, at the least
-REPORT = 1.0  # seconds between two reports of progress, at the least
-SWEEP = 5.0  # seconds between two looks for what is too old, if nothing is left
-AT_ONCE = 100  # tasks that are forgotten in one transaction
-TROUBLE = 5.0  # seconds until a task is begun again that could not be loaded
 
 
 class Look:
     """- ``feeder``: the Feeder; ``scheduler``: in the connection of the look
     - ``clock``: the Clock of the database
     - ``instances``: {id: Instance} of all that live
+    - ``touched``: ids of groups to look at once more
     """
 
-    def __init__(self, feeder, scheduler, clock, instances):
+    def __init__(self, feeder, scheduler, clock, instances, touched=frozenset()):
         self.feeder = feeder
         self.scheduler = scheduler
         self.now = clock.now()
         self.instances = instances
+        self.touched = touched
         self.news = News()
         self.has_more = False  # whether to look again at once
         self.then = []

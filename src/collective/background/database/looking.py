@@ -65,6 +65,8 @@ class Looking:
         SchedulerGone.
         """
         trouble = f"the tasks of {feeder.path} cannot be seen to ({work.__name__})"
+        # Before the transaction begins, so that it sees what they were touched by.
+        touched = set(feeder.touched)
         manager.begin()
         try:
             home = connection.get_connection(feeder.home.database_name)
@@ -73,7 +75,8 @@ class Looking:
             if scheduler.retired:
                 raise SchedulerGone(feeder.path)
             scheduler.renew()
-            look = Look(feeder, scheduler, self._clock, instances_of(connection))
+            instances = instances_of(connection)
+            look = Look(feeder, scheduler, self._clock, instances, touched)
             work(look)
             look.finish()
             manager.get().note(f"Background tasks of {feeder.path}")

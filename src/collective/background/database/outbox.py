@@ -5,7 +5,9 @@ feeder of this process, if it has one, once that is committed. Nothing is starte
 in a script, an export or a console, the instances that serve find what is there.
 """
 
+from collective.background.database.private import privately
 from collective.background.database.settling import News
+from collective.background.database.settling import settle_groups
 from collective.background.executing.executor import process_executor
 from collective.background.scheduling import rules
 from collective.background.scheduling.joining import join_transaction
@@ -106,9 +108,21 @@ def _committed(scheduler, record, news):
 
 def wake_up(scheduler, news=None):
     """There is something new in the database. ``news``: News of it, or None."""
+    news = News() if news is None else news
     feeder = feeder_of(scheduler)
     if feeder is not None:
-        feeder.wake_up(news or News())
+        feeder.wake_up(news)
+    elif news.touched:  # else the next look does it
+        _settle_groups(scheduler, news.touched)
+
+
+def _settle_groups(scheduler, ids):
+    def do(mine):
+        news = News()
+        settle_groups(mine, ids, news)
+        return news
+
+    privately(scheduler._p_jar.db(), scheduler._p_oid, do).tell()
 
 
 def drain(deadline):

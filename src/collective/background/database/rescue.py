@@ -7,7 +7,7 @@ is lost, unless it may run again.
 from collective.background.database.claims import hold
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
-from collective.background.database.tasks import VERSION
+from collective.background.database.status import VERSION
 from collective.background.exceptions import TaskLost
 from collective.background.model import states
 from collective.background.running import outcome

@@ -8,9 +8,9 @@ do not all try the same task; who has nothing of its own takes what is left.
 Nothing is loaded that is not reserved.
 """
 
-from collective.background.database.shards import microseconds
-from collective.background.database.shards import number_of
-from collective.background.database.tasks import VERSION
+from collective.background.database.shard import microseconds
+from collective.background.database.shard import number_of
+from collective.background.database.status import VERSION
 from collective.background.executing.queues import AGEING
 from heapq import merge
 from itertools import islice

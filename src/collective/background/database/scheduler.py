@@ -18,19 +18,17 @@ from collective.background.database import changes
 from collective.background.database import former
 from collective.background.database import listing
 from collective.background.database import outbox
+from collective.background.database import waiting
 from collective.background.database.groups import StoredGroup
 from collective.background.database.instances import instances_for
-from collective.background.database.private import connected
 from collective.background.database.private import privately
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
 from collective.background.database.settling import settle_group
-from collective.background.database.shards import new_id
+from collective.background.database.shard import new_id
 from collective.background.database.shards import Shards
 from collective.background.database.tasks import StoredTask
-from collective.background.exceptions import ResultGone
 from collective.background.exceptions import TaskNotFound
-from collective.background.exceptions import WaitTimeout
 from collective.background.executing.clock import clock_of
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import process_executor
@@ -44,13 +42,10 @@ from collective.background.running.current import running
 from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.joining import join_transaction
-from collective.background.scheduling.results import unpack_here
 from collective.background.telling.events import TaskScheduled
 from contextlib import suppress
 from datetime import timedelta
 from persistent import Persistent
-from threading import Event
-from time import monotonic
 from ZODB.utils import z64
 from zope.event import notify
 from zope.interface import implementer
@@ -60,8 +55,6 @@ import transaction
 
 PLAIN = Options()
 VERSION = 1
-FIRST_LOOK = 0.01  # seconds between two looks of wait(), doubled each time
-LAST_LOOK = 0.2
 
 
 @implementer(ITransactionalScheduler)
@@ -164,7 +157,7 @@ class PersistentTransactionalScheduler(Persistent):
         settings = process_executor().settings
         task = rules.capture_task(call, options, group, None, settings, self.record)
         try:
-            home = self._home()
+            home = self.home()
             stored = StoredTask(task, *new_id(self._p_jar), home)
         finally:
             task.close()
@@ -174,7 +167,8 @@ class PersistentTransactionalScheduler(Persistent):
             stored.eta = _later(now, options.delay)
         return stored
 
-    def _home(self):
+    def home(self):
+        """Return its oid."""
         if self._p_oid is None:  # the site got it in this very transaction
             transaction.savepoint(optimistic=True)
         return self._p_oid
@@ -247,7 +241,7 @@ class PersistentTransactionalScheduler(Persistent):
         if self._is_new(id):
             record, news = do(self)
         else:
-            record, news = privately(self._p_jar.db(), self._home(), do)
+            record, news = privately(self._p_jar.db(), self.home(), do)
         news.tell()
         outbox.wake_up(self, news)
         return record
@@ -280,7 +274,7 @@ class PersistentTransactionalScheduler(Persistent):
             mine.renew()
             change(mine.paused)
 
-        privately(self._p_jar.db(), self._home(), do)
+        privately(self._p_jar.db(), self.home(), do)
         outbox.wake_up(self)
 
     def drain(self, timeout=None):
@@ -316,7 +310,7 @@ class PersistentTransactionalScheduler(Persistent):
             return None
         if self.record_of(stored).state not in states.FINISHED:
             return False
-        pair = _result_of(stored)
+        pair = listing.result_of(stored)
         # When the transaction that reads it commits; if that aborts, it stays.
         self._p_jar.transaction_manager.get().addBeforeCommitHook(
             self._forget_read, (id,)
@@ -334,7 +328,7 @@ class PersistentTransactionalScheduler(Persistent):
 
     def peek_result(self, id):
         stored = self.shards.find(id)
-        return None if stored is None else _result_of(stored)[0]
+        return None if stored is None else listing.result_of(stored)[0]
 
     def arguments(self, id):
         stored = self.shards.find(id)
@@ -371,69 +365,10 @@ class PersistentTransactionalScheduler(Persistent):
         ]
 
     def wait(self, id, timeout):
-        def look(mine):
-            record = mine.record(id)
-            if record is None:
-                raise rules.not_found(id)
-            # Also what follows, such as callbacks, is to be there.
-            return record.state in states.FINISHED and mine._is_settled(id), record
-
-        record, has_ended = self._wait_for(look, timeout)
-        if not has_ended:
-            raise WaitTimeout(
-                f"task {id} {record.title!r} is still {record.state} after {timeout} s"
-            )
-        return record
-
-    def _is_settled(self, id):
-        """Whether what follows the end of a task, or of each of a group, is done."""
-        group = self.groups.get(id)
-        ids = [id] if group is None else group.ids()
-        found = filter(None, map(self.shards.find, ids))
-        is_told = group is None or group.told
-        return is_told and all(stored.state in states.FINISHED for stored in found)
+        return waiting.wait(self, id, timeout)
 
     def wait_all(self, timeout):
-        def look(mine):
-            if not mine.shards.count_waiting():
-                return True, []
-            return False, mine.records(states=states.UNFINISHED, limit=10)
-
-        left, have_ended = self._wait_for(look, timeout)
-        if not have_ended:
-            raise WaitTimeout(
-                f"after {timeout} s there are still unfinished tasks: "
-                + ", ".join(f"{record.title!r} ({record.state})" for record in left)
-            )
-
-    def _wait_for(self, look, timeout):
-        """Look until it is so; return what was seen last, and whether it is so.
-
-        ``look(scheduler)``: returns whether it is so, and what was seen.
-        """
-        deadline = monotonic() + timeout
-        pause = FIRST_LOOK
-        with connected(self._p_jar.db(), self._home()) as (mine, manager):
-            while True:
-                manager.begin()
-                is_so, seen = look(mine)
-                left = deadline - monotonic()
-                if is_so or left <= 0:
-                    return seen, is_so
-                Event().wait(min(pause, left))
-                pause = min(pause * 2, LAST_LOOK)
-
-
-def _result_of(stored):
-    """Return (result, exception) of a StoredTask that has ended."""
-    left = stored.result if stored.is_done else stored.ending
-    if left is not None:
-        return unpack_here(left.result), unpack_here(left.exception)
-    if stored.is_done:
-        return None, ResultGone(
-            f"what the task {stored.id} did was undone, and so its result is gone"
-        )
-    return None, None
+        waiting.wait_all(self, timeout)
 
 
 def _later(now, seconds):

@@ -5,8 +5,8 @@ so, and its group. Everything in the transaction of the caller, who tells of it 
 the commit: what is returned, News, is for that.
 """
 
-from collective.background.database.shards import FORGET
-from collective.background.database.shards import new_id
+from collective.background.database.shard import FORGET
+from collective.background.database.shard import new_id
 from collective.background.database.tasks import StoredTask
 from collective.background.model import states
 from collective.background.running import outcome
@@ -112,6 +112,14 @@ def settle_member(scheduler, task, news):
     news.touched.add(group.id)
     if not group.is_new:
         settle_group(scheduler, group, news)
+
+
+def settle_groups(scheduler, ids, news):
+    """See whether groups have ended, whose last tasks may have done so at once."""
+    for id in ids:
+        group = scheduler.groups.get(id)
+        if group is not None:
+            settle_group(scheduler, group, news)
 
 
 def settle_group(scheduler, group, news):

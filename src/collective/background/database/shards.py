@@ -1,170 +1,26 @@
-"""Where tasks are kept, and how they are found: many BTrees instead of one.
+"""All places for tasks together: adding, finding, counting, and what is next.
 
-Transactions that schedule tasks at the same time must not conflict, neither with one
-another nor with the instances that execute. BTrees resolve changes of the same
-bucket, but not when it is split or emptied, or its first item is taken away. So each
-transaction has a shard of its own, chosen at random; what waits is in other trees
-than what has ended; and trees have a first and a last item that stay.
-
-The index is changed when a task is scheduled, and when it has ended; not meanwhile.
-What is reserved by an instance is among what waits, and in the Holding of that
-instance.
-
-An id has the shard and the number of its task in it, so no tree is needed to find a
-task by its id.
+Methods work in the transaction of the caller, and take StoredTasks.
 """
 
-from BTrees.Length import Length
-from BTrees.OOBTree import OOBTree
+from collective.background.database.shard import delayed_key
+from collective.background.database.shard import END
+from collective.background.database.shard import expiring_key
+from collective.background.database.shard import FIRST
+from collective.background.database.shard import heads_of
+from collective.background.database.shard import LAST
+from collective.background.database.shard import LEAST
+from collective.background.database.shard import line_key
+from collective.background.database.shard import range_of
+from collective.background.database.shard import Shard
+from collective.background.database.shard import SHARDS
+from collective.background.database.shard import user_of
+from collective.background.database.shard import VERSION
 from collective.background.model import states
 from heapq import merge
 from operator import itemgetter
 from persistent import Persistent
-from time import time
 from zlib import crc32
-
-import random
-import secrets
-
-
-SHARDS = 64
-VERSION = 1
-
-# Keys of the items that stay, before and after all others: of tuples that begin with a
-# text, and of those that begin with a number.
-FIRST, LAST = (), ("\U0010ffff",)
-LEAST, MOST = (-1,), (2**63,)
-END = 2**63  # larger than any number or moment
-
-# What people want of a task that an instance has.
-CANCEL = "cancel"
-FORGET = "forget"
-
-RANDOM_BITS = 10  # of a number, behind the microseconds
-NUMBER = slice(2, 18)  # where an id has it
-
-
-def new_id(connection):
-    """Return (id, number) of a new task.
-
-    All of a connection's transaction have one shard.
-    """
-    current = connection.transaction_manager.get()
-    try:
-        shard = current.data(Shards)
-    except KeyError:
-        shard = random.randrange(SHARDS)
-        current.set_data(Shards, shard)
-    number = int(time() * 1_000_000) << RANDOM_BITS | random.getrandbits(RANDOM_BITS)
-    return f"{shard:02x}{number:016x}{secrets.token_hex(7)}", number
-
-
-def number_of(id):
-    """Return the number that is in an id; -1 if it is none of ours."""
-    try:
-        return int(id[NUMBER], 16)
-    except ValueError:
-        return -1
-
-
-def microseconds(moment):
-    """Return a datetime as microseconds since 1970."""
-    return int(moment.timestamp() * 1_000_000)
-
-
-def _new_tree(first=FIRST, last=LAST):
-    return OOBTree({first: None, last: None})
-
-
-class Shard(Persistent):
-    """One of many places for tasks. Values are StoredTasks unless it says otherwise.
-
-    - ``waiting``, ``ended``: by state and age, the newest first
-    - ``waiting_of``, ``ended_of``: by user, state and age
-    - ``line``: those that may start: by queue, priority and age, the first one first
-    - ``delayed``: those that may start later, by that moment
-    - ``expiring``: those that have ended, by the moment at which they are forgotten
-    - ``links``: of those that wait for others: by the id of the other one, and
-      their own
-    - ``requests``: what people want of a reserved task, ``CANCEL`` or ``FORGET``, by
-      its id
-    - ``changes``: of the two above, a number; see ``Feeder``
-    - ``unique``: of the task that was the last one with a unique key its id, and its
-      fence then: who holds a key once more conflicts with everybody else
-    """
-
-    def __init__(self):
-        self.version = VERSION
-        self.waiting, self.ended = _new_tree(), _new_tree()
-        self.waiting_of, self.ended_of = _new_tree(), _new_tree()
-        self.line = _new_tree()
-        self.delayed, self.expiring = _new_tree(LEAST, MOST), _new_tree(LEAST, MOST)
-        self.links = _new_tree()
-        self.requests = OOBTree({"": None})
-        self.changes = Length()
-        self.unique = OOBTree({"": None})
-
-    def trees(self, state):
-        """Return the trees in which the tasks of a state are: by age, and by user."""
-        if state in states.WAITING:
-            return self.waiting, self.waiting_of
-        return self.ended, self.ended_of
-
-    def index(self, task):
-        by_age, by_user = self.trees(task.state)
-        by_age[_age_key(task)] = task
-        by_user[_user_key(task)] = task
-
-    def unindex(self, task):
-        """Called before the state of a task is changed."""
-        by_age, by_user = self.trees(task.state)
-        by_age.pop(_age_key(task), None)
-        by_user.pop(_user_key(task), None)
-
-    def find(self, id):
-        number = -number_of(id)
-        for state in (*states.WAITING, *states.FINISHED):
-            task = self.trees(state)[0].get((state, number))
-            if task is not None and task.id == id:
-                return task
-        return None
-
-
-def _age_key(task):
-    return task.state, -task.number
-
-
-def _user_key(task):
-    return *_user_of(task.user_path, task.user_id), task.state, -task.number
-
-
-def _user_of(path, id):
-    return path or "", id or ""
-
-
-def _line_key(task):
-    return task.queue, -task.priority, task.number
-
-
-def _delayed_key(task):
-    return microseconds(task.eta), task.number, task.queue, -task.priority
-
-
-def _expiring_key(task):
-    return microseconds(task.finished) + int(task.keep * 1_000_000), task.number
-
-
-def _range(tree, first):
-    """Return the items whose keys begin with ``first``, a tuple."""
-    return tree.items(first, (*first, END), True, True) if first else ()
-
-
-def _heads(line, queue):
-    """Yield (rank, task) of the first one of each priority."""
-    after = (queue,)
-    while (key := line.minKey(after))[0] == queue and key != LAST:
-        yield (key[1], key[2]), line[key]
-        after = (queue, key[1], END)
 
 
 class Shards(Persistent):
@@ -204,17 +60,17 @@ class Shards(Persistent):
             return
         shard = self.of(task.id)
         if task.eta is None:
-            shard.line[_line_key(task)] = task
+            shard.line[line_key(task)] = task
         else:
-            shard.delayed[_delayed_key(task)] = task
+            shard.delayed[delayed_key(task)] = task
 
     def leave(self, task):
         """Called before the state, or the moment, of a task is changed."""
         shard = self.of(task.id)
         shard.unindex(task)
-        shard.line.pop(_line_key(task), None)
+        shard.line.pop(line_key(task), None)
         if task.eta is not None:
-            shard.delayed.pop(_delayed_key(task), None)
+            shard.delayed.pop(delayed_key(task), None)
 
     def ended(self, task):
         """A task has ended; see ``leave`` for what comes before that.
@@ -224,7 +80,7 @@ class Shards(Persistent):
         """
         shard = self.of(task.id)
         shard.index(task)
-        shard.expiring[_expiring_key(task)] = task
+        shard.expiring[expiring_key(task)] = task
         shard.changes._p_activate()  # or what follows has no effect
         self._p_jar.readCurrent(shard.changes)
 
@@ -242,7 +98,7 @@ class Shards(Persistent):
     def no_longer_expiring(self, task):
         """A task that has ended is about to be tried again, or forgotten."""
         if task.finished is not None:
-            self.of(task.id).expiring.pop(_expiring_key(task), None)
+            self.of(task.id).expiring.pop(expiring_key(task), None)
 
     # Unique keys.
 
@@ -307,7 +163,7 @@ class Shards(Persistent):
 
         The tasks are not loaded. ``rank``: what to sort by.
         """
-        found = (_range(shard.line, (queue,)) for shard in self._shards)
+        found = (range_of(shard.line, (queue,)) for shard in self._shards)
         return (
             ((key[1], key[2]), task) for key, task in merge(*found, key=itemgetter(0))
         )
@@ -317,7 +173,7 @@ class Shards(Persistent):
 
         None if there is none.
         """
-        heads = (head for shard in self._shards for head in _heads(shard.line, queue))
+        heads = (head for shard in self._shards for head in heads_of(shard.line, queue))
         return min(heads, key=lambda head: head[0][1], default=None)
 
     def due(self, now):
@@ -342,7 +198,7 @@ class Shards(Persistent):
 
     def count_in_line(self, queue):
         """Return how many tasks of a queue may start, or are reserved."""
-        return sum(len(_range(shard.line, (queue,))) for shard in self._shards)
+        return sum(len(range_of(shard.line, (queue,))) for shard in self._shards)
 
     def count_ended(self):
         return sum(len(shard.expiring) - 2 for shard in self._shards)
@@ -370,9 +226,9 @@ class Shards(Persistent):
         None: everybody's. The newest come first; tasks are not loaded.
         """
         which = 0 if user is None else 1
-        first = () if user is None else _user_of(*user)
+        first = () if user is None else user_of(*user)
         found = (
-            _range(shard.trees(state)[which], (*first, state))
+            range_of(shard.trees(state)[which], (*first, state))
             for shard in self._shards
             for state in wanted
         )
@@ -382,9 +238,9 @@ class Shards(Persistent):
     def count(self, wanted, user=None):
         """Return how many tasks ``newest`` would yield."""
         which = 0 if user is None else 1
-        first = () if user is None else _user_of(*user)
+        first = () if user is None else user_of(*user)
         return sum(
-            len(_range(shard.trees(state)[which], (*first, state)))
+            len(range_of(shard.trees(state)[which], (*first, state)))
             for shard in self._shards
             for state in wanted
         )

@@ -4,7 +4,7 @@ In the transaction of a Look, some at a time.
 """
 
 from collective.background.database.changes import forget
-from collective.background.database.shards import microseconds
+from collective.background.database.shard import microseconds
 from functools import partial
 from itertools import islice
 from time import monotonic

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 TROUBLE = 1.0  # seconds until the next look, when the database cannot be reached
 DISCOVERY = 60.0  # seconds between two looks for sites
-LEAVING = 3.0  # seconds to write down what is left at the end, at the least
+LEAVING = 5.0  # seconds to write down what is left at the end, at the least
 SLICE = 0.05  # seconds
 
 

@@ -5,6 +5,7 @@ from persistent import Persistent
 from zope.annotation.interfaces import IAnnotations
 
 
+VERSION = 1
 KEY = "collective.background.recurring"
 
 
@@ -28,6 +29,7 @@ class State(Persistent):
     told = None
 
     def __init__(self, now):
+        self.version = VERSION
         self.done = now
 
     def started(self, task_id, now):

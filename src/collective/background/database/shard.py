@@ -1,0 +1,164 @@
+"""Where tasks are kept, and how they are found: many BTrees instead of one.
+
+Transactions that schedule tasks at the same time must not conflict, neither with one
+another nor with the instances that execute. BTrees resolve changes of the same
+bucket, but not when it is split or emptied, or its first item is taken away. So each
+transaction has a shard of its own, chosen at random; what waits is in other trees
+than what has ended; and trees have a first and a last item that stay.
+
+The index is changed when a task is scheduled, and when it has ended; not meanwhile.
+What is reserved by an instance is among what waits, and in the Holding of that
+instance.
+
+An id has the shard and the number of its task in it, so no tree is needed to find a
+task by its id.
+"""
+
+from BTrees.Length import Length
+from BTrees.OOBTree import OOBTree
+from collective.background.model import states
+from persistent import Persistent
+from time import time
+
+import random
+import secrets
+
+
+SHARDS = 64
+VERSION = 1
+
+# Keys of the items that stay, before and after all others: of tuples that begin with a
+# text, and of those that begin with a number.
+FIRST, LAST = (), ("\U0010ffff",)
+LEAST, MOST = (-1,), (2**63,)
+END = 2**63  # larger than any number or moment
+
+# What people want of a task that an instance has.
+CANCEL = "cancel"
+FORGET = "forget"
+
+RANDOM_BITS = 10  # of a number, behind the microseconds
+NUMBER = slice(2, 18)  # where an id has it
+
+
+def new_id(connection):
+    """Return (id, number) of a new task.
+
+    All of a connection's transaction have one shard.
+    """
+    current = connection.transaction_manager.get()
+    try:
+        shard = current.data(new_id)
+    except KeyError:
+        shard = random.randrange(SHARDS)
+        current.set_data(new_id, shard)
+    number = int(time() * 1_000_000) << RANDOM_BITS | random.getrandbits(RANDOM_BITS)
+    return f"{shard:02x}{number:016x}{secrets.token_hex(7)}", number
+
+
+def number_of(id):
+    """Return the number that is in an id; -1 if it is none of ours."""
+    try:
+        return int(id[NUMBER], 16)
+    except ValueError:
+        return -1
+
+
+def microseconds(moment):
+    """Return a datetime as microseconds since 1970."""
+    return int(moment.timestamp() * 1_000_000)
+
+
+def _new_tree(first=FIRST, last=LAST):
+    return OOBTree({first: None, last: None})
+
+
+class Shard(Persistent):
+    """One of many places for tasks. Values are StoredTasks unless it says otherwise.
+
+    - ``waiting``, ``ended``: by state and age, the newest first
+    - ``waiting_of``, ``ended_of``: by user, state and age
+    - ``line``: those that may start: by queue, priority and age, the first one first
+    - ``delayed``: those that may start later, by that moment
+    - ``expiring``: those that have ended, by the moment at which they are forgotten
+    - ``links``: of those that wait for others: by the id of the other one, and
+      their own
+    - ``requests``: what people want of a reserved task, ``CANCEL`` or ``FORGET``, by
+      its id
+    - ``changes``: of the two above, a number; see ``Feeder``
+    - ``unique``: of the task that was the last one with a unique key its id, and its
+      fence then: who holds a key once more conflicts with everybody else
+    """
+
+    def __init__(self):
+        self.version = VERSION
+        self.waiting, self.ended = _new_tree(), _new_tree()
+        self.waiting_of, self.ended_of = _new_tree(), _new_tree()
+        self.line = _new_tree()
+        self.delayed, self.expiring = _new_tree(LEAST, MOST), _new_tree(LEAST, MOST)
+        self.links = _new_tree()
+        self.requests = OOBTree({"": None})
+        self.changes = Length()
+        self.unique = OOBTree({"": None})
+
+    def trees(self, state):
+        """Return the trees in which the tasks of a state are: by age, and by user."""
+        if state in states.WAITING:
+            return self.waiting, self.waiting_of
+        return self.ended, self.ended_of
+
+    def index(self, task):
+        by_age, by_user = self.trees(task.state)
+        by_age[_age_key(task)] = task
+        by_user[_user_key(task)] = task
+
+    def unindex(self, task):
+        """Called before the state of a task is changed."""
+        by_age, by_user = self.trees(task.state)
+        by_age.pop(_age_key(task), None)
+        by_user.pop(_user_key(task), None)
+
+    def find(self, id):
+        number = -number_of(id)
+        for state in (*states.WAITING, *states.FINISHED):
+            task = self.trees(state)[0].get((state, number))
+            if task is not None and task.id == id:
+                return task
+        return None
+
+
+def _age_key(task):
+    return task.state, -task.number
+
+
+def _user_key(task):
+    return *user_of(task.user_path, task.user_id), task.state, -task.number
+
+
+def user_of(path, id):
+    return path or "", id or ""
+
+
+def line_key(task):
+    return task.queue, -task.priority, task.number
+
+
+def delayed_key(task):
+    return microseconds(task.eta), task.number, task.queue, -task.priority
+
+
+def expiring_key(task):
+    return microseconds(task.finished) + int(task.keep * 1_000_000), task.number
+
+
+def range_of(tree, first):
+    """Return the items whose keys begin with ``first``, a tuple."""
+    return tree.items(first, (*first, END), True, True) if first else ()
+
+
+def heads_of(line, queue):
+    """Yield (rank, task) of the first one of each priority."""
+    after = (queue,)
+    while (key := line.minKey(after))[0] == queue and key != LAST:
+        yield (key[1], key[2]), line[key]
+        after = (queue, key[1], END)

@@ -1,0 +1,107 @@
+"""The status of a task: what its work itself writes, and nobody else.
+
+In the transaction of the work, so a task has done its work and says so, or neither; and
+that transaction conflicts with nobody, and can be undone like any other.
+"""
+
+from collective.background.capture.pickling import pack
+from collective.background.capture.pickling import unpack
+from collective.background.database.formats import load_package
+from collective.background.database.formats import store_package
+from datetime import datetime
+from datetime import UTC
+from persistent import Persistent
+
+
+# Of what is stored, and so kept in each object. An instance leaves tasks of a later
+# version to others.
+VERSION = 1
+
+
+class Ending(Persistent):
+    """What a run has left: stored Packages, or None."""
+
+    def __init__(self, result, exception=None):
+        self.version = VERSION
+        self._result = store_package(result)
+        self._exception = store_package(exception)
+
+    @property
+    def result(self):
+        return load_package(self._result)
+
+    @property
+    def exception(self):
+        return load_package(self._exception)
+
+
+class Failures(Persistent):
+    """BatchFailures of one transaction of a batch, behind those of the ones before.
+
+    ``previous``: these, or None. So each is written once.
+    """
+
+    def __init__(self, failures, previous):
+        self.version = VERSION
+        self._package = store_package(pack(failures))
+        self.previous = previous
+
+    @property
+    def failures(self):
+        return unpack(load_package(self._package), None)
+
+
+class Status(Persistent):
+    """What the transactions of the work itself say.
+
+    - ``begun``: the fence of the last claim that has begun with a commit of its own,
+      ``began``: when
+    - ``attempts``: how often it was begun, as far as claims know
+    - ``done``: the fence of the claim whose work is committed, ``finished``: when;
+      ``result``: what it has returned, an Ending or None
+    - ``cursor``: how many items of a batch are committed; ``failed``: how many of
+      these have failed, ``failures``: Failures of the last ones, or None
+    """
+
+    begun = done = attempts = cursor = failed = 0
+    began = finished = result = failures = None
+
+    def __init__(self):
+        self.version = VERSION
+
+    def begin(self, fence, attempts):
+        self.begun = fence
+        self.attempts = attempts
+        self.began = datetime.now(UTC)
+
+    def succeed(self, fence, task, package):
+        """The work of ``task``, a Task, is about to commit."""
+        self.done = fence
+        self.attempts = task.attempts
+        self.began = task.started
+        self.finished = datetime.now(UTC)
+        self.result = Ending(package)
+
+    def reach(self, fence, task, cursor, failures):
+        """The items of ``task`` from its cursor to this one are about to be committed.
+
+        ``failures``: BatchFailures of these.
+        """
+        self.begun, self.began = fence, self.began or task.started
+        self.attempts = task.attempts
+        start = task.cursor
+        if not start:  # also when all had failed, and it has begun anew
+            self.failed, self.failures = 0, None
+        self.cursor = cursor
+        if failures:
+            self.failed += len(failures)
+            self.failures = Failures(failures, self.failures)
+
+    def batch_failures(self):
+        """Return the BatchFailures of all items so far, in their order."""
+        parts = []
+        part = self.failures
+        while part is not None:
+            parts.append(part.failures)
+            part = part.previous
+        return tuple(failure for found in reversed(parts) for failure in found)
