@@ -54,12 +54,12 @@ class Cluster:
             make_instance(folder, self.storage.section(name))
         return folder
 
-    def who(self, *texts):
-        """Wait until an instance has logged a line with all of these texts.
+    def who(self, *texts, times=1):
+        """Wait until instances have logged so many lines with all of these texts.
 
-        Returns the instance. That may have been before, but in the present test.
+        That may have been before, but in the present test. Returns one that has.
         """
-        return who(self._instances.values(), *texts)
+        return who(self._instances.values(), *texts, times=times)
 
     def stop(self, name):
         """Stop an instance in order."""

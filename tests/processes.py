@@ -62,23 +62,21 @@ def free_port():
 _logged = Condition()
 
 
-def who(processes, *texts, timeout=END):
-    """Wait until one of these processes has logged a line with all of these texts.
+def who(processes, *texts, times=1, timeout=END):
+    """Wait until these processes have logged so many lines with all of these texts.
 
-    That may have been before, but not before ``skip_log``. Returns the process. Raises
-    AssertionError after ``timeout`` seconds.
+    That may have been before, but not before ``skip_log``. Returns one that has.
+    Raises AssertionError after ``timeout`` seconds.
     """
 
     def found():
-        for process in processes:
-            if process.has_logged(*texts):
-                return process
-        return None
+        having = [process for process in processes for _ in process.lines_with(*texts)]
+        return having[-1] if len(having) >= times else None
 
     with _logged:
         process = _logged.wait_for(found, timeout)
     if process is None:
-        raise AssertionError(f"nobody has logged {texts}")
+        raise AssertionError(f"they have not logged {texts} {times} times")
     return process
 
 
@@ -135,10 +133,10 @@ class Process:
     def _without(self, what, texts):
         return f"{self.name} {what} without {texts}:\n{self.recent_log()}"
 
-    def has_logged(self, *texts):
-        """Whether a line of ``recent_log`` has all of these texts."""
+    def lines_with(self, *texts):
+        """Return the lines of ``recent_log`` with all of these texts."""
         lines = self.log[self._skipped :]
-        return any(all(text in line for text in texts) for line in lines)
+        return [line for line in lines if all(text in line for text in texts)]
 
     def skip_log(self):
         """What is in the log now is of no interest any more."""

@@ -97,6 +97,12 @@ class ZEO:
             </zeoclient>
             """
 
+    def transactions(self):
+        """Return the descriptions of all transactions, the first one first."""
+        path = str(self._var / "Data.fs")
+        with closing(FileStorage(path, read_only=True)) as storage:
+            return [each.description.decode() for each in storage.iterator()]
+
     def fill_disk(self):
         """Let ``Data.fs`` grow no more."""
         size = (self._var / "Data.fs").stat().st_size

@@ -83,10 +83,10 @@ def test_an_instance_that_stops_in_order(cluster, tmp_path):
     assert web.wait(ids[plain])["state"] == "succeeded"
     assert a.is_running
     a.has_ended()
-    assert a.has_logged(f"'{plain}' of admin in queue default: succeeded")
-    assert a.has_logged(f"'{long}' of admin in queue default: lost")
+    assert a.lines_with(f"'{plain}' of admin in queue default: succeeded")
+    assert a.lines_with(f"'{long}' of admin in queue default: lost")
     assert web.scheduler("record", ids[long])["state"] == "lost"
-    assert not b.has_logged("was silent for")
+    assert not b.lines_with("was silent for")
     for title, times in ((plain, 1), (long, 0), (rerun, 1), ("waits for a slot", 1)):
         assert web.done(str(title)) == (times, times)
     marks = web.marks()

@@ -63,7 +63,7 @@ def test_it_is_away_for_longer_than_the_lease(cluster, files):
     b.kill()
     cluster.who(f":{b.pid}:", "was silent for")
     assert not any(
-        process.has_logged(f":{each.pid}:", "was silent for")
+        process.lines_with(f":{each.pid}:", "was silent for")
         for process in (a, b, web)
         for each in (a, web)
     )

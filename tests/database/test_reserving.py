@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 
@@ -168,19 +169,6 @@ class TestSeveralInstances:
             bare.add()
         assert len(reserve_all(bare, feeders[0])["default"]) == 20
 
-    def test_get_what_would_wait_for_long(self, bare, feeders):
-        """Behind a task that takes long: not as soon as there is a slot."""
-        feeder = feeders[0]
-        running = stand_still(bare, feeder)
-        assert reserving.is_for_others(bare.look(feeder), "default")
-        running.has_thread = False
-        assert not reserving.is_for_others(bare.look(feeder), "default")
-
-    def test_are_not_there_for_one_alone(self, bare):
-        feeder = bare.feeder(concurrency=1)
-        stand_still(bare, feeder)
-        assert not reserving.is_for_others(bare.look(feeder), "default")
-
     def test_know_who_has_the_queue(self, bare, feeders):
         bare.add(queue="mail")
         feeder = bare.feeder(queues={"mail": 1})
@@ -230,14 +218,57 @@ def hold(bare, feeder, stored):
     return held
 
 
-def stand_still(bare, feeder):
-    """Let a task have the only slot for long; return what its feeder has of it."""
-    queue = feeder.executor.dispatcher.queues["default"]
-    queue.slots = 1
-    queue.started_at = monotonic() - 2 * reserving.LONG
-    held = hold(bare, feeder, bare.add())
-    held.has_thread = True
-    return held
+class TestSurplus:
+    """What is reserved, though its turn does not come soon."""
+
+    @pytest.fixture
+    def feeder(self, bare):
+        """It has one slot, which was given away long ago."""
+        feeder = bare.feeder(concurrency=1)
+        queue = feeder.executor.dispatcher.queues["default"]
+        queue.started_at = monotonic() - 2 * reserving.LONG
+        return feeder
+
+    def hold(self, bare, feeder, priority=0, has_thread=False):
+        held = hold(bare, feeder, bare.add())
+        held.has_thread = has_thread
+        held.job = SimpleNamespace(priority=priority)
+        return held
+
+    def test_is_what_waits_behind_long_tasks(self, bare, feeder):
+        running = self.hold(bare, feeder, has_thread=True)
+        waiting = [self.hold(bare, feeder) for _ in range(2)]
+        bare.add()
+        look = bare.look(feeder)
+        assert reserving.find_surplus(look) == waiting
+        assert chosen(look) == {}
+        running.has_thread = False
+        running.is_left = True
+        assert reserving.find_surplus(look) == []
+
+    def test_is_not_the_first_one_of_a_site_that_has_nothing_else(self, bare, feeder):
+        """It stands in line with those of other sites."""
+        queue = feeder.executor.dispatcher.queues["default"]
+        queue.threads["a thread"] = "another site"
+        surplus = self.hold(bare, feeder)
+        self.hold(bare, feeder, priority=1)
+        look = bare.look(feeder)
+        assert reserving.find_surplus(look) == [surplus]
+        assert chosen(look) == {}
+
+    def test_is_nothing_while_tasks_are_short(self, bare, feeder):
+        queue = feeder.executor.dispatcher.queues["default"]
+        queue.started_at = monotonic()
+        self.hold(bare, feeder, has_thread=True)
+        self.hold(bare, feeder)
+        assert reserving.find_surplus(bare.look(feeder)) == []
+
+    def test_is_all_that_waits_when_the_process_ends(self, bare):
+        feeder = bare.feeder()
+        self.hold(bare, feeder, has_thread=True)
+        waiting = self.hold(bare, feeder)
+        feeder.is_stopping = True
+        assert reserving.find_surplus(bare.look(feeder)) == [waiting]
 
 
 class TestVersions:

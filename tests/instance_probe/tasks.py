@@ -8,6 +8,7 @@ from instance_probe.faults import reach
 from instance_probe.faults import watch_commit
 from plone import api
 from threading import Event
+from threading import Lock
 from threading import Thread
 from time import time
 
@@ -20,6 +21,9 @@ import sys
 logger = logging.getLogger(__name__)
 
 FIRST_LATE_ITEM = 3
+
+_lock = Lock()
+_overlapping = set()
 
 
 def write(context, mark):
@@ -106,6 +110,18 @@ def write_log_id(context, mark):
     write(context, f"{mark} {logging.makeLogRecord({}).background_task}")
 
 
+def overlap(context, mark):
+    """Return how many tasks of this kind run in the process, this one among them."""
+    token = object()
+    with _lock:
+        _overlapping.add(token)
+        number = len(_overlapping)
+    Event().wait(0.02)
+    with _lock:
+        _overlapping.remove(token)
+    return number
+
+
 def cooperate(context, mark):
     """Work until the task is cancelled."""
     logger.info("%s has begun", mark)
@@ -155,6 +171,7 @@ TASKS = (
     die,
     answer,
     write_log_id,
+    overlap,
     cooperate,
     finish,
     hang,

@@ -3,10 +3,12 @@
 from collective.background import get_scheduler
 from collective.background import schedule_view
 from collective.background import using
+from collective.background.database.installing import install
 from dataclasses import fields
 from dataclasses import is_dataclass
 from instance_probe import faults
 from instance_probe import tasks
+from instance_probe.sites import add_site
 from instance_probe.tasks import ITEM_TASKS
 from instance_probe.tasks import TASKS
 from itertools import cycle
@@ -153,6 +155,22 @@ class Persist(BrowserView):
         alsoProvides(self.request, IDisableCSRFProtection)
         setup = api.portal.get_tool("portal_setup")
         setup.runAllImportStepsFromProfile("profile-collective.background:persistent")
+
+
+class AddSite(BrowserView):
+    """Creates another site beside this one, with its tasks in the database."""
+
+    def __call__(self, id):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        install(add_site(self.context.getPhysicalRoot(), id))
+
+
+class RemoveSite(BrowserView):
+    """Deletes another site."""
+
+    def __call__(self, id):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        self.context.getPhysicalRoot().manage_delObjects([id])
 
 
 class Forget(BrowserView):

@@ -5,7 +5,7 @@ All functions work in the transaction of a Look.
 
 from collective.background.database.changes import forget
 from collective.background.database.rescue import let_go
-from collective.background.database.reserving import is_for_others
+from collective.background.database.reserving import find_surplus
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import follow
 from collective.background.database.settling import settle
@@ -52,10 +52,10 @@ def follow_pauses(look):
             look.release(held)
 
 
-def leave_to_others(look):
+def give_back_surplus(look):
     """Give back what others may begin before its turn comes here."""
-    for held in look.feeder.not_over():
-        if is_for_others(look, held.queue) and look.withdraw(held):
+    for held in find_surplus(look):
+        if look.withdraw(held):
             look.release(held)
 
 

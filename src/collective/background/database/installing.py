@@ -1,7 +1,8 @@
 """Switching a site to the persistent scheduler, and back.
 
-Called by the profiles ``persistent`` and ``persistent-uninstall``. Tasks that wait
-in the memory of a process when it is switched are run there all the same.
+Called by the profiles ``persistent`` and ``persistent-uninstall``, and when a site is
+deleted. Tasks that wait in the memory of a process when it is switched are run there
+all the same.
 """
 
 from collective.background.database.scheduler import PersistentTransactionalScheduler
@@ -38,6 +39,13 @@ def uninstall(site, force=False):
         )
     scheduler.retire()
     site.getSiteManager().unregisterUtility(scheduler, ITransactionalScheduler)
+
+
+def site_is_deleted(site, event):
+    """Called when a site is about to be deleted, and all its tasks with it."""
+    scheduler = local_scheduler(site)
+    if scheduler is not None:
+        scheduler.retire()
 
 
 def install_profile(setup_tool):

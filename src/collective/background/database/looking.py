@@ -140,7 +140,7 @@ def usual(look):
     following.follow_requests(look)
     following.check_groups(look)
     following.follow_pauses(look)
-    following.leave_to_others(look)
+    following.give_back_surplus(look)
     look.reserve()
     ends.report(look)
     look.count()

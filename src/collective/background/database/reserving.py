@@ -15,6 +15,7 @@ from collective.background.executing.queues import AGEING
 from heapq import merge
 from itertools import islice
 from itertools import takewhile
+from math import inf
 from operator import itemgetter
 from time import monotonic
 from zlib import crc32
@@ -55,27 +56,40 @@ def _found(look):
         if name in scheduler.paused:
             continue
         room = _room(feeder, queue)
-        if room > 0 and not is_for_others(look, name):
+        if room > 0:
             tasks = _candidates(look, queue, due.get(name, ()), taken, room)
             found[name] = _known(look, tasks)
     return {name: tasks for name, tasks in found.items() if tasks}
 
 
-def is_for_others(look, name):
-    """Whether others may come to what waits in a queue before this process does.
+def find_surplus(look):
+    """Return what is reserved here and had better wait for whoever has a slot.
 
-    They do when it ends, or when all its slots have tasks that take long.
+    A list of Held that have not begun: all, if this process ends; and of a queue whose
+    slots are used by tasks that take long, what could not be known before.
     """
     feeder = look.feeder
-    queue = feeder.executor.dispatcher.queues[name]
-    is_late = feeder.is_stopping or _stands_still(feeder, queue)
-    return is_late and bool(_others(look, name))
+    waiting = [held for held in feeder.not_over() if not held.has_thread]
+    if feeder.is_stopping:
+        return waiting
+    surplus = []
+    for name, queue in feeder.executor.dispatcher.queues.items():
+        mine = [held for held in waiting if held.queue == name]
+        if mine and _stands_still(feeder, queue):
+            mine.sort(key=lambda held: -held.job.priority)
+            # A site that has nothing else here stands in line with the others.
+            surplus += mine if _running(feeder, queue) else mine[1:]
+    return surplus
 
 
 def _stands_still(feeder, queue):
-    running = sum(held.queue == queue.name for held in feeder.running())
-    is_full = running + _used_by_others(feeder, queue) >= queue.slots
-    return is_full and monotonic() - queue.started_at > LONG
+    """Whether tasks that take long have all slots."""
+    used = _running(feeder, queue) + _used_by_others(feeder, queue)
+    return used >= queue.slots and monotonic() - queue.started_at > LONG
+
+
+def _running(feeder, queue):
+    return sum(held.queue == queue.name for held in feeder.running())
 
 
 def _used_by_others(feeder, queue):
@@ -83,19 +97,11 @@ def _used_by_others(feeder, queue):
     return len(queue.threads) - queue.running(feeder)
 
 
-def _others(look, name):
-    """Return the ids of the other instances that have a queue."""
-    return [
-        id
-        for id, instance in look.instances.items()
-        if name in instance.slots and id != look.feeder.executor.instance
-    ]
-
-
 def _room(feeder, queue):
     """Return how many more tasks of a queue may be reserved."""
     slots = queue.slots
-    ahead = _ahead(slots, feeder.durations.get(queue.name))
+    is_long = _stands_still(feeder, queue)
+    ahead = _ahead(slots, inf if is_long else feeder.durations.get(queue.name))
     mine = sum(1 for held in feeder.not_over() if held.queue == queue.name)
     room = ahead - mine - _used_by_others(feeder, queue)
     # A site that has nothing here stands in line with the others.
@@ -132,7 +138,11 @@ def _candidates(look, queue, due, taken, room):
     shards, name = look.scheduler.shards, queue.name
     line = merge(shards.first_in_line(name), due, key=itemgetter(0))
     free = ((rank[1], task) for rank, task in line if rank[1] not in taken)
-    others = _others(look, name)
+    others = [
+        id
+        for id, instance in look.instances.items()
+        if name in instance.slots and id != look.feeder.executor.instance
+    ]
     feeder = look.feeder
     idle = queue.slots - len(queue.threads) - queue.waiting(feeder)
     chosen = _first(look, free, others, room, idle)
