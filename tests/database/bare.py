@@ -67,6 +67,19 @@ class Bare:
         instances = instances_of(self.connection)
         return Look(feeder, self.scheduler, self.clock, instances)
 
+    def see_to(self, feeder, work):
+        """Do ``work(look)`` in a Look that is committed; what it reserves never starts.
+
+        As nobody wakes the dispatcher up.
+        """
+        look = self.look(feeder)
+        work(look)
+        look.finish()
+        self.manager.commit()
+        for function in look.then:
+            function()
+        self.manager.begin()
+
     def close(self):
         self.manager.abort()
         self.database.close()

@@ -1,15 +1,19 @@
 """What people do to tasks while instances have them: cancel, remove, try again."""
 
 from another import elsewhere
+from another import OTHER
 from another import until
 from collective.background import get_scheduler
+from collective.background import group
 from collective.background import schedule
 from collective.background import using
 from collective.background.database import changes
 from collective.background.database import claims
+from collective.background.database import following
 from collective.background.database import outbox
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
+from collective.background.database.shard import CANCEL
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.running import outcome
@@ -99,6 +103,15 @@ class TestRemove:
         with pytest.raises(TaskNotFound):
             paused.cancel(task_id)
 
+    def test_of_one_that_its_instance_has_given_back(self, bare):
+        """It was to be forgotten with its end, and the second time ends it."""
+        stored = bare.add()
+        stored.reserve(OTHER)
+        changes.remove(bare.scheduler, stored.id, News())
+        stored.release()
+        changes.remove(bare.scheduler, stored.id, News())
+        assert bare.scheduler.shards.find(stored.id) is None
+
     def test_of_one_that_another_instance_runs(self, paused, another):
         task_id = schedule(len, "x")
         another.begins(task_id)
@@ -169,6 +182,23 @@ class TestAtTheSameTime:
             with pytest.raises(ConflictError):
                 manager.commit()
 
+    def test_the_last_two_of_a_group_are_removed(self, paused):
+        """One of them sees that the group is empty then."""
+        with group("All") as whole:
+            ids = [schedule(len, "x"), schedule(len, "y")]
+        transaction.commit()
+        with elsewhere(paused) as (one, first), elsewhere(paused) as (two, second):
+            changes.remove(one, ids[0], News())
+            changes.remove(two, ids[1], News())
+            first.commit()
+            with pytest.raises(ConflictError):
+                second.commit()
+            second.begin()
+            changes.remove(two, ids[1], News())
+            second.commit()
+        transaction.begin()
+        assert whole.id not in paused.groups
+
 
 class TestUnique:
     @pytest.fixture
@@ -202,6 +232,16 @@ class TestUnique:
 
 
 class TestRetry:
+    def test_is_not_cancelled_by_who_was_too_late_before(self, bare):
+        """The task ended at the same time, and no look has seen the wish since."""
+        stored = bare.add()
+        end(bare.scheduler, stored.id)
+        bare.scheduler.shards.request(stored.id, CANCEL)
+        changes.retry(bare.scheduler, stored.id, News(), admit=lambda title: None)
+        bare.manager.commit()
+        following.follow_requests(bare.look(bare.feeder()))
+        assert stored.state == "queued"
+
     def test_what_was_cancelled_waits_for_its_predecessor_again(self, scheduler):
         first = finished(schedule(fail)).id
         second = finished(using(after=first).schedule(len, "x")).id

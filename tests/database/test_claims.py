@@ -23,8 +23,10 @@ from helpers import TIMEOUT
 from ZODB.POSException import ConflictError
 
 import gated_tasks
+import importlib
 import logging
 import pytest
+import sys
 import transaction
 
 
@@ -101,6 +103,22 @@ class TestBegin:
         monkeypatch.setattr(StoredTask, "make_task", make_task)
         assert finished(schedule(len, "x")).state == "succeeded"
         assert conflicts == []
+
+    def test_of_a_module_that_exits_when_it_is_imported_fails(
+        self, scheduler, tmp_path, monkeypatch
+    ):
+        """One of those whose classes are among the options."""
+        monkeypatch.syspath_prepend(tmp_path)
+        module = tmp_path / "an_addon_that_exits.py"
+        module.write_text("class Odd(Exception): pass")
+        odd = importlib.import_module(module.stem).Odd
+        task_id = using(retry_on=(odd,)).schedule(len, "x")
+        monkeypatch.delitem(sys.modules, module.stem)
+        module.write_text("raise SystemExit('simulated')")
+        record = finished(task_id)
+        assert (record.state, record.attempts) == ("failed", 1)
+        assert "simulated" in record.error.message
+        wait_for_thread(scheduler)
 
     def test_without_a_thread_it_waits(self, scheduler, refuse):
         refuse["background-default-"] = 1

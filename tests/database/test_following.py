@@ -1,5 +1,6 @@
 """What a look follows: pauses, links, and commits whose answer was lost."""
 
+from another import OTHER
 from another import until
 from collective.background import schedule
 from collective.background import using
@@ -62,6 +63,41 @@ class TestCommitsInDoubt:
         assert record.state == "succeeded"
         assert scheduler.count() == 2
         assert not any(held.tasks for held in scheduler.holdings.values() if held)
+
+
+class TestClaims:
+    """A look that conflicts has changed nothing but the dispatcher."""
+
+    @pytest.fixture
+    def reserved(self, bare):
+        """A StoredTask that a feeder has reserved, and that one."""
+        stored = bare.add()
+        bare.manager.commit()
+        feeder = bare.feeder()
+        bare.see_to(feeder, Look.reserve)
+        assert list(feeder.held) == [stored.id]
+        return stored, feeder
+
+    def test_what_is_taken_over_is_dropped_after_a_conflict(self, bare, reserved):
+        stored, feeder = reserved
+        stored.reserve(OTHER)
+        bare.manager.commit()
+        following.check_claims(bare.look(feeder))
+        bare.manager.abort()
+        bare.see_to(feeder, following.check_claims)
+        assert feeder.held == {}
+        assert stored.instance == OTHER
+
+    def test_so_is_what_was_withdrawn_and_is_taken_over_then(self, bare, reserved):
+        stored, feeder = reserved
+        bare.scheduler.paused.add("default")
+        bare.manager.commit()
+        following.follow_pauses(bare.look(feeder))
+        bare.manager.abort()
+        stored.reserve(OTHER)
+        bare.manager.commit()
+        bare.see_to(feeder, following.check_claims)
+        assert feeder.held == {}
 
 
 class TestPauses:

@@ -5,9 +5,14 @@ from collective.background import current_task
 from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import using
+from collective.background.database import looking
 from collective.background.database import outbox
+from collective.background.database.instances import instances_for
 from collective.background.database.reports import Report
+from collective.background.database.tasks import Body
+from collective.background.exceptions import Retry
 from collective.background.exceptions import TaskFailed
+from collective.background.executing.executor import process_executor
 from endings import accept_text
 from endings import end_with
 from endings import EXCEPTIONS
@@ -16,6 +21,7 @@ from endings import REPLACED
 from endings import return_local
 from endings import upload
 from gated_tasks import gated
+from gated_tasks import note
 from helpers import finished
 from helpers import TIMEOUT
 
@@ -106,6 +112,57 @@ class TestAnEndThatCannotBeWritten:
         transaction.begin()
         assert scheduler.record(hard).state == "failed"
         assert scheduler.record(good).state == "succeeded"
+
+
+class TestAnEndThatCannotEvenBeWrittenBare:
+    @pytest.fixture
+    def missing(self, scheduler, monkeypatch):
+        """A task whose callbacks cannot be loaded: its id, and each try to do it.
+
+        ``monkeypatch.undo()`` finds them again.
+        """
+        tried = []
+
+        def callbacks(self, state):
+            tried.append(state)
+            raise OSError("simulated: the blob is missing")
+
+        monkeypatch.setattr(Body, "callbacks", callbacks)
+        monkeypatch.setattr(looking, "STUCK", 0.1)
+        task_id = using(on_success=note).schedule(len, "x")
+        transaction.commit()
+        until(lambda: tried)
+        return task_id, tried
+
+    def test_holds_up_nothing_and_is_tried_again(self, scheduler, missing, monkeypatch):
+        task_id, tried = missing
+        assert finished(schedule(len, "y")).state == "succeeded"
+        before = len(tried)
+        until(lambda: len(tried) > before)
+        monkeypatch.undo()
+        assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
+        scheduler.wait_all(TIMEOUT)
+        transaction.begin()
+        assert scheduler.count() == 3
+
+    def test_is_left_to_others_at_the_end_of_the_process(self, scheduler, missing):
+        """They see in the database what was committed, and who had it."""
+        task_id, _ = missing
+        scheduler.drain(TIMEOUT)
+        transaction.begin()
+        assert scheduler.shards.find(task_id).is_reserved
+        assert process_executor().instance in instances_for(scheduler)
+
+
+def test_a_retry_that_no_calendar_knows(scheduler):
+    task_id = schedule(try_again_in_some_million_years)
+    transaction.commit()
+    until(lambda: scheduler.record(task_id).state == "retrying")
+    assert scheduler.cancel(task_id).state == "cancelled"
+
+
+def try_again_in_some_million_years():
+    raise Retry(delay=1e14)
 
 
 def tell(fails=False):

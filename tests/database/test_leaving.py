@@ -24,6 +24,7 @@ from helpers import TIMEOUT
 from threading import Event
 from zope.component import getGlobalSiteManager
 
+import gated_tasks
 import pytest
 import threading
 import transaction
@@ -103,6 +104,30 @@ class TestWhatRuns:
         assert record.state == "cancelled"
         assert "before its next attempt" in record.error.message
         gates.opened.set()
+
+
+def test_a_batch_stops_between_two_transactions(idle_site, gates):
+    """Not in an item, whose requests to other servers would be made once more."""
+    gates.items = []
+    with serving() as watch:
+        task_id = schedule_batch(item_with_steps, ["a", "b", "c"], size=1)
+        transaction.commit()
+        gates.wait()
+        watch.stop()
+        gates.opened.set()
+        watch.leave(Deadline(TIMEOUT))
+    transaction.begin()
+    record = get_scheduler().record(task_id)
+    assert (record.state, record.progress.done) == ("queued", 1)
+    with serving():
+        assert get_scheduler().wait(task_id, TIMEOUT).state == "succeeded"
+    assert gates.items == ["a", "b", "c"]
+
+
+def item_with_steps(item):
+    gated_tasks.gates.items.append(item)
+    gated()
+    current_task().check_cancelled()
 
 
 def go_on_until_the_end(steps):

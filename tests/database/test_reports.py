@@ -2,6 +2,7 @@
 
 from another import until
 from collections import deque
+from collective.background import current_task
 from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background.database.reports import Report
@@ -9,13 +10,17 @@ from collective.background.model.records import Progress
 from collective.background.model.records import TaskMessage
 from collective.background.scheduling.task import LOG_LINES
 from dataclasses import replace
+from fractions import Fraction
+from gated_tasks import gated
 from helpers import finished
+from helpers import TIMEOUT
 from types import SimpleNamespace
 from ZODB.utils import get_pickle_metadata
 from ZODB.utils import p64
 from ZODB.utils import u64
 
 import pytest
+import transaction
 
 
 @pytest.fixture
@@ -149,3 +154,25 @@ def test_a_heartbeat_writes_one_small_object(short_lease, scheduler):
     _, *sizes = beats()  # with the first one it becomes known
     assert {len(each) for each in sizes} == {1}
     assert max(map(max, sizes)) < 300
+
+
+class Metres(float):
+    """A number of an add-on."""
+
+
+def test_numbers_are_stored_as_those_of_python(scheduler, gates):
+    """No class of an add-on is needed to show how far a task is."""
+    task_id = schedule(measure)
+    transaction.commit()
+    gates.wait()
+    until(lambda: scheduler.record(task_id).progress.done)
+    progress = scheduler.record(task_id).progress
+    assert (progress.done, progress.total) == (3.0, 4.5)
+    assert (type(progress.done), type(progress.total)) == (float, float)
+    gates.opened.set()
+    assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
+
+
+def measure():
+    current_task().progress(Metres(3), Fraction(9, 2))
+    gated()

@@ -7,8 +7,10 @@ from collective.background.database.holding import Held
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Holding
 from collective.background.database.instances import Instance
+from collective.background.database.look import Look
 from collective.background.database.status import VERSION
 from collective.background.executing.queues import AGEING
+from functools import partial
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -139,6 +141,16 @@ class TestNumber:
         assert len(loaded) == 5
 
 
+def test_one_that_the_same_look_has_scheduled(bare):
+    """A callback: its thread is to find it in another connection."""
+    stored = bare.add()
+    feeder = bare.feeder()
+    bare.see_to(feeder, Look.reserve)
+    claim = feeder.held[stored.id].claim
+    with bare.database.transaction() as connection:
+        assert connection.get(claim.oid).fence == claim.fence
+
+
 class TestSeveralInstances:
     @pytest.fixture
     def feeders(self, bare):
@@ -199,6 +211,36 @@ class TestMarked:
         feeder.drop(held)
         bare.scheduler.shards.leave(first)
         assert chosen(bare.look(feeder)) == {"default": [marked]}
+
+    def test_after_those_of_all_queues(self, bare):
+        """None of them gets anything new meanwhile."""
+        first = bare.add()
+        marked = bare.add(queue="mail", rerun=True)
+        marked.is_marked = True
+        feeder = bare.feeder(queues={"mail": 1})
+        held = hold(bare, feeder, first)
+        bare.add()
+        assert chosen(bare.look(feeder)) == {}
+        feeder.drop(held)
+        bare.scheduler.shards.leave(first)
+        assert chosen(bare.look(feeder)) == {"mail": [marked]}
+
+    @pytest.mark.parametrize("others", [1, 2])
+    def test_keeps_its_turn_until_nothing_runs(self, bare, others):
+        """However many come that are more important: so many for each that ends."""
+        marked = bare.add(priority=-1, rerun=True)
+        marked.is_marked = True
+        feeder = bare.feeder(concurrency=1)
+        for _ in range(3 * AGEING):
+            for _ in range(others):
+                bare.add(priority=1)
+            bare.see_to(feeder, Look.reserve)
+            held = next(iter(feeder.held.values()))
+            if held.claim.is_marked:
+                break
+            bare.scheduler.shards.leave(bare.scheduler.shards.find(held.claim.id))
+            bare.see_to(feeder, partial(Look.drop, held=held))
+        assert list(feeder.held) == [marked.id]
 
 
 def hold(bare, feeder, stored):

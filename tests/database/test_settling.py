@@ -10,6 +10,7 @@ from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import using
 from collective.background.database import changes
+from collective.background.database import following
 from collective.background.database import outbox
 from collective.background.database.look import Look
 from collective.background.database.settling import News
@@ -24,6 +25,7 @@ from gated_tasks import note
 from helpers import finished
 from helpers import TIMEOUT
 from itertools import pairwise
+from threading import Event
 from ZODB.POSException import ConflictError
 
 import pytest
@@ -210,6 +212,34 @@ class TestGroups:
         assert paused.record(whole.id).state == "cancelled"
         assert not paused.groups[whole.id].told
         outbox.wake_up(paused, news)
+        until(lambda: paused.groups[whole.id].told)
+
+    def test_and_the_second_one_while_a_look_sees_to_the_first(
+        self, paused, monkeypatch
+    ):
+        """Which does not see the second one yet."""
+        until(lambda: outbox.feeder_of(paused))
+        with group("All", on_failure=note) as whole:
+            ids = [schedule(len, "x"), schedule(len, "y")]
+        transaction.commit()
+        first, second = News(), News()
+        check_groups = following.check_groups
+        was_late = Event()
+        with elsewhere(paused) as (one, ends_one), elsewhere(paused) as (two, ends_two):
+            changes.cancel(one, ids[0], first)
+            changes.cancel(two, ids[1], second)
+            ends_one.commit()
+
+            def check_and_be_late(look):
+                check_groups(look)
+                if whole.id in look.touched and not was_late.is_set():
+                    ends_two.commit()
+                    outbox.wake_up(paused, second)
+                    was_late.set()
+
+            monkeypatch.setattr(following, "check_groups", check_and_be_late)
+            outbox.wake_up(paused, first)
+            assert was_late.wait(TIMEOUT)
         until(lambda: paused.groups[whole.id].told)
 
     def test_and_in_a_process_that_does_not_serve(self, idle_site):

@@ -8,10 +8,14 @@ from collective.background.database.instances import instances_for
 from collective.background.executing.executor import process_executor
 from collective.background.testing import serving
 from gated_tasks import gated
+from helpers import finished
 from helpers import TIMEOUT
+from OFS.SimpleItem import SimpleItem
 from plone.app.testing import login
 from plone.app.testing import SITE_OWNER_NAME
+from plone.base.interfaces import IPloneSiteRoot
 from zope.component.hooks import setSite
+from zope.interface import implementer
 
 import pytest
 import threading
@@ -58,6 +62,24 @@ def test_they_share_the_slots(schedulers, running, gates):
     transaction.begin()
     for scheduler in schedulers:
         assert scheduler.count(states="succeeded") == 3
+
+
+@implementer(IPloneSiteRoot)
+class BrokenSite(SimpleItem):
+    """Comes before the other one, and has lost its registry."""
+
+    id = "a_broken_site"
+
+    def getSiteManager(self):
+        raise LookupError("simulated")
+
+
+def test_one_that_is_broken_does_not_stop_the_others(idle_site, caplog):
+    idle_site.aq_parent._setObject(BrokenSite.id, BrokenSite())
+    transaction.commit()
+    with serving():
+        assert finished(schedule(len, "x")).state == "succeeded"
+    assert "the site a_broken_site cannot be looked at" in caplog.messages
 
 
 def test_they_share_a_thread_and_a_heartbeat(schedulers, running):

@@ -20,6 +20,7 @@ from collective.background.database.rescue import rescue_all
 from collective.background.database.tasks import StoredTask
 from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
+from collective.background.interfaces import ITaskSucceeded
 from collective.background.testing import serving
 from helpers import finished
 from helpers import TIMEOUT
@@ -171,6 +172,17 @@ class TestTrouble:
         del shard.line[key]
         transaction.commit()
         assert finished(schedule(len, "x")).state == "succeeded"
+
+    def test_the_thread_outlives_a_subscriber_that_exits(
+        self, scheduler, subscribe, caplog
+    ):
+        def leave(event):
+            raise SystemExit("simulated")
+
+        subscribe(ITaskSucceeded, leave)
+        task_id = finished(schedule(len, "x")).id
+        assert finished(schedule(len, "y")).state == "succeeded"
+        assert f"a subscriber failed for task {task_id}" in caplog.text
 
     def test_two_that_are_the_first_instances_at_once(
         self, idle_site, monkeypatch, caplog

@@ -151,8 +151,9 @@ def _candidates(look, queue, due, taken, room):
     if feeder.reserved[name] >= AGEING and oldest is not None:
         feeder.reserved[name] = 0
         number, task = oldest
-        if number not in taken and task not in chosen:
-            chosen = [task, *chosen[: room - 1]]
+        if number not in taken:
+            # At the head, also if it is chosen anyway: a marked one starts only there.
+            chosen = [task, *(other for other in chosen if other is not task)][:room]
     return chosen
 
 
