@@ -148,7 +148,8 @@ class Feeder:
         with self.changed:
             if self.held.get(held.claim.id) is held:
                 del self.held[held.claim.id]
-        self.withdraw(held)
+        if held.job is not None:
+            self.withdraw(held)
 
     def stop_running(self, held, *, superseded=False):
         """Ask a task to stop at its next cancellation point.
