@@ -1,5 +1,6 @@
 """The files around the package agree with each other, and the wheel with them."""
 
+from collections import Counter
 from collective.background.model.config import PARSERS
 from collective.background.model.config import Settings
 from configparser import RawConfigParser
@@ -172,3 +173,9 @@ def test_the_settings_in_the_skeleton_are_the_defaults():
     }
     read = {name: PARSERS[type(defaults[name])][1] for name in shown}
     assert {name: read[name](value) for name, value in shown.items()} == defaults
+
+
+def test_modules_of_tests_have_names_of_their_own():
+    """pytest imports them by these alone, from whatever folder they are in."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, number in names.items() if number > 1] == []
