@@ -7,11 +7,15 @@ from collective.background import schedule_batch
 from collective.background import using
 from collective.background.database import claims
 from collective.background.database import outbox
+from collective.background.database.feeder import Feeder
+from collective.background.database.holding import Held
 from collective.background.database.instances import instances_for
+from collective.background.database.looking import last
 from collective.background.exceptions import ShuttingDown
 from collective.background.executing.deadline import Deadline
 from collective.background.interfaces import IMetrics
 from collective.background.interfaces import ITaskLost
+from collective.background.running import outcome
 from collective.background.testing import serving
 from gated_tasks import create
 from gated_tasks import gated
@@ -171,3 +175,34 @@ def test_a_task_that_is_about_to_begin(scheduler, gates, monkeypatch):
     may_begin.set()
     thread.join(TIMEOUT)
     assert not gates.begun.is_set()
+
+
+def test_a_task_that_ends_at_the_last_moment(bare, monkeypatch):
+    """When the ends of all others were just written."""
+    stored = bare.add()
+    bare.manager.commit()
+    feeder = bare.feeder()
+    look = bare.look(feeder)
+    look.reserve()
+    look.finish()
+    bare.manager.commit()
+    held = Held(feeder.claim_of(stored, stored.fence), stored.queue)
+    held.has_thread = True
+    held.task = stored.make_task(None)
+    stored.status.begin(stored.fence, 1)
+    feeder.held[stored.id] = held
+    bare.manager.commit()
+
+    def over():
+        found = Feeder.over(feeder)
+        held.ended = outcome.failed(ValueError("simulated"))
+        held.has_thread = False
+        return found
+
+    monkeypatch.setattr(feeder, "over", over)
+    look = bare.look(feeder)
+    last(look)
+    look.finish()
+    bare.manager.commit()
+    assert stored.state == "lost"
+    assert feeder.executor.instance not in bare.scheduler.holdings

@@ -345,24 +345,35 @@ class TestFork:
         for id in (running, waiting):
             assert get_scheduler().wait(id, TIMEOUT).state == "succeeded"
 
-    def test_no_lock_of_another_thread_is_waited_for(self, scheduler):
-        """Whatever the others are doing at that moment."""
+    @pytest.fixture
+    def busy(self, scheduler):
+        """Other threads that do all sorts of things with the scheduler."""
         over = Event()
 
         def work():
             while not over.is_set():
-                schedule(int)
-                transaction.commit()
+                finished(schedule(int))
                 scheduler.pause("default")
                 scheduler.resume("default")
 
         threads = [Thread(target=work) for _ in range(2)]
         for thread in threads:
             thread.start()
-        try:
-            ends = [in_child(lambda: finished(schedule(int))) for _ in range(20)]
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join(TIMEOUT)
+        yield
+        over.set()
+        for thread in threads:
+            thread.join(TIMEOUT)
+
+    def test_no_lock_of_another_thread_is_waited_for(self, busy):
+        ends = [in_child(lambda: finished(schedule(int))) for _ in range(20)]
         assert ends == [0] * 20
+
+    def test_nor_by_a_transaction_that_goes_on_in_the_child(self, scheduler, busy):
+        def check():
+            transaction.abort()
+            assert scheduler.record(task_id) is None
+            assert finished(schedule(int)).state == "succeeded"
+
+        task_id = schedule(int)
+        assert [in_child(check) for _ in range(20)] == [0] * 20
+        assert finished(task_id).state == "succeeded"

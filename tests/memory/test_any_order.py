@@ -131,10 +131,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert set(self.scheduler._schedules) == {*self.committed, *self.pending}
 
     @invariant()
-    def those_that_wait_take_room_and_no_others(self):
-        waiting = self.waiting(self.committed)
-        assert self.scheduler._waiting == set(waiting)
-        assert self.scheduler.queues()[0].waiting == len(waiting)
+    def those_that_wait_are_in_the_queue_and_no_others(self):
+        (queue,) = self.scheduler.queues()
+        assert queue.waiting == len(self.waiting(self.committed))
 
 
 TestSchedulerMachine = SchedulerMachine.TestCase

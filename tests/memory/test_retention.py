@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
+from collective.background.memory import store
 from collective.background.model.spool import Spool
 from helpers import finished
 from helpers import open_files
@@ -74,13 +75,10 @@ class TestRetention:
         clock.now += 50
         assert scheduler.record(task_id).attempts == 2
 
-    def test_looking_for_old_ones_stops_at_the_first_young_one(self, make_scheduler):
+    def test_looking_for_old_ones_stops_at_the_first_young_one(
+        self, make_scheduler, monkeypatch
+    ):
         """So the cost of a task does not grow with the number of records."""
-        scheduler = make_scheduler()
-        for _ in range(50):
-            schedule(lambda: None)
-        transaction.commit()
-        scheduler.wait_all(TIMEOUT)
 
         class Counting(OrderedDict):
             seen = 0
@@ -90,9 +88,13 @@ class TestRetention:
                     Counting.seen += 1
                     yield value
 
-        ended = scheduler._ended
-        for keep in ended:
-            ended[keep] = Counting(ended[keep])
+        monkeypatch.setattr(store, "OrderedDict", Counting)
+        scheduler = make_scheduler()
+        for _ in range(50):
+            schedule(lambda: None)
+        transaction.commit()
+        scheduler.wait_all(TIMEOUT)
+        Counting.seen = 0
         finished(schedule(lambda: None))
         assert scheduler.count() == 51
         # One when it has ended, one for each call that reads.

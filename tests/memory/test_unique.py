@@ -199,7 +199,8 @@ class TestRelease:
         transaction.commit()
         scheduler.drain(0)
         assert scheduler.record(task_id).state == "lost"
-        assert not scheduler._unique._holders
+        lifecycle = scheduler.lifecycle
+        assert lifecycle.store.find_holder(lifecycle.find(task_id)) is None
 
     def test_by_an_abort(self, scheduler, work, runs):
         first = using(unique="reindex").schedule(work)

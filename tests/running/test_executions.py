@@ -35,8 +35,8 @@ class Watched(Execution):
     last = 1000
     committed = None
 
-    def __init__(self, scheduler, task):
-        super().__init__(scheduler, task)
+    def __init__(self, lifecycle, task):
+        super().__init__(lifecycle, task)
         self.begun = []
         self.saved = []
 
@@ -60,7 +60,7 @@ def execution_of(scheduler):
 
     def execution_of(call):
         task = Task(call, capture_snapshot(), None, Options(retries=5), keep=0)
-        return Watched(scheduler, task)
+        return Watched(scheduler.lifecycle, task)
 
     return execution_of
 

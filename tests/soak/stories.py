@@ -16,7 +16,6 @@ THREADS = 12  # some stories wait for the end of their task
 LOOK = 1.0  # seconds between two looks at a task, or two attempts to schedule it
 ATTEMPTS = 100
 TIMEOUT = 120.0  # seconds for the answer to a request
-REFUSED = (404, 409)  # the statuses of what was certainly not done
 
 
 class Teller:
@@ -97,9 +96,9 @@ class Teller:
 
     def retry(self, job):
         """Try a task again that has failed, or is lost."""
-        answer = self._request("PATCH", f"@tasks/{job.id}", json={"retry": True})
-        if answer is None or answer.status_code not in REFUSED:
-            job.retries += 1
+        # Also if it is refused: the publisher may have repeated it after a success.
+        job.retries += 1
+        self._request("PATCH", f"@tasks/{job.id}", json={"retry": True})
 
     def _request(self, method, path, **options):
         """Return the answer, which is false if it is an error, or None."""

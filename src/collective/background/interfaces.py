@@ -123,7 +123,8 @@ class ITransactionalScheduler(Interface):
         """Queue a failed, cancelled or lost task again and return its record.
 
         A batch goes on after its last committed chunk. Raises
-        IllegalTransition in every other state, QueueFull, ShuttingDown.
+        IllegalTransition in every other state, and when another unfinished task has
+        its unique key; QueueFull, ShuttingDown.
         """
 
     def dismiss(id):

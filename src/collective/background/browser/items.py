@@ -1,8 +1,8 @@
 """A task as its user sees it: texts, addresses, and what can be done to it.
 
-Comes in: a TaskRecord that ``visibility.py`` has let through. Goes out: plain values,
-that the template of the viewlet and its script put into the same places. Used by
-``viewlet``, ``polling`` and ``actions``.
+Comes in: a TaskRecord that ``showing/visibility.py`` has let through. Goes out: plain
+values, that the template of the viewlet and its script put into the same places. Used
+by ``viewlet``, ``polling`` and ``actions``.
 """
 
 from collective.background.exceptions import TaskNotFound

@@ -1,7 +1,7 @@
 """Calls: what a task will do, taken along from the request.
 
 Comes in: a callable and its arguments, checked here. Goes out: a Call.
-Made by ``api.py``; ``running/kinds.py`` makes it happen.
+Made by ``api/scheduling.py``; ``running/kinds.py`` makes it happen.
 """
 
 from Acquisition import aq_base

@@ -2,7 +2,7 @@
 
 Comes in: the current site, user and request (all of them may be missing).
 Goes out: a Snapshot, and the database that the thread has to open.
-Made by ``api.py``, read by ``environment/``.
+Made by ``scheduling/rules.py``, read by ``environment/``.
 """
 
 from AccessControl import getSecurityManager

@@ -1,8 +1,8 @@
 """Pictures of numbers: where the bars of a chart are, and what is written beside.
 
-Comes in: the periods of ``history.py``. Goes out: Charts, which ``charts.pt`` draws
-as SVG. Used by ``activity``. Lengths are units of the picture, which is as wide as
-the page has room for it.
+Comes in: the periods of ``telling/history.py``. Goes out: Charts, which
+``charts.pt`` draws as SVG. Used by ``activity``. Lengths are units of the picture,
+which is as wide as the page has room for it.
 """
 
 from collective.background.model.states import CANCELLED

@@ -4,12 +4,16 @@ In the transaction of the caller, who tells of it after the commit (``news``). `
 of a task, or of a group, each of whose members it is done to then. The caller knows
 that there is one."""
 
+from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
 from collective.background.database.shard import CANCEL
 from collective.background.database.shard import FORGET
 from collective.background.model import states
 from collective.background.scheduling import rules
+
+
+FEW = 16  # members of a group, so that who takes some away conflicts
 
 
 def cancel(scheduler, id, news):
@@ -20,9 +24,7 @@ def cancel(scheduler, id, news):
     if stored.state not in states.WAITING or stored.is_done:
         return
     if not stored.is_reserved:
-        reason = rules.cancelled_while_waiting(stored.attempts)
-        give_up(scheduler, stored, reason)
-        settle(scheduler, stored, news)
+        cancel_waiting(scheduler, stored, news)
     elif scheduler.shards.requested(id) is None:
         scheduler.shards.request(id, CANCEL)
 
@@ -45,6 +47,7 @@ def retry(scheduler, id, news, admit):
     if stored.unique is not None:
         rules.check_unique(id, stored.unique, shards.holder(stored.unique))
     admit(stored.title)
+    shards.no_longer_requested(id)  # that was meant for the run that has ended
     shards.no_longer_expiring(stored)
     shards.leave(stored)
     stored.requeue()
@@ -103,6 +106,8 @@ def remove(scheduler, id, news):
         return _each(scheduler, id, remove, news)
     cancel(scheduler, id, news)
     stored = scheduler.shards.find(id)
+    if stored is None:
+        return  # that was wanted before, and so it was forgotten with its end
     if stored.state in states.FINISHED:
         forget(scheduler, stored)
     else:
@@ -115,6 +120,9 @@ def forget(scheduler, stored):
     group = scheduler.groups.get(stored.group_id or "")
     if group is not None and stored.id in group.members:
         group.members.remove(stored.id)
+        # Of those that take the last ones away at the same time, one sees it.
+        if len(group.members) <= FEW:
+            group._p_changed = True
         if not group.ids():
             del scheduler.groups[group.id]
 

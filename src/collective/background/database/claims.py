@@ -10,6 +10,7 @@ from collective.background.exceptions import NotPortable
 from collective.background.exceptions import Retry
 from collective.background.exceptions import Superseded
 from collective.background.model import states
+from collective.background.model.outages import is_outage
 from collective.background.scheduling.execution import Execution
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,7 +53,9 @@ def begin(database, claim, application_database):
             task = stored.make_task(application_database)
         except TransientError:
             raise
-        except Exception as reason:  # of the classes of an add-on: anything
+        except BaseException as reason:  # of the modules of an add-on: anything
+            if is_outage(reason):
+                raise
             logger.exception("the task %s cannot be loaded", stored.id)
             error = reason
         attempts = max(stored.attempts, status.attempts) + 1

@@ -8,11 +8,10 @@ from collective.background.database.reports import has_told
 from collective.background.database.reports import Report
 from collective.background.database.rescue import let_go
 from collective.background.database.rescue import lose
-from collective.background.database.settling import give_up
+from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import settle
 from collective.background.model import states
 from collective.background.running import outcome
-from collective.background.scheduling import rules
 from datetime import timedelta
 from functools import partial
 from time import monotonic
@@ -20,6 +19,7 @@ from time import monotonic
 
 SOON = 0.2  # seconds until a task that has just begun is told of, at the least
 REPORT = 1.0  # seconds between two reports of progress, at the least
+LONGEST = 3.2e9  # seconds, a century; moments have an end
 TROUBLE = 5.0  # seconds until a task is begun again that could not be loaded
 
 
@@ -54,9 +54,12 @@ def report(look):
         look.then.append(partial(setattr, look.feeder, "reported_at", reported_at))
 
 
-def leave(look):
-    """This process ends: give back what may run again; the rest is lost."""
-    for held in look.feeder.not_over():
+def leave(look, not_over):
+    """This process ends: give back what may run again; the rest is lost.
+
+    ``not_over``: Held of all that was not over before ends were settled.
+    """
+    for held in not_over:
         stored = look.mine(held)
         if stored is None:
             continue
@@ -75,8 +78,11 @@ def leave(look):
             )
             lose(look.scheduler, stored, reason, look.news)
             look.news.lost.append(stored.title)
-    look.tasks.clear()
-    look.is_last = True
+    # What cannot be written stays ours, until others find out that we are gone.
+    stuck = {held.claim.id for held in look.feeder.stuck()}
+    for id in set(look.tasks) - stuck:
+        del look.tasks[id]
+    look.is_last = not look.tasks
 
 
 def _settle(look, held, stored):
@@ -87,8 +93,7 @@ def _settle(look, held, stored):
         # Written by the work itself, whatever has gone wrong after its commit.
         _end(look, held, stored, outcome.succeeded(None))
     elif held.is_left and is_cancelled:
-        give_up(look.scheduler, stored, rules.cancelled_while_waiting(stored.attempts))
-        settle(look.scheduler, stored, look.news)
+        cancel_waiting(look.scheduler, stored, look.news)
     elif held.is_left:
         if held.has_failed:
             _put_back(look, stored, TROUBLE)
@@ -119,7 +124,9 @@ def _put_off(look, held, stored):
     task.outages = stored.outages + 1 if ended.outage else 0
     _keep_report(look, held, stored)
     look.scheduler.shards.leave(stored)
-    stored.put_off(ended, task, look.now + timedelta(seconds=ended.retry_in))
+    stored.put_off(
+        ended, task, look.now + timedelta(seconds=min(ended.retry_in, LONGEST))
+    )
     look.scheduler.shards.wait(stored)
     look.news.reached.append(stored.record())
 

@@ -59,7 +59,7 @@ class Feeder:
         self.paused = frozenset()  # names of queues, at the last look
         self._admitted = 0  # how many were admitted since then
         self.due_at = inf  # when the next delayed one is due (monotonic)
-        self.changes = [None] * SHARDS  # see ``Shards.changes``, at the last look
+        self.changes = [None] * SHARDS  # of ``Shards``, at the last look
         self.durations = {}  # how long tasks take (seconds), by their queue
         self.swept_at = self.reported_at = -inf  # of the monotonic clock
         self.reserved = {}  # how many tasks since the last oldest one, by their queue
@@ -94,9 +94,19 @@ class Feeder:
 
     def wake_up(self, news):
         """There is something new in the database; ``news``: News of it."""
-        with self.changed:
-            self.touched |= news.touched
+        self.touch(news.touched)
         self._wake(is_urgent=True)
+
+    def touch(self, ids):
+        """Look at these groups once more."""
+        with self.changed:
+            self.touched |= ids
+
+    def take_touched(self):
+        """Return the groups to look at; who cannot gives them back with ``touch``."""
+        with self.changed:
+            taken, self.touched = self.touched, set()
+            return taken
 
     # What is reserved here.
 
@@ -161,7 +171,18 @@ class Feeder:
     def over(self):
         """Return what has ended here, or could not begin, as a list of Held."""
         with self.changed:
-            return [held for held in self.held.values() if held.is_over]
+            now = monotonic()
+            return [
+                held
+                for held in self.held.values()
+                if held.is_over and held.stuck_until <= now
+            ]
+
+    def stuck(self):
+        """Return what has ended here, but cannot be written for now."""
+        now = monotonic()
+        with self.changed:
+            return [held for held in self.held.values() if held.stuck_until > now]
 
     def not_over(self):
         """Return all other tasks that are reserved here, as a list of Held."""
@@ -174,6 +195,7 @@ class Feeder:
             self.is_stopping = True
             self.executor.dispatcher.stop(self)
             for held in self.held.values():
+                held.stuck_until = 0.0
                 held.is_withdrawn |= self.withdraw(held)
                 self._stop_if_it_may_run_again(held)
             self.changed.notify_all()
@@ -182,8 +204,11 @@ class Feeder:
         task = held.task
         if task is None or task.cancel_requested:
             return
-        if task.options.rerun or task.call.kind == BATCH:
+        if task.options.rerun:
             held.is_stopping = task.cancel_requested = True
+        elif task.call.kind == BATCH:
+            # Between two transactions: what an item has begun may not be done twice.
+            held.is_stopping = task.is_stopping = True
 
     # The thread of a task.
 
@@ -195,9 +220,9 @@ class Feeder:
         try:
             ended = self._begin_and_run(held)
         except TransientError as conflict:
-            logger.debug("the task %s is another's: %s", held.claim.id, conflict)
+            logger.debug("the task %s cannot begin now: %s", held.claim.id, conflict)
             ended = None
-        except Exception:
+        except BaseException:  # or nobody would know that the thread has ended
             logger.exception("the task %s could not be begun", held.claim.id)
             ended = None
             held.has_failed = True

@@ -6,13 +6,12 @@ All functions work in the transaction of a Look.
 from collective.background.database.changes import forget
 from collective.background.database.rescue import let_go
 from collective.background.database.reserving import find_surplus
+from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import follow
-from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
 from collective.background.database.settling import settle_groups
 from collective.background.database.shard import FORGET
 from collective.background.model import states
-from collective.background.scheduling import rules
 from functools import partial
 
 
@@ -34,7 +33,7 @@ def check_claims(look):
         if look.mine(held) is None:
             look.tasks.pop(held.claim.id, None)
             look.feeder.stop_running(held, superseded=True)
-            if not held.has_thread and look.feeder.withdraw(held):
+            if look.withdraw(held) and not held.has_thread:
                 look.drop(held)
         elif held.is_withdrawn and not held.has_thread:
             look.release(held)
@@ -63,7 +62,6 @@ def give_back_surplus(look):
 def check_groups(look):
     """Tell of groups whose last tasks have ended at the same time."""
     settle_groups(look.scheduler, look.touched, look.news)
-    look.then.append(partial(look.feeder.touched.difference_update, look.touched))
 
 
 def _follow_request(look, id):
@@ -76,17 +74,11 @@ def _follow_request(look, id):
             forget(look.scheduler, stored)
         shards.no_longer_requested(id)
     elif not stored.is_reserved:
-        give_up(look.scheduler, stored, rules.cancelled_while_waiting(stored.attempts))
-        settle(look.scheduler, stored, look.news)
+        cancel_waiting(look.scheduler, stored, look.news)
     elif stored.instance == look.me and id in look.feeder.held:
         held = look.feeder.held[id]
         if look.withdraw(held):
-            give_up(
-                look.scheduler,
-                stored,
-                rules.cancelled_while_waiting(stored.attempts),
-            )
-            settle(look.scheduler, stored, look.news)
+            cancel_waiting(look.scheduler, stored, look.news)
             look.drop(held)
         else:
             look.feeder.stop_running(held)

@@ -2,13 +2,12 @@
 
 Comes in: what ``capture/`` has taken along. Goes out: dictionaries and tuples of
 builtin values, with blobs for what is large; and the other way round, in whatever
-process the task runs. No class of the package or of an
-add-on is needed to load them: those are in pickles of their own, which are loaded when
-the call is made.
+process the task runs. No class of the package or of an add-on is needed to load them:
+those are in pickles of their own, which are loaded when the call is made.
 
 For each kind there is one function that writes it and one that reads it. A value that
 a reader does not find has the default of its field, one that it does not know is left
-out; what that does not do is a new ``VERSION``, see ``tasks.py``.
+out. A change that this does not cover needs a new ``VERSION``, see ``status.py``.
 """
 
 from collective.background.capture.call import Call

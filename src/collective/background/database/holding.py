@@ -14,6 +14,7 @@ class Held:
     - ``is_bare``: whether its end could not be written as it is, so that nothing is
       kept but that it has failed
     - ``is_cancelled``: whether it is to stop as soon as it has begun
+    - ``stuck_until``: if not even that was possible, when it is tried again (monotonic)
     - ``is_stopping``: whether it was asked to stop only because the process ends
     - ``told``: what its Report says, see ``Report.tell``
     - ``is_withdrawn``: whether the dispatcher does not have it any more, though it has
@@ -29,6 +30,7 @@ class Held:
     is_left: bool = False
     has_failed: bool = False
     is_bare: bool = False
+    stuck_until: float = 0.0
     is_cancelled: bool = False
     is_stopping: bool = False
     is_withdrawn: bool = False

@@ -34,7 +34,7 @@ def uninstall(site, force=False):
     if unfinished and not force:
         raise TasksUnfinished(
             f"{unfinished} tasks have not ended yet; wait for them or cancel them, or "
-            "call collective.background.database.installing.uninstall(site, "
+            "call collective.background.persistent.installing.uninstall(site, "
             "force=True)"
         )
     scheduler.retire()

@@ -80,11 +80,12 @@ def count(scheduler, filters):
     if not selection.is_coarse or not _is_indexed(selection):
         return sum(1 for _ in selection.pick(_matching(scheduler, selection)))
     user = _user_of(selection)
+    queue = selection.queue
     waiting = selection.states.intersection(states.WAITING)
-    number = scheduler.shards.count(selection.states - states.UNFINISHED, user)
-    number += scheduler.shards.count(waiting, user)
+    number = scheduler.shards.count(selection.states - states.UNFINISHED, user, queue)
+    number += scheduler.shards.count(waiting, user, queue)
     for stored in held(scheduler):
-        if user in (None, (stored.user_path, stored.user_id)):
+        if _may_be(stored, selection):
             number += record_of(scheduler, stored).state in selection.states
             number -= stored.state in waiting
     return number
@@ -97,8 +98,7 @@ def _user_of(selection):
 
 def _is_indexed(selection):
     """Whether the index alone tells which tasks are wanted."""
-    has_half_a_user = (selection.user_path is None) != (selection.user_id is None)
-    return selection.queue is None and not has_half_a_user
+    return (selection.user_path is None) == (selection.user_id is None)
 
 
 def _matching(scheduler, selection):
@@ -110,7 +110,9 @@ def _matching(scheduler, selection):
     indexed = selection.states.difference({states.RUNNING})
     found = (
         pair
-        for pair in scheduler.shards.newest(indexed, _user_of(selection))
+        for pair in scheduler.shards.newest(
+            indexed, _user_of(selection), selection.queue
+        )
         if pair[0] not in numbers
     )
     really = sorted(

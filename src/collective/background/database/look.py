@@ -50,6 +50,8 @@ class Look:
                     give_up(self.scheduler, stored, reason)
                     settle(self.scheduler, stored, self.news)
                     continue
+                if stored._p_oid is None:  # a callback that this look has scheduled
+                    self.scheduler._p_jar.add(stored)
                 fence = stored.reserve(self.me)
                 self.tasks[stored.id] = (fence, None, None)
                 claim = self.feeder.claim_of(stored, fence)
@@ -88,7 +90,7 @@ class Look:
         """Do what was to be done once all of it is committed."""
         for function in self.then:
             function()
-        self.feeder.touched |= self.news.touched
+        self.feeder.touch(self.news.touched)
         self.feeder.executor.dispatcher.wake_up()
         self.news.tell()
 

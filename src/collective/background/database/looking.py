@@ -11,6 +11,7 @@ from collective.background.database.look import Look
 from collective.background.exceptions import TaskFailed
 from collective.background.model.outages import is_outage
 from collective.background.running import outcome
+from time import monotonic
 from transaction.interfaces import TransientError
 from ZODB.POSException import POSKeyError
 
@@ -19,6 +20,7 @@ import logging
 
 logger = logging.getLogger(__name__)
 
+STUCK = 5.0  # seconds until the end of a task is tried again that cannot be written
 SHOWN = 200  # characters of an error
 
 
@@ -55,8 +57,10 @@ class Looking:
                 continue
             ended, held.ended, held.is_bare = held.ended, _bare(held.ended), True
             if self.transact(connection, manager, feeder, settle) is None:
-                # Nothing can be written now, so it is not because of this end.
+                # Perhaps nothing can be written now. If it is because of this end all
+                # the same, it is not to hold up the others.
                 held.ended, held.is_bare = ended, False
+                held.stuck_until = monotonic() + STUCK
 
     def transact(self, connection, manager, feeder, work):
         """Do ``work(look)`` for the site of a Feeder.
@@ -66,7 +70,7 @@ class Looking:
         """
         trouble = f"the tasks of {feeder.path} cannot be seen to ({work.__name__})"
         # Before the transaction begins, so that it sees what they were touched by.
-        touched = set(feeder.touched)
+        touched = feeder.take_touched()
         manager.begin()
         try:
             home = connection.get_connection(feeder.home.database_name)
@@ -86,6 +90,7 @@ class Looking:
             raise
         except TransientError as conflict:
             manager.abort()
+            feeder.touch(touched)
             if is_outage(conflict):
                 self.complain(trouble, conflict)
                 return None
@@ -93,12 +98,15 @@ class Looking:
             return True
         except Exception as error:
             manager.abort()
+            feeder.touch(touched)
             if isinstance(error, POSKeyError) and error.args[0] == feeder.oid:
                 raise SchedulerGone(feeder.path) from error  # deleted, and packed away
             self.complain(trouble, error)
             return None
         self._troubles.pop(trouble, None)
         look.committed()
+        if work is not usual:
+            feeder.touch(touched)
         self.lost += look.news.lost
         return look.has_more
 
@@ -140,5 +148,6 @@ def usual(look):
 
 def last(look):
     """What it does at its end."""
+    not_over = look.feeder.not_over()  # before: what ends meanwhile is not to be missed
     ends.settle_ends(look)
-    ends.leave(look)
+    ends.leave(look, not_over)

@@ -5,13 +5,12 @@ is lost, unless it may run again.
 """
 
 from collective.background.database.claims import hold
-from collective.background.database.settling import give_up
+from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import settle
 from collective.background.database.status import VERSION
 from collective.background.exceptions import TaskLost
 from collective.background.model import states
 from collective.background.running import outcome
-from collective.background.scheduling import rules
 from time import monotonic
 
 import logging
@@ -25,6 +24,8 @@ DEATHS = 3  # instances that a task may take with it
 def rescue_all(look, dead):
     """See to what instances have that are gone. ``dead``: their ids."""
     since, lease = look.feeder.nobodys, look.feeder.settings.lease
+    for id in set(since).difference(look.scheduler.holdings):
+        del since[id]
     for id, holding in list(look.scheduler.holdings.items()):
         if holding is None or id == look.me:
             continue
@@ -75,8 +76,7 @@ def let_go(scheduler, stored, news, *, is_suspect=False):
         stored.end(outcome.succeeded(None))
         settle(scheduler, stored, news)
     elif scheduler.shards.requested(stored.id) is not None:
-        give_up(scheduler, stored, rules.cancelled_while_waiting(stored.attempts))
-        settle(scheduler, stored, news)
+        cancel_waiting(scheduler, stored, news)
     elif stored.has_begun:
         _let_go_begun(scheduler, stored, news)
     else:

@@ -14,6 +14,7 @@ from collective.background.database.status import VERSION
 from collective.background.executing.queues import AGEING
 from heapq import merge
 from itertools import islice
+from itertools import takewhile
 from math import inf
 from operator import itemgetter
 from time import monotonic
@@ -27,24 +28,38 @@ AHEAD = 0.5  # seconds of work that are reserved ahead, if tasks are short
 
 def choose(look):
     """Yield (queue, StoredTasks) to be reserved by a Look."""
-    feeder, scheduler = look.feeder, look.scheduler
+    feeder = look.feeder
     if feeder.is_stopping or not feeder.executes:
         return
     if any(held.claim.is_marked for held in feeder.not_over()):
         return  # it runs alone: others are not to die with it
+    found = _found(look)
+    for name, tasks in found.items():
+        if tasks[0].is_marked:
+            # Nothing new in any queue until it can run; else it might wait for ever.
+            if feeder.not_over():
+                feeder.reserved[name] = AGEING  # it is still its turn the next time
+            else:
+                yield name, tasks[:1]
+            return
+    for name, tasks in found.items():
+        yield name, list(takewhile(lambda stored: not stored.is_marked, tasks))
+
+
+def _found(look):
+    """Return {queue: StoredTasks} that may be reserved, without empty lists."""
+    feeder, scheduler = look.feeder, look.scheduler
     taken = set(_reserved_numbers(scheduler)) | feeder.newer
     due = _due(look, taken)
+    found = {}
     for name, queue in feeder.executor.dispatcher.queues.items():
         if name in scheduler.paused:
             continue
         room = _room(feeder, queue)
         if room > 0:
-            found = _candidates(look, queue, due.get(name, ()), taken, room)
-            chosen = _check(look, found)
-            if chosen:
-                yield name, chosen
-            if any(stored.is_marked for stored in chosen):
-                return
+            tasks = _candidates(look, queue, due.get(name, ()), taken, room)
+            found[name] = _known(look, tasks)
+    return {name: tasks for name, tasks in found.items() if tasks}
 
 
 def find_surplus(look):
@@ -167,17 +182,13 @@ def _oldest(shards, name, due):
     return rank[1], task
 
 
-def _check(look, tasks):
-    """Return those of the tasks that this version can run; a marked one alone."""
-    feeder = look.feeder
-    chosen = []
+def _known(look, tasks):
+    """Return those of the tasks that are of no later version than this code."""
+    known = []
     for stored in tasks:
         if stored.version > VERSION:
-            feeder.newer.add(stored.number)  # left to newer instances
+            look.feeder.newer.add(stored.number)  # left to newer instances
             look.has_more = True
-        elif stored.is_marked:
-            # Of others that have begun for sure, nothing is known to be wrong.
-            return chosen or ([] if feeder.not_over() else [stored])
         else:
-            chosen.append(stored)
-    return chosen
+            known.append(stored)
+    return known

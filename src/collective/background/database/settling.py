@@ -18,6 +18,11 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
 
+import logging
+
+
+logger = logging.getLogger(__name__)
+
 
 @dataclass
 class News:
@@ -39,10 +44,19 @@ class News:
 
     def tell(self):
         for record in self.scheduled:
-            announce_scheduled(record)
+            _tell(announce_scheduled, record)
             note_transition(record)
         for record in self.reached:
-            announce(record)
+            _tell(announce, record)
+
+
+def _tell(tell, record):
+    try:
+        tell(record)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # SystemExit would end the thread that looks
+        logger.exception("a subscriber failed for task %s", record.id)
 
 
 def settle(scheduler, stored, news):
@@ -101,6 +115,12 @@ def give_up(scheduler, task, reason):
     for id in task.after:
         scheduler.shards.unlink(id, task)
     task.end(outcome.cancelled(reason))
+
+
+def cancel_waiting(scheduler, task, news):
+    """Somebody has cancelled a task that does not run."""
+    give_up(scheduler, task, rules.cancelled_while_waiting(task.attempts))
+    settle(scheduler, task, news)
 
 
 def settle_member(scheduler, task, news):

@@ -85,7 +85,8 @@ class Shard(Persistent):
       their own
     - ``requests``: what people want of a reserved task, ``CANCEL`` or ``FORGET``, by
       its id
-    - ``changes``: of the two above, a number; see ``Feeder``
+    - ``changes``: a number that each change of the two above raises, so that they are
+      looked at only then; see ``following.py``
     - ``unique``: of the task that was the last one with a unique key its id, and its
       fence then: who holds a key once more conflicts with everybody else
     """
@@ -121,18 +122,20 @@ class Shard(Persistent):
     def find(self, id):
         number = -number_of(id)
         for state in (*states.WAITING, *states.FINISHED):
-            task = self.trees(state)[0].get((state, number))
-            if task is not None and task.id == id:
-                return task
+            tree, _ = self.trees(state)
+            for task in tree.values((state, number), (state, number, LAST[0])):
+                if task.id == id:
+                    return task
         return None
 
 
 def _age_key(task):
-    return task.state, -task.number
+    return task.state, -task.number, task.queue
 
 
 def _user_key(task):
-    return *user_of(task.user_path, task.user_id), task.state, -task.number
+    user = user_of(task.user_path, task.user_id)
+    return *user, task.state, -task.number, task.queue
 
 
 def user_of(path, id):

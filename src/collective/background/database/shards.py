@@ -219,28 +219,31 @@ class Shards(Persistent):
         for shard in self._shards:
             yield from shard.waiting.values(FIRST, LAST, True, True)
 
-    def newest(self, wanted, user=None):
+    def newest(self, wanted, user=None, queue=None):
         """Return an iterable of (-number, task) by the state that the index knows.
 
-        ``wanted``: states; ``user``: (path, id) of the one whose tasks are wanted;
-        None: everybody's. The newest come first; tasks are not loaded.
+        ``wanted``: states; ``user``: (path, id) of the one whose tasks are wanted,
+        ``queue``: the name of theirs; None: all. The newest come first; tasks are not
+        loaded.
         """
-        which = 0 if user is None else 1
-        first = () if user is None else user_of(*user)
-        found = (
-            range_of(shard.trees(state)[which], (*first, state))
-            for shard in self._shards
-            for state in wanted
+        pairs = (
+            ((key[-2], task) for key, task in items if queue in (None, key[-1]))
+            for items in self._items(wanted, user)
         )
-        pairs = (((key[-1], task) for key, task in items) for items in found)
         return merge(*pairs, key=itemgetter(0))
 
-    def count(self, wanted, user=None):
+    def count(self, wanted, user=None, queue=None):
         """Return how many tasks ``newest`` would yield."""
+        return sum(
+            len(items)
+            if queue is None
+            else sum(1 for key, _ in items if key[-1] == queue)
+            for items in self._items(wanted, user)
+        )
+
+    def _items(self, wanted, user):
         which = 0 if user is None else 1
         first = () if user is None else user_of(*user)
-        return sum(
-            len(range_of(shard.trees(state)[which], (*first, state)))
-            for shard in self._shards
-            for state in wanted
-        )
+        for shard in self._shards:
+            for state in wanted:
+                yield range_of(shard.trees(state)[which], (*first, state))

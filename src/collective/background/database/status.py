@@ -13,8 +13,8 @@ from datetime import UTC
 from persistent import Persistent
 
 
-# Of what is stored, and so kept in each object. An instance leaves tasks of a later
-# version to others.
+# Of the stored formats of tasks; each object has that by which it was written. An
+# instance leaves tasks of a later version to others.
 VERSION = 1
 
 

@@ -133,7 +133,7 @@ class Watch:
             while not self._is_leaving():
                 try:
                     self._look_again_and_again()
-                except Exception as error:
+                except BaseException as error:  # this thread must not end
                     if not self._is_leaving():
                         what = "the database cannot be looked at"
                         self._looking.complain(what, error)
@@ -220,9 +220,13 @@ class Watch:
             def rescue(look):
                 rescue_all(look, dead)
 
-            for feeder in self._known():
-                self._do(self._looking.transact, connection, manager, feeder, rescue)
-            if dead:
+            transact = self._looking.transact
+            done = [
+                self._do(transact, connection, manager, feeder, rescue)
+                for feeder in self._known()
+            ]
+            # Else they are dead at the next heartbeat as well.
+            if dead and all(more is False for more in done):
                 self._presence.bury(connection, manager, dead)
         except TransientError as conflict:
             manager.abort()
@@ -267,11 +271,15 @@ class Watch:
     def _leave(self):
         """Write down what is left, as long as the process waits for that."""
         with self._connected() as (connection, manager):
+            is_left = True
             for feeder in self._known():
-                while self._do(self._looking.see_to, connection, manager, feeder, last):
+                while done := self._do(
+                    self._looking.see_to, connection, manager, feeder, last
+                ):
                     if not self._deadline.left():
                         break
-            if not any(feeder.over() for feeder in self._known()):
+                is_left &= done is False and not feeder.stuck()
+            if is_left:
                 self._presence.end(connection, manager)
 
 

@@ -7,6 +7,12 @@ from collective.background.environment.application import environment
 from collective.background.zopecompat import system_user
 from plone.base.interfaces import IPloneSiteRoot
 from plone.browserlayer.interfaces import ILocalBrowserLayerType
+from transaction.interfaces import TransientError
+
+import logging
+
+
+logger = logging.getLogger(__name__)
 
 
 PACKAGE = "collective.background"
@@ -16,11 +22,21 @@ def find_sites(container):
     """Yield them, where Zope's own page of sites finds them as well."""
     for obj in container.objectValues():
         if IPloneSiteRoot.providedBy(obj):
-            layers = obj.getSiteManager().queryUtility
-            if layers(ILocalBrowserLayerType, name=PACKAGE) is not None:
+            if _has_package(obj):
                 yield obj
         elif obj.meta_type == "Folder":
             yield from find_sites(obj)
+
+
+def _has_package(site):
+    try:
+        layers = site.getSiteManager().queryUtility
+        return layers(ILocalBrowserLayerType, name=PACKAGE) is not None
+    except TransientError:
+        raise
+    except Exception:  # of one site; the others are to go on
+        logger.exception("the site %s cannot be looked at", site.getId())
+        return False
 
 
 def system_environment(database, path=None):

@@ -1,9 +1,9 @@
 """Who serves: whether this process does what others have scheduled.
 
-A process that serves executes the tasks of the database, ticks, and looks after other
-instances; ``role`` says which of these it does. A script, a console, an export or
-a test does not, whatever it schedules and whatever settings it finds: it would
-take tasks with it at its end.
+A process that serves executes the tasks of the database (unless its ``role`` leaves
+them to others), ticks, and looks after other instances. A script, a console, an export
+or a test does not, whatever it schedules and whatever settings it finds: it would take
+tasks with it at its end.
 
 So a process serves when Zope's own server runs it, which is known when Zope has
 started; under any other server (gunicorn, uvicorn), as soon as it publishes its first

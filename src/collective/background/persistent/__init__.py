@@ -1,1 +1,1 @@
-"""Documented names of what is in ``database/`` now."""
+"""Names of what is in ``database/``: the documented ones, and one in old databases."""

@@ -11,6 +11,7 @@ from collective.background.exceptions import BackgroundError
 from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
 from collective.background.model import states
+from collective.background.model.outages import is_outage
 from collective.background.recurring.registration import RecurringTask
 from collective.background.recurring.registration import registered
 from collective.background.recurring.state import find_state
@@ -75,9 +76,9 @@ def find_due(site, now):
 
 def measure(site, now):
     """Write something, so that the commit tells the time."""
-    states = get_states(site)
-    states._p_changed = True
-    return Report(written=states)
+    written = get_states(site)
+    written._p_changed = True
+    return Report(written=written)
 
 
 def see_to(task, site, now):
@@ -144,6 +145,8 @@ def _start(task, path, state, now):
     except (QueueFull, ShuttingDown, TransientError):
         raise
     except Exception as error:  # the tick is done, or it would fail each minute
+        if is_outage(error):
+            raise
         return [
             partial(
                 logger.error,

@@ -10,6 +10,7 @@ from collective.background.model.records import Progress
 from collective.background.model.records import TaskMessage
 from contextlib import contextmanager
 from math import isfinite
+from numbers import Integral
 from numbers import Real
 
 import logging
@@ -93,8 +94,10 @@ class TaskHandle:
 
 def _number(name, value):
     # Of an int it is known, and there may be millions of them.
-    if type(value) is int or (isinstance(value, Real) and isfinite(value)):
+    if type(value) is int or (type(value) is float and isfinite(value)):
         return value
+    if isinstance(value, Real) and isfinite(value):
+        return int(value) if isinstance(value, Integral) else float(value)
     raise BadOption(f"{name} is {value!r}; it must be a number")
 
 

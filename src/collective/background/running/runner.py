@@ -140,7 +140,7 @@ def _collect_messages(execution, env):
 def _run_batch(execution):
     batch = Batch(execution)
     for chunk in batch.remaining():
-        execution.check_cancelled()
+        execution.check_between()
         _attempt(execution, chunk)
         batch.committed(chunk)
         execution.outages = 0

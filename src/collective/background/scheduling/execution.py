@@ -97,6 +97,16 @@ class Execution:
                 f"the task has run for longer than {self.options.timeout} seconds"
             )
 
+    def check_between(self):
+        """A cancellation point between two transactions of a batch.
+
+        Raises as ``check_cancelled``; also TaskCancelled if the process is about to
+        stop, so that another one goes on from here.
+        """
+        self.check_cancelled()
+        if self._task.is_stopping:
+            raise TaskCancelled("the process is about to stop")
+
     # Of a task that lives in memory nothing is to be written.
 
     def begin_attempt(self, env):

@@ -36,6 +36,8 @@ class Task:
     - ``lines``: how many lines it has logged so far
     - ``cursor`` and ``batch_failures``: how far a batch is
     - ``committed``: whether the transaction that scheduled it is
+    - ``is_stopping``: a batch is to stop after the transaction at hand, as its process
+      ends
     - ``superseded``: another instance has taken it over, so this run is to end
     - ``forget``: remove the task as soon as it has ended
     - ``keep``: for how long it is kept then (seconds)
@@ -60,6 +62,7 @@ class Task:
         "forget",
         "group",
         "id",
+        "is_stopping",
         "keep",
         "lines",
         "log",
@@ -93,7 +96,7 @@ class Task:
         self.group = group
         self.attempts = self.failures = self.outages = self.lines = 0
         self.committed = self.cancel_requested = self.forget = False
-        self.dismissed = self.superseded = False
+        self.dismissed = self.superseded = self.is_stopping = False
         self.keep = keep
         self._arguments = None
         self.progress = Progress()

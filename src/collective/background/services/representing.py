@@ -1,7 +1,7 @@
 """How tasks and queues look in the answers of the REST API.
 
-Comes in: records that ``visibility.py`` has let through. Goes out: what ``json.dumps``
-takes, and how errors are told.
+Comes in: records that ``showing/visibility.py`` has let through. Goes out: what
+``json.dumps`` takes, and how errors are told.
 """
 
 from collective.background.model import states

@@ -1,7 +1,8 @@
 """Support for the tests of add-ons that schedule tasks.
 
-Layers with the add-on installed, ``drain()`` to wait for threads, ``eager()`` to
-do without them, ``scheduled()`` to see what was scheduled.
+Layers with the add-on installed, ``drain()`` to wait for threads, ``serving()`` to
+execute tasks of the database meanwhile, ``eager()`` to do without threads,
+``scheduled()`` to see what was scheduled.
 """
 
 from collective.background.api.scheduling import get_scheduler
@@ -13,6 +14,7 @@ from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
+from collective.background.memory.threads import TaskThreads
 from collective.background.zopecompat import own_transaction_manager
 from contextlib import contextmanager
 from persistent import Persistent
@@ -106,16 +108,20 @@ def scheduled():
         site_manager.unregisterHandler(note, (ITaskScheduled,))
 
 
-class EagerScheduler(TransactionalScheduler):
-    """Runs each task in the thread that commits, at once."""
+class NoThreads(TaskThreads):
+    """Runs each task in the thread in which it may start, at once."""
 
-    def _start(self, task):
-        if not self._begin(task):
-            return
+    def start(self, task):
         # The thread is in the middle of a commit; the task gets a transaction
         # manager of its own for the time being.
         with own_transaction_manager():
-            self._execute(task)
+            self.run(task)
+
+
+class EagerScheduler(TransactionalScheduler):
+    """Runs each task in the thread that commits, at once."""
+
+    THREADS_FACTORY = NoThreads
 
 
 class CollectiveBackgroundLayer(PloneSandboxLayer):

@@ -1,0 +1,108 @@
+"""How tasks come in: what is refused, and what their transaction makes of them.
+
+In the thread and the transaction of who schedules them. ``lifecycle`` is the Lifecycle
+of those that have come in.
+"""
+
+from collective.background.capture.snapshot import find_database
+from collective.background.memory.sequel import callbacks_of
+from collective.background.model import states
+from collective.background.running import outcome
+from collective.background.running.current import running
+from collective.background.scheduling import rules
+from collective.background.scheduling.execution import Execution
+from collective.background.scheduling.joining import join_transaction
+from collective.background.telling.events import TaskScheduled
+from zope.event import notify
+
+
+def schedule(lifecycle, call, options, group):
+    """Let a call join the current transaction; see ``ITransactionalScheduler``."""
+    task = _make_task(lifecycle, call, options, group)
+    holder = _find_holder(lifecycle, task)
+    if holder is not None:
+        task.close()
+        return holder.id
+    record = lifecycle.record(task)
+    notify(TaskScheduled(record))
+    try:
+        join_transaction(
+            reserve=lambda: _reserve(lifecycle, task),
+            finish=lambda: lifecycle.commit(task, record),
+            forget=lambda: _forget(lifecycle, task),
+        )
+    except BaseException:
+        task.close()
+        raise
+    with lifecycle.changed:
+        lifecycle.store.keep(task)
+    return task.id
+
+
+def run_now(lifecycle, call, options, work, group):
+    """Do a work in the current transaction; see ``ITransactionalScheduler``."""
+    task = _make_task(lifecycle, call, options, group)
+    holder = _find_holder(lifecycle, task)
+    if holder is not None:
+        task.close()
+        return holder.id
+    notify(TaskScheduled(lifecycle.record(task)))
+    try:
+        task.started = task.created
+        with lifecycle.changed:
+            lifecycle.unfinished.set_running(task)
+        with running(Execution(lifecycle, task)):
+            ended = outcome.succeeded(outcome.pack_result(work()))
+        task.keep_arguments()
+        callbacks = callbacks_of(task, ended.state)
+        join_transaction(
+            reserve=lambda: None,
+            finish=lambda: lifecycle.commit_ended(task, callbacks),
+            forget=lambda: _forget(lifecycle, task),
+        )
+    except BaseException:
+        _forget(lifecycle, task)  # its group knows it already
+        raise
+    with lifecycle.changed:
+        lifecycle.store.keep(task)
+        lifecycle.end(task, ended)
+    return task.id
+
+
+def check_room(lifecycle, task):
+    """Raise ShuttingDown or QueueFull if a task cannot wait."""
+    rules.check_admission(lifecycle.is_stopping)
+    lifecycle.unfinished.check_room(task, lifecycle.settings.max_waiting)
+
+
+def _make_task(lifecycle, call, options, group):
+    settings = lifecycle.settings
+    rules.check_queue(options.queue, settings.queues)
+    rules.check_admission(lifecycle.is_stopping)
+    return rules.capture_task(
+        call, options, group, find_database(), settings, lifecycle.find
+    )
+
+
+def _find_holder(lifecycle, task):
+    if task.unique_key is None:
+        return None
+    with lifecycle.changed:
+        return lifecycle.store.find_holder(task)
+
+
+def _reserve(lifecycle, task):
+    """Make room for a task, or refuse the transaction."""
+    with lifecycle.changed:
+        if task.state != states.QUEUED:  # it was cancelled meanwhile
+            return
+        check_room(lifecycle, task)
+        if task.unique_key is not None:
+            lifecycle.store.take_key(task)
+        lifecycle.unfinished.take_room(task)
+
+
+def _forget(lifecycle, task):
+    with lifecycle.changed:
+        lifecycle.unfinished.give_room_back(task)
+        lifecycle.store.forget(task)

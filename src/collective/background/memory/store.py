@@ -1,0 +1,144 @@
+"""The store: which tasks there are, and for how long they are kept.
+
+Plain data, changed under the scheduler's lock only.
+"""
+
+from collections import OrderedDict
+from collective.background.memory.index import Index
+from collective.background.memory.uniqueness import UniqueKeys
+from collective.background.model import states
+from collective.background.scheduling.groups import GroupState
+from time import monotonic
+
+
+class Store:
+    """All tasks, with their groups and unique keys.
+
+    ``tasks``: a mapping for tasks by their id; ``completed``: an ordered one for when
+    they have ended (of the monotonic clock, seconds). ``keep_count()``: returns how
+    many that have ended are kept at most.
+    """
+
+    def __init__(self, tasks, completed, keep_count):
+        self.tasks = tasks
+        self._completed = completed  # those that ended first first
+        self._keep_count = keep_count
+        self.clear()
+
+    def clear(self):
+        """Know of no task."""
+        self.tasks.clear()
+        self._completed.clear()
+        self._ended = {}  # as in _completed, by how long they are kept
+        self._index = Index()  # of those that are committed
+        self._groups = {}
+        self._unique = UniqueKeys()
+
+    # What is asked for is forgotten before, if it is too old.
+
+    def find(self, id):
+        """Return the Task with an id, or None."""
+        self.evict()
+        return self.tasks.get(id)
+
+    def select(self, selection):
+        """Return an iterable of the committed tasks that a Selection wants."""
+        self.evict()
+        return self._index.select(selection)
+
+    def count(self, selection):
+        """Return how many committed tasks a Selection wants."""
+        self.evict()
+        return self._index.count(selection)
+
+    def find_group(self, id):
+        """Return the GroupState with an id, or None."""
+        return self._groups.get(id)
+
+    def members(self, id):
+        """Return the ids of the tasks of a group; none if there is no such group."""
+        group = self._groups.get(id)
+        return list(group.present) if group else []
+
+    def find_holder(self, task):
+        """Return the task that has the unique key of ``task``, or None.
+
+        Of one that has no key, neither this nor ``take_key()`` is asked.
+        """
+        return self._unique.find(task.unique_key)
+
+    # From the scheduling to the end.
+
+    def keep(self, task):
+        """A task is scheduled, in a transaction that may still abort."""
+        self.tasks[task.id] = task
+        if task.group is not None:
+            group = self._groups.setdefault(task.group.id, GroupState(task.group, task))
+            group.note(task)
+        if task.unique_key is not None:
+            self._unique.join(task.unique_key, task)
+
+    def take_key(self, task):
+        """Give a task its unique key.
+
+        Raises UniqueConflict if another one was faster.
+        """
+        self._unique.take(task.unique_key, task)
+
+    def commit(self, task):
+        """The transaction that has scheduled a task is committed."""
+        task.committed = True
+        if task.id in self.tasks:
+            self._index.add(task)
+
+    def set_state(self, task, state):
+        """A task comes to a state. Raises IllegalTransition if it cannot."""
+        states.check_transition(task.id, task.state, state)
+        is_known = self._index.discard(task)
+        task.state = state
+        if is_known:
+            self._index.add(task)
+        group = task.group and self._groups.get(task.group.id)
+        if group:
+            group.note(task)
+
+    def note_end(self, task):
+        """A task has ended, and is kept for its time from now on."""
+        self._give_key_back(task)
+        if task.id in self.tasks:
+            now = monotonic()
+            self._completed[task.id] = now
+            self._ended.setdefault(task.keep, OrderedDict())[task.id] = now
+            self.evict()
+
+    def reopen(self, task):
+        """A task that has ended is to be tried again."""
+        self._completed.pop(task.id, None)
+        self._ended.get(task.keep, {}).pop(task.id, None)
+
+    def forget(self, task):
+        """Keep a task no longer, and close it. It may be forgotten already."""
+        self.tasks.pop(task.id, None)
+        self.reopen(task)
+        self._index.discard(task)
+        group = task.group and self._groups.get(task.group.id)
+        if group:
+            group.leave(task)
+            if not group.present:
+                del self._groups[task.group.id]
+        self._give_key_back(task)
+        task.close()
+
+    def evict(self):
+        """Forget tasks that have ended, and are too old or too many."""
+        now = monotonic()
+        # Of those that are kept equally long, the first ones have ended first.
+        for keep, ended in self._ended.items():
+            while ended and next(iter(ended.values())) <= now - keep:
+                self.forget(self.tasks[next(iter(ended))])
+        while len(self._completed) > self._keep_count():
+            self.forget(self.tasks[next(iter(self._completed))])
+
+    def _give_key_back(self, task):
+        if task.unique_key is not None:
+            self._unique.leave(task.unique_key, task)

@@ -1,0 +1,121 @@
+"""The tasks that have not ended: which wait, for what, and which run.
+
+Plain data, changed under the scheduler's lock only.
+"""
+
+from collective.background.memory.dependencies import Dependencies
+from collective.background.model import states
+from collective.background.scheduling import rules
+from datetime import datetime
+from datetime import UTC
+from time import monotonic
+
+
+class Unfinished:
+    """``store``: the Store, which has them, too.
+
+    - ``tasks``: those that are committed, by their id
+    - ``running``: the ids of those that are in a thread
+    - ``dependencies``: which wait until others have succeeded
+    """
+
+    def __init__(self, store):
+        self.tasks = {}
+        self.running = set()
+        self.dependencies = Dependencies()
+        self._store = store
+        self._waiting = set()  # ids of those that take room in the waiting room
+
+    def add(self, task):
+        """A task is committed, or is to be tried again."""
+        self.tasks[task.id] = task
+
+    def is_waiting(self, task):
+        """Whether a task has not ended, and is in no thread."""
+        # In its thread it is "retrying", too, between attempts that conflict.
+        return task.state in states.WAITING and task.id not in self.running
+
+    # The waiting room.
+
+    def check_room(self, task, most):
+        """Raise QueueFull if ``most`` tasks or more are waiting already."""
+        rules.check_room(len(self._waiting), most, task.plain_title)
+
+    def take_room(self, task):
+        """A task waits from now on."""
+        self._waiting.add(task.id)
+
+    def give_room_back(self, task):
+        """A task does not wait any more, if it did."""
+        self._waiting.discard(task.id)
+
+    def line_up(self, task):
+        """A task that is queued waits, until those before it have succeeded.
+
+        Returns the exception if that is in vain, else None.
+        """
+        self.take_room(task)
+        if task.attempts:  # they had succeeded, and may be forgotten by now
+            return None
+        missing = []
+        for id in task.options.after:
+            before = self._store.tasks.get(id)
+            # What another transaction has not committed may never be.
+            if before is None or not before.committed:
+                return rules.predecessor_unknown(id)
+            if before.state in states.UNFINISHED:
+                missing.append(id)
+            elif before.state != states.SUCCEEDED:
+                return rules.in_vain(before)
+        if missing:
+            self.dependencies.add(task, missing)
+        return None
+
+    # From state to state.
+
+    def begin(self, task):
+        """A task comes into a thread; return False if it is not to run."""
+        if not self.is_waiting(task):
+            return False
+        self.give_room_back(task)
+        self.running.add(task.id)
+        task.started = task.started or datetime.now(UTC)
+        self.set_running(task)
+        return True
+
+    def leave_thread(self, task):
+        """A run of a task has ended, if it was in a thread."""
+        self.running.discard(task.id)
+
+    def set_running(self, task):
+        """An attempt of a task begins."""
+        self._store.set_state(task, states.RUNNING)
+        task.attempts += 1
+
+    def put_off(self, task, ended):
+        """Let a failed task wait for another attempt, in no slot.
+
+        ``ended``: the Outcome of its run.
+        """
+        if ended.outage:
+            task.outages += 1
+        else:
+            task.failures += 1
+            task.outages = 0
+        task.error = ended.error
+        task.not_before = monotonic() + ended.retry_in
+        self.take_room(task)
+        self._store.set_state(task, states.RETRYING)
+
+    def end(self, task, ended):
+        """A task has come to its end. ``ended``: the Outcome."""
+        self.give_room_back(task)
+        self.leave_thread(task)
+        self.tasks.pop(task.id, None)
+        self.dependencies.discard(task)
+        task.result, task.exception = ended.result, ended.exception
+        task.error = ended.error
+        task.finished = datetime.now(UTC)
+        self._store.set_state(task, ended.state)
+        if ended.state == states.SUCCEEDED:
+            task.release()
