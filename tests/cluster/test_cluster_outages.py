@@ -47,7 +47,7 @@ def test_it_is_away_for_longer_than_the_lease(cluster, files):
     ]
     for file in files:
         cluster.who(f"{file} has begun")
-    ids.append(web.schedule("create", "waits for a slot"))
+    ids.append(web.schedule("create", "waits for the database"))
     cluster.storage.stop()
     touch(plain, rerun, batch)
     Event().wait(OUTAGE)
@@ -55,7 +55,7 @@ def test_it_is_away_for_longer_than_the_lease(cluster, files):
     touch(late)
     for id in ids:
         assert web.wait(id)["state"] == "succeeded"
-    for title in (plain, rerun, late, "waits for a slot"):
+    for title in (plain, rerun, late, "waits for the database"):
         assert web.done(title) == (1, 1)
     marks = web.marks()
     assert [marks.get(f"{batch} {item}") for item in range(6)] == [1] * 6

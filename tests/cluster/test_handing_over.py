@@ -114,6 +114,7 @@ def test_a_batch_is_retried_after_its_last_committed_items(instances, cluster):
     a.die_at("item-4")
     id = web.schedule_batch("a lost batch", 10)
     a.has_ended()
+    cluster.start("a")
     record = web.wait(id)
     assert (record["state"], record["progress"]["done"]) == ("lost", 4)
     cluster.run(a={})

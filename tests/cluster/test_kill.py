@@ -13,9 +13,6 @@ import requests
 
 pytestmark = pytest.mark.slow
 
-BEFORE_ITS_COMMIT = ("started", "running", "task-voted")
-AFTER_ITS_COMMIT = ("task-committed", "succeeded")
-
 
 def find(instance, title):
     """Return the records of the tasks with a title."""
@@ -44,8 +41,8 @@ def test_after_the_commit_the_task_is_executed(instances, cluster):
     assert web.done("committed") == (1, 1)
 
 
-@elsewhere(point="running")
-@pytest.mark.parametrize("point", BEFORE_ITS_COMMIT)
+@elsewhere(point="started")
+@pytest.mark.parametrize("point", ["started", "task-voted"])
 def test_a_task_that_has_not_committed_is_lost_and_can_be_tried_again(
     instances, cluster, point
 ):
@@ -54,6 +51,7 @@ def test_a_task_that_has_not_committed_is_lost_and_can_be_tried_again(
     a.die_at(point)
     id = web.schedule("create", title)
     a.has_ended()
+    cluster.start("a")
     record = web.wait(id)
     assert (record["state"], web.done(title)) == ("lost", (0, 0))
     cluster.run(a={})
@@ -63,7 +61,7 @@ def test_a_task_that_has_not_committed_is_lost_and_can_be_tried_again(
 
 
 @elsewhere(point="task-voted")
-@pytest.mark.parametrize("point", BEFORE_ITS_COMMIT)
+@pytest.mark.parametrize("point", ["running", "task-voted"])
 def test_with_rerun_a_task_that_has_not_committed_is_executed_again(
     instances, cluster, point
 ):
@@ -79,7 +77,7 @@ def test_with_rerun_a_task_that_has_not_committed_is_executed_again(
 
 @elsewhere(point="task-committed", rerun=True)
 @pytest.mark.parametrize("rerun", [False, True])
-@pytest.mark.parametrize("point", AFTER_ITS_COMMIT)
+@pytest.mark.parametrize("point", ["task-committed", "succeeded"])
 def test_a_task_that_has_committed_has_succeeded(instances, cluster, point, rerun):
     """There is no moment at which its work is done, and it does not say so."""
     a, web = instances
