@@ -67,7 +67,7 @@ def test_an_instance_that_stops_in_order(cluster, tmp_path):
         plain: web.schedule("create_unless_cancelled", str(plain)),
         long: web.schedule("create_unless_cancelled", str(long)),
         rerun: web.schedule("create_unless_cancelled", str(rerun), rerun=True),
-        batch: web.schedule_batch(str(batch), 6, "write_item_later"),
+        batch: web.schedule_batch(str(batch), 6, "write_item_later", rerun=True),
     }
     for file in files:
         cluster.who(f"{file} has begun")
