@@ -55,11 +55,11 @@ def test_a_silent_instance_stops_what_was_lost(instances, tmp_path):
 
 @only_on_zeo
 def test_an_instance_that_stops_in_order(cluster, tmp_path):
-    """What may run again, and what waits, goes on elsewhere, even before its end.
+    """What may run again, batches, and what waits go on elsewhere, before its end.
 
     The rest may come to an end, as long as it does so in time.
     """
-    a, web = cluster.run(a={"concurrency": 4, "drain_timeout": 10}, web={"role": "web"})
+    a, web = cluster.run(a={"concurrency": 4, "drain_timeout": 8}, web={"role": "web"})
     plain, long, rerun, batch = files = [
         tmp_path / name for name in ("plain", "long", "rerun", "batch")
     ]
@@ -75,18 +75,20 @@ def test_an_instance_that_stops_in_order(cluster, tmp_path):
     (b,) = cluster.run(b={"concurrency": 4})
     a.send(signal.SIGTERM)
     assert web.wait(waiting)["state"] == "succeeded"
+    b.expect(f"{rerun} has begun")
+    # The transaction of the present items is the last one of the batch there.
     for file in (rerun, batch):
-        b.expect(f"{file} has begun")
         file.touch()
-        assert web.wait(ids[file])["state"] == "succeeded"
+        record = web.wait(ids[file])
+        assert record["state"] == "succeeded"
+        assert f":{b.pid}:" in record["instance"]
     plain.touch()
     assert web.wait(ids[plain])["state"] == "succeeded"
-    assert a.is_running
     a.has_ended()
     assert a.lines_with(f"'{plain}' of admin in queue default: succeeded")
     assert a.lines_with(f"'{long}' of admin in queue default: lost")
     assert web.scheduler("record", ids[long])["state"] == "lost"
-    assert not b.lines_with("was silent for")
+    assert not b.lines_with(f":{a.pid}:", "was silent for")
     for title, times in ((plain, 1), (long, 0), (rerun, 1), ("waits for a slot", 1)):
         assert web.done(str(title)) == (times, times)
     marks = web.marks()

@@ -305,13 +305,6 @@ class TestSurplus:
         self.hold(bare, feeder)
         assert reserving.find_surplus(bare.look(feeder)) == []
 
-    def test_is_all_that_waits_when_the_process_ends(self, bare):
-        feeder = bare.feeder()
-        self.hold(bare, feeder, has_thread=True)
-        waiting = self.hold(bare, feeder)
-        feeder.is_stopping = True
-        assert reserving.find_surplus(bare.look(feeder)) == [waiting]
-
 
 class TestVersions:
     def test_one_of_a_later_release_is_left_alone(self, bare):

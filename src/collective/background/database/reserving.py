@@ -65,13 +65,11 @@ def _found(look):
 def find_surplus(look):
     """Return what is reserved here and had better wait for whoever has a slot.
 
-    A list of Held that have not begun: all, if this process ends; and of a queue whose
-    slots are used by tasks that take long, what could not be known before.
+    A list of Held that have not begun, though all slots are used by tasks that take
+    long; that could not be known before.
     """
     feeder = look.feeder
     waiting = [held for held in feeder.not_over() if not held.has_thread]
-    if feeder.is_stopping:
-        return waiting
     surplus = []
     for name, queue in feeder.executor.dispatcher.queues.items():
         mine = [held for held in waiting if held.queue == name]
