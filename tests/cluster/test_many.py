@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-NUMBERS = {"zeo": 600, "postgresql": 200, "sqlite": 200}  # of tasks
+NUMBERS = {"zeo": 600, "postgresql": 100, "sqlite": 100}  # of tasks
 FOLDERS = 20
 # Content that is created in one folder at the same time conflicts.
 SETTINGS = {"conflict_attempts": 100}
