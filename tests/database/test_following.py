@@ -119,6 +119,18 @@ class TestPauses:
             assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
 
 
+class TestSurplus:
+    def test_what_waits_behind_long_tasks_is_given_back(self, scheduler, gates):
+        """Another instance may have a slot, and here it is its turn all the same."""
+        ids = [schedule(gated) for _ in range(3)]
+        transaction.commit()
+        # Reserved, and released.
+        until(lambda: any(scheduler.shards.find(id).fence == 2 for id in ids))
+        assert scheduler.count(states="running") == 2
+        gates.opened.set()
+        assert {finished(id).state for id in ids} == {"succeeded"}
+
+
 class TestWholeLooks:
     """All that an instance does at each look."""
 
