@@ -5,7 +5,7 @@ from collections import namedtuple
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background.exceptions import NotPortable
-from collective.background.exceptions import TaskFailed
+from collective.background.exceptions import ReplacedError
 from collective.background.running import retrying
 from dataclasses import dataclass
 from helpers import finished
@@ -222,7 +222,7 @@ class TestWhereTheyAreFound:
         record = finished(schedule(function, document))
         _, exception = get_scheduler().get_result(record.id)
         assert record.error.type == "builtins.ValueError"
-        assert isinstance(exception, TaskFailed)
+        assert isinstance(exception, ReplacedError)
         assert record.error.message == "<Document at doc>"
         assert str(exception) == "builtins.ValueError: <Document at doc>"
         assert "the connection is closed" not in caplog.text

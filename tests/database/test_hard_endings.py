@@ -10,8 +10,8 @@ from collective.background.database import outbox
 from collective.background.database.instances import instances_for
 from collective.background.database.reports import Report
 from collective.background.database.tasks import Body
+from collective.background.exceptions import ReplacedError
 from collective.background.exceptions import Retry
-from collective.background.exceptions import TaskFailed
 from collective.background.executing.executor import process_executor
 from endings import accept_text
 from endings import end_with
@@ -34,7 +34,7 @@ def test_an_exception(scheduler, folder, name):
     record = finished(schedule(end_with, name, folder))
     assert record.state == "failed"
     _, exception = scheduler.get_result(record.id)
-    assert (type(exception) is TaskFailed) == (name in REPLACED)
+    assert (type(exception) is ReplacedError) == (name in REPLACED)
     assert folder.title == "A folder"
 
 
@@ -86,7 +86,7 @@ class TestAnEndThatCannotBeWritten:
             "could not be written; it was: builtins.ValueError: it went"
             in record.error.message
         )
-        assert type(scheduler.get_result(record.id)[1]) is TaskFailed
+        assert type(scheduler.get_result(record.id)[1]) is ReplacedError
 
     def test_does_not_hold_up_others(self, scheduler):
         hard = [using(title="Hard").schedule(tell, fails=True) for _ in range(2)]

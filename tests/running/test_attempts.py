@@ -6,7 +6,7 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
-from collective.background.exceptions import TaskFailed
+from collective.background.exceptions import ReplacedError
 from collective.background.running import runner
 from collective.background.testing import drain
 from helpers import failure_of
@@ -211,7 +211,7 @@ class TestOtherExceptions:
         record = finished(schedule(work))
         assert record.error.type == "builtins.ValueError"
         _, exception = get_scheduler().get_result(record.id)
-        assert type(exception) is TaskFailed
+        assert type(exception) is ReplacedError
         assert str(exception) == "builtins.ValueError: with a lock"
 
     def test_that_cannot_be_loaded_are_replaced(self, functional):
@@ -220,7 +220,7 @@ class TestOtherExceptions:
 
         record = finished(schedule(work))
         _, exception = get_scheduler().get_result(record.id)
-        assert type(exception) is TaskFailed
+        assert type(exception) is ReplacedError
         assert str(exception) == f"{record.error.type}: a reason"
 
     def test_that_refer_to_content_leave_it_behind(self, folder):
@@ -229,7 +229,7 @@ class TestOtherExceptions:
 
         record = finished(schedule(work, folder))
         _, exception = get_scheduler().get_result(record.id)
-        assert type(exception) is TaskFailed
+        assert type(exception) is ReplacedError
         assert record.error.type == "builtins.LookupError"
 
     def test_long_texts_are_cut(self, functional):

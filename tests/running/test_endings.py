@@ -3,7 +3,7 @@
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
-from collective.background.exceptions import TaskFailed
+from collective.background.exceptions import ReplacedError
 from collective.background.running import batch
 from collective.background.running import outcome
 from endings import accept_text
@@ -32,7 +32,7 @@ class TestExceptions:
     def test_are_replaced_by_what_can_be_kept(self, folder, name):
         record, _ = failure_of(schedule(end_with, name, folder))
         _, exception = get_scheduler().get_result(record.id)
-        assert type(exception) is TaskFailed
+        assert type(exception) is ReplacedError
         assert str(exception) == f"{record.error.type}: {record.error.message}"
         assert len(pickle.dumps(exception)) < outcome.MAX_EXCEPTION
         assert folder.title == "A folder"
@@ -48,7 +48,7 @@ class TestExceptions:
 
     def test_of_a_class_with_a_name_are_kept_up_to_a_size(self):
         size = outcome.MAX_EXCEPTION - 1000
-        for length, kept in ((size, Sized), (size + 1000, TaskFailed)):
+        for length, kept in ((size, Sized), (size + 1000, ReplacedError)):
             ended = outcome.failed(Sized("x" * length))
             assert type(outcome.unpack(ended.exception, None)) is kept
 

@@ -194,7 +194,7 @@ class CommitInDoubt(BackgroundError):
     """
 
 
-class TaskFailed(BackgroundError):
+class ReplacedError(BackgroundError):
     """Stands for an exception that cannot leave the thread in which it was raised.
 
     Its text has the type and the message of the original.

@@ -8,7 +8,7 @@ from collective.background.database import ends
 from collective.background.database import following
 from collective.background.database.instances import instances_of
 from collective.background.database.look import Look
-from collective.background.exceptions import TaskFailed
+from collective.background.exceptions import ReplacedError
 from collective.background.model.outages import is_outage
 from collective.background.running import outcome
 from time import monotonic
@@ -129,7 +129,7 @@ def _bare(ended):
     if ended.error is not None:
         text = f"{ended.error.type}: {ended.error.message[:SHOWN]}"
     return outcome.failed(
-        TaskFailed(f"how the task has ended could not be written; it was: {text}")
+        ReplacedError(f"how the task has ended could not be written; it was: {text}")
     )
 
 

@@ -196,8 +196,7 @@ class Watch:
         with self.changed:
             for key in set(self._feeders) - set(found):
                 if not self._feeders[key].held:
-                    logger.info("the site %s is gone", self._feeders[key].path)
-                    del self._feeders[key]
+                    self._drop(key)
             for key, (home, path) in found.items():
                 if key in self._feeders:
                     self._feeders[key].path = path
@@ -262,11 +261,16 @@ class Watch:
         try:
             return look(connection, manager, feeder, work)
         except SchedulerGone:
+            with self.changed:
+                self._drop((feeder.home.database_name, feeder.oid))
+            return False
+
+    def _drop(self, key):
+        """See no more to a site that is gone, or whose tasks are in memory now."""
+        feeder = self._feeders.pop(key, None)
+        if feeder is not None:
             logger.info("the tasks of %s are gone", feeder.path)
             feeder.stop()
-            with self.changed:
-                self._feeders.pop((feeder.home.database_name, feeder.oid), None)
-            return False
 
     def _leave(self):
         """Write down what is left, as long as the process waits for that."""

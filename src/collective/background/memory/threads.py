@@ -1,7 +1,7 @@
 """The threads of tasks: how each gets one, and what it does from first to last."""
 
 from AccessControl.SecurityManagement import noSecurityManager
-from collective.background.exceptions import TaskFailed
+from collective.background.exceptions import ReplacedError
 from collective.background.executing.queues import Job
 from collective.background.model import states
 from collective.background.running import outcome
@@ -70,7 +70,7 @@ class TaskThreads:
         if not main_thread().is_alive():
             return  # the process ends, and the task is lost: see Lifecycle.leave()
         if self._begin(task):
-            failure = TaskFailed(f"no thread could be started for the task: {error}")
+            failure = ReplacedError(f"no thread could be started for the task: {error}")
             self._finish(task, outcome.failed(failure))
 
     def _begin(self, task):

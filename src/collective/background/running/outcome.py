@@ -4,7 +4,7 @@ from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import Package
 from collective.background.capture.pickling import unpack
 from collective.background.exceptions import NotPortable
-from collective.background.exceptions import TaskFailed
+from collective.background.exceptions import ReplacedError
 from collective.background.model import states
 from collective.background.model.records import ErrorInfo
 from dataclasses import dataclass
@@ -132,5 +132,5 @@ def _pack(exception, error):
     """Return a Package of the exception, or of one that stands for it."""
     package = pack_plain(exception, MAX_EXCEPTION)
     if package is None:
-        package = pack(TaskFailed(f"{error.type}: {error.message}"))
+        package = pack(ReplacedError(f"{error.type}: {error.message}"))
     return package
