@@ -2,9 +2,12 @@
 
 from collections import Counter
 from collective.background import get_scheduler
+from collective.background.database.installing import install
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.model.config import Settings
+from collective.background.testing import serving
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from helpers import TIMEOUT
@@ -160,6 +163,18 @@ def refuse(monkeypatch):
 
     monkeypatch.setattr(Thread, "start", start_or_not)
     return left
+
+
+@pytest.fixture(params=["memory", "database"])
+def tier(request, site):
+    """Where the tasks of the site live, in a process that executes them either way."""
+    with ExitStack() as stack:
+        if request.param == "database":
+            install(site)
+            transaction.commit()
+            stack.enter_context(serving())
+        yield request.param
+        transaction.abort()
 
 
 class Clock:

@@ -1,6 +1,7 @@
 """The examples of the documentation do what they say."""
 
-from collective.background import current_task
+from collective.background import message
+from collective.background import track
 from collective.background.interfaces import IRecurringTask
 from collective.background.recurring.registration import RecurringTask
 from collective.background.recurring.schedules import make_schedule
@@ -35,9 +36,9 @@ def import_rows(folder, rows):
 
 
 def count_slowly(total):
-    for _number in current_task().track(range(total)):
+    for _number in track(range(total)):
         pass
-    current_task().message("counted")
+    message("counted")
 
 
 def tidy():

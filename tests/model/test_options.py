@@ -96,6 +96,8 @@ def test_an_unknown_one_that_is_like_none_is_refused_with_all_names():
         ("priority", True),
         ("user", 7),
         ("user", False),
+        ("context", "/plone/folder"),
+        ("context", 7),
         ("delay", -1),
         ("delay", "5"),
         ("delay", None),

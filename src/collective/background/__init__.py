@@ -2,6 +2,10 @@
 
 from collective.background.api.functions import task
 from collective.background.api.groups import group
+from collective.background.api.inside import check_cancelled
+from collective.background.api.inside import message
+from collective.background.api.inside import progress
+from collective.background.api.inside import track
 from collective.background.api.rerunning import rerun_in_background
 from collective.background.api.scheduling import get_scheduler
 from collective.background.api.scheduling import schedule
@@ -14,9 +18,12 @@ from collective.background.running.current import current_task
 
 
 __all__ = [
+    "check_cancelled",
     "current_task",
     "get_scheduler",
     "group",
+    "message",
+    "progress",
     "recurring",
     "rerun_in_background",
     "schedule",
@@ -24,5 +31,6 @@ __all__ = [
     "schedule_request",
     "schedule_view",
     "task",
+    "track",
     "using",
 ]

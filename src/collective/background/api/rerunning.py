@@ -71,7 +71,7 @@ def rerun_in_background(view, title=None, **options):
     return request.response.redirect(state.view_url())
 
 
-def schedule_again(context, request, **options):
+def schedule_again(context, request, /, **options):
     """Schedule the request once more, and return the id of the task.
 
     ``context``: the content on which the request works. ``options``: of ``using()``.

@@ -144,8 +144,10 @@ def using(**options):
       where tasks survive, with the persistent scheduler
     - ``notify``: ``"mail"`` sends the user a mail when the task has succeeded, or
       failed for good
+    - ``context``: the content at which people see the task (the object of a method,
+      else the first argument that is content; the context of a view)
 
-    ``title`` and ``unique`` may be functions of the arguments of the call.
+    ``title``, ``unique`` and ``context`` may be functions of the arguments of the call.
     Raises UnknownOption, BadOption.
     """
     return Scheduling(**options)

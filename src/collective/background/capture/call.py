@@ -5,6 +5,8 @@ Made by ``api/scheduling.py``; ``running/kinds.py`` makes it happen.
 """
 
 from Acquisition import aq_base
+from collective.background.capture.context import context_fields
+from collective.background.capture.context import context_of
 from collective.background.capture.pickling import pack
 from collective.background.capture.pickling import Package
 from collective.background.exceptions import BadCall
@@ -110,7 +112,7 @@ def capture_call(function, args, kwargs):
         name=dotted_name(function),
         package=package,
         names=_names_after(function, bound),
-        **_context_of(function, args, package),
+        **context_of(function, args, kwargs, package),
     )
 
 
@@ -183,7 +185,7 @@ def capture_batch(function, items, args, kwargs, size):
             for index, item in enumerate(items)
         ),
         size=size,
-        **_context_of(function, args, package),
+        **context_of(function, args, kwargs, package),
     )
 
 
@@ -231,7 +233,7 @@ def capture_publication(context, steps, form, view):
         name="/".join((path, *steps)),
         package=package,
         view=view,
-        **_context_fields(package.references[0]),
+        **context_fields(package.references[0]),
     )
 
 
@@ -367,30 +369,6 @@ def dotted_name(function):
     # A method of a built-in type, as str.upper, has no module of its own.
     module = getattr(function, "__objclass__", function).__module__
     return f"{module}.{function.__qualname__}"
-
-
-def _context_of(function, args, package):
-    """Return the content that a call works on, for the record's fields.
-
-    It is what a method is bound to, or the first argument.
-    """
-    while isinstance(function, functools.partial):
-        args = function.args + tuple(args)
-        function = function.func
-    candidates = (getattr(function, "__self__", None), *args[:1])
-    for obj in candidates:
-        oid = getattr(aq_base(obj), "_p_oid", None)
-        for reference in package.references:
-            if reference.oid == oid and reference.path is not None:
-                return _context_fields(reference)
-    return {}
-
-
-def _context_fields(reference):
-    return {
-        "context_path": "/".join(reference.path),
-        "context_uid": reference.uid,
-    }
 
 
 def _blame(function, bound, args, kwargs):

@@ -193,7 +193,7 @@ def _interfaces(names):
 # Classes of add-ons; they are loaded when the task runs.
 _CLASSES = ("retry_on", "give_up_on")
 # Kept as Calls, or of no use any more.
-_LEFT_OUT = ("on_success", "on_failure", "notify")
+_LEFT_OUT = ("on_success", "on_failure", "notify", "context")
 
 
 def store_options(options):

@@ -1,5 +1,6 @@
 """The options of ``using()`` and ``@task``: what can be said besides the call."""
 
+from Acquisition import aq_base
 from collections.abc import Callable
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import UnknownOption
@@ -40,6 +41,8 @@ class Options:
     - ``rerun``: whether a task is run again when its instance has died meanwhile;
       where tasks live in the memory of a process, they die with it
     - ``notify``: how the user is told that it has succeeded or failed: "mail"
+    - ``context``: the content at which people see it; None: what it works on. For the
+      time of the scheduling only, tasks have its path
 
     Raises BadOption for a value that cannot be used.
     """
@@ -61,6 +64,7 @@ class Options:
     on_failure: Callable | None = None
     notify: str | None = None
     rerun: bool = False
+    context: object = None
 
     def __post_init__(self):
         _check("title", self.title, _is_text_or_callable, "a text")
@@ -75,6 +79,7 @@ class Options:
         _check("unique", self.unique, _is_text_or_callable, "a text")
         _check("timeout", self.timeout, _is_timeout, "seconds, more than 0")
         _check("rerun", self.rerun, _is_bool, "True or False")
+        _check("context", self.context, _is_content_or_callable, "content")
         for name in ("on_success", "on_failure"):
             _check(name, getattr(self, name), _is_callable_or_none, "a function")
         if self.notify not in (None, *NOTIFICATIONS):
@@ -101,15 +106,17 @@ class Options:
     def resolve(self, args, kwargs):
         """Return Options in which nothing depends on the arguments any more.
 
-        Raises BadOption if a title or a key does not become a text.
+        Raises BadOption if a title or a key does not become a text, or a context no
+        content.
         """
         resolved = {
             name: value(*args, **kwargs)
-            for name in ("title", "unique")
-            if callable(value := getattr(self, name))
+            for name in ("title", "unique", "context")
+            if _is_function(value := getattr(self, name))
         }
         for name, value in resolved.items():
-            _check(name, value, _is_text, f"a text, which {name}(…) has to return")
+            is_good, expected = _RETURNED[name]
+            _check(name, value, is_good, f"{expected}, which {name}(…) has to return")
         return replace(self, **resolved) if resolved else self
 
     @property
@@ -169,6 +176,31 @@ def _is_callable_or_none(value):
 
 def _is_text_or_callable(value):
     return _is_text_or_none(value) or callable(value)
+
+
+def _is_content(value):
+    return hasattr(aq_base(value), "getPhysicalPath")
+
+
+def _is_function(value):
+    # Content can be called, too.
+    return callable(value) and not _is_content(value)
+
+
+def _is_content_or_callable(value):
+    return value is None or _is_content(value) or callable(aq_base(value))
+
+
+def _is_content_or_none(value):
+    return value is None or _is_content(value)
+
+
+# What a function of the arguments has to return.
+_RETURNED = {
+    "title": (_is_text, "a text"),
+    "unique": (_is_text, "a text"),
+    "context": (_is_content_or_none, "content or None"),
+}
 
 
 def _is_whole(value):

@@ -6,6 +6,7 @@ the same words. Used by the schedulers, in memory and in the database.
 
 from collective.background.capture.call import capture_callbacks
 from collective.background.capture.call import VIEW
+from collective.background.capture.context import chosen_context
 from collective.background.capture.snapshot import capture_snapshot
 from collective.background.capture.snapshot import without_form
 from collective.background.exceptions import BadOption
@@ -18,6 +19,7 @@ from collective.background.model import states
 from collective.background.model.options import Options
 from collective.background.model.settings import seconds_to_keep
 from collective.background.scheduling.task import Task
+from dataclasses import replace
 from zope.i18n import translate
 
 
@@ -37,6 +39,9 @@ def capture_task(call, options, group, database, settings, is_known):
                 f"after is {id!r}, but there is no such task (any more); "
                 "pass what schedule() has returned"
             )
+    if options.context is not None:
+        call = replace(call, **chosen_context(options.context))
+        options = replace(options, context=None)  # no content is shared with a thread
     callbacks = capture_callbacks(options)
     snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
     keep = seconds_to_keep()
