@@ -77,6 +77,7 @@ setup(
             "playwright",
             "plone.app.multilingual",
             "plone.app.testing",
+            "plone.cachepurging",
             "plone.classicui",
             "pytest",
             "pytest-cov",

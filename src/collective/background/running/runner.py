@@ -25,6 +25,7 @@ from collective.background.running.ending import outcome_of
 from collective.background.running.gate import gate
 from collective.background.running.kinds import KINDS
 from collective.background.running.transactions import CommitWatch
+from collective.background.running.transactions import follow_up
 from collective.background.running.transactions import transactional
 from collective.background.zopecompat import has_messages
 from Products.statusmessages.interfaces import IStatusMessage
@@ -121,6 +122,8 @@ def _commit(execution, env, work):
             *(execution.id, outcome.describe_error(error).traceback),
         )
     _collect_messages(execution, env)
+    if env.request is not None:
+        follow_up(env.request)
     return watch.package
 
 

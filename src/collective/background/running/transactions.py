@@ -1,10 +1,17 @@
-"""The transaction of one attempt."""
+"""The transaction of one attempt, and what follows its commit."""
 
+from collective.background.zopecompat import has_transaction
 from dm.zodb.asynchronous.zope2 import TransactionManager
 from transaction.interfaces import IDataManagerSavepoint
+from zope.event import notify
 from zope.interface import implementer
+from ZPublisher.pubevents import PubSuccess
 
+import logging
 import transaction
+
+
+logger = logging.getLogger(__name__)
 
 
 class TaskTransactionManager(TransactionManager):
@@ -70,3 +77,19 @@ class CommitWatch:
         """See ``rollback``."""
 
     tpc_begin = commit = tpc_abort = abort
+
+
+def follow_up(request):
+    """Do what Plone does after a successful request, such as purging caches.
+
+    ``request``: that of an attempt that is committed, in whose environment this is
+    called. What the subscribers change they have to commit; the rest is aborted.
+    """
+    try:
+        try:
+            notify(PubSuccess(request))
+        finally:
+            if has_transaction():
+                transaction.abort()
+    except BaseException:  # whatever it is: the work is committed
+        logger.exception("what follows a commit has failed")
