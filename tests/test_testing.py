@@ -2,13 +2,19 @@
 
 from collective.background import current_task
 from collective.background import get_scheduler
+from collective.background import recurring
 from collective.background import schedule
 from collective.background import schedule_view
 from collective.background import using
 from collective.background.exceptions import WaitTimeout
+from collective.background.recurring import registration
 from collective.background.testing import drain
 from collective.background.testing import eager
 from collective.background.testing import scheduled
+from collective.background.testing import tick
+from datetime import datetime
+from datetime import timedelta
+from datetime import UTC
 from plone import api
 from processes import environ
 from processes import Process
@@ -26,6 +32,10 @@ import transaction
 TIMEOUT = 60  # seconds
 
 
+def hourly():
+    """Called by nobody."""
+
+
 def add_document(container, id):
     api.content.create(container, "Document", id)
 
@@ -39,6 +49,27 @@ def state():
         api.user.get_current().getId(),
         current_task(),
     )
+
+
+class TestTick:
+    """Whatever else is registered in the process."""
+
+    @pytest.fixture
+    def registered(self, monkeypatch):
+        monkeypatch.setattr(registration, "decorated", {})
+        recurring(
+            "0 * * * *",
+            user="admin",
+            title="Hourly",
+            add_on="collective.background",
+        )(hourly)
+
+    def test_schedules_what_is_due_from_the_first_call_on(self, site, registered):
+        noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
+        assert tick(noon) == []
+        (id,) = tick(noon + timedelta(hours=3))
+        assert get_scheduler().record(id).title == "Hourly"
+        assert tick(noon + timedelta(hours=3, minutes=59)) == []
 
 
 class TestDrain:

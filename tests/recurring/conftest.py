@@ -4,6 +4,7 @@ from collective.background import get_scheduler
 from collective.background.executing.clock import Clock
 from collective.background.interfaces import IRecurringTask
 from collective.background.recurring import ticker
+from collective.background.recurring.registration import decorated
 from collective.background.recurring.registration import RecurringTask
 from collective.background.recurring.schedules import make_schedule
 from collective.background.recurring.ticker import Ticker
@@ -12,7 +13,6 @@ from collective.background.testing import scheduled
 from datetime import timedelta
 from plone import api
 from zope.component import getGlobalSiteManager
-from zope.component import globalSiteManager
 
 import calls
 import pytest
@@ -23,10 +23,14 @@ import transaction
 def no_leftovers():
     """No test sees the calls, or the registrations, of another one."""
     calls.made.clear()
+    before = dict(decorated)
+    decorated.clear()
     yield
-    for registry in {globalSiteManager, getGlobalSiteManager()}:
-        for name, _ in list(registry.getUtilitiesFor(IRecurringTask)):
-            registry.unregisterUtility(provided=IRecurringTask, name=name)
+    decorated.clear()
+    decorated.update(before)
+    registry = getGlobalSiteManager()
+    for name, _ in list(registry.getUtilitiesFor(IRecurringTask)):
+        registry.unregisterUtility(provided=IRecurringTask, name=name)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
 from plone.base.utils import get_installer
+from plone.testing.zca import popGlobalRegistry
+from plone.testing.zca import pushGlobalRegistry
 from zope.component.hooks import site as in_site
 from zope.configuration import xmlconfig
 from zope.configuration.config import ConfigurationExecutionError
@@ -43,6 +45,11 @@ def hourly(**options):
 @task(title="With options", retries=2)
 def function_with_options():
     calls.made.append("with options")
+
+
+@task(title="Above")
+def function_below():
+    calls.made.append("below")
 
 
 class TestDecorator:
@@ -81,6 +88,11 @@ class TestDecorator:
         with pytest.raises(BadOption, match="needs the id of the user"):
             hourly(user=user)(calls.tidy)
 
+    @pytest.mark.parametrize("name", ["", " ", 7])
+    def test_needs_a_name(self, name):
+        with pytest.raises(BadOption, match="needs a text, which no other has"):
+            hourly(name=name)(calls.tidy)
+
     def test_needs_a_schedule_that_is_right(self):
         with pytest.raises(BadOption, match="Bad hour"):
             recurring("0 30 * * *", user="admin")
@@ -115,6 +127,20 @@ class TestDecorator:
         (record,) = tick_at(NOON + HOUR)
         assert record.title == "With options"
         assert calls.made == ["with options"]
+
+    def test_options_of_task_hold_above_as_well(self, tick_at):
+        hourly(add_on="collective.background")(function_below.__wrapped__)
+        tick_at(NOON)
+        (record,) = tick_at(NOON + HOUR)
+        assert record.title == "Above"
+        assert calls.made == ["below"]
+
+    def test_outlives_the_registry_of_a_test_layer(self):
+        """It is made when its module is imported, which is once in a process."""
+        pushGlobalRegistry()
+        hourly()(calls.other)
+        popGlobalRegistry()
+        assert [registration.name for registration in registered()] == ["calls.other"]
 
 
 class TestAddOn:
@@ -217,7 +243,8 @@ class TestZCML:
             ({"schedule": "0 30 * * *"}, "Bad hour"),
             ({"seconds": "0"}, "between a second and ten years"),
             ({}, "either 'schedule' or 'seconds'"),
-            ({"schedule": "* * * * *", "seconds": "5"}, "either 'schedule' or"),
+            ({"schedule": "* * * * *", "seconds": "5"}, "give one of them"),
+            ({"seconds": "5", "name": ""}, "needs a text, which no other has"),
         ],
     )
     def test_mistakes_are_told_with_the_place(self, load, attributes, reason):

@@ -8,6 +8,7 @@ from datetime import datetime
 from datetime import time
 from datetime import timedelta
 from datetime import UTC
+from hypothesis import assume
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
 # With days on which clocks change there, by an hour: at night, at midnight, not at
-# all. (On Lord Howe Island it is half an hour, for which cron has no rule.)
+# all.
 CHANGES = [
     ("Europe/Vienna", SPRING),
     ("Europe/Vienna", AUTUMN),
@@ -156,6 +157,25 @@ class TestDaylightSaving:
         end = start + DAY
         rule = elapsing if "*" in minute + hour else once_a_day
         assert ticks_between(f"{minute} {hour} * * *", zone, start, end) == rule(
+            MINUTES[minute], HOURS[hour], zone, start, end
+        )
+
+    @settings(deadline=None)
+    @given(
+        day=st.sampled_from([date(2026, 4, 4), date(2026, 10, 3)]),
+        minute=st.sampled_from(sorted(MINUTES)),
+        hour=st.sampled_from(sorted(HOURS)),
+        seconds=st.integers(-86400, 86400),
+    )
+    def test_the_rule_of_a_star_where_clocks_change_by_half_an_hour(
+        self, day, minute, hour, seconds
+    ):
+        """For fixed times cron has no rule there."""
+        assume("*" in minute + hour)
+        zone = ZoneInfo("Australia/Lord_Howe")
+        start = datetime.combine(day, time(15), UTC) + timedelta(seconds=seconds)
+        end = start + DAY
+        assert ticks_between(f"{minute} {hour} * * *", zone, start, end) == elapsing(
             MINUTES[minute], HOURS[hour], zone, start, end
         )
 

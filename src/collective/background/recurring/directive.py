@@ -66,12 +66,16 @@ def recurring_directive(
     add_on="collective.background",
 ):
     """Handle the directive. With the name of a decorated function, it wins."""
-    if (schedule is None) == (seconds is None):
+    if schedule is None and seconds is None:
         raise ConfigurationError("either 'schedule' or 'seconds' is needed")
+    if schedule is not None and seconds is not None:
+        raise ConfigurationError(
+            f"schedule is {schedule!r} and seconds is {seconds!r}; give one of them"
+        )
     if schedule is None:
         schedule = timedelta(seconds=seconds)
     task = RecurringTask(
-        name=name or dotted_name(function),
+        name=dotted_name(function) if name is None else name,
         function=function,
         schedule=make_schedule(schedule),
         user=user,

@@ -1,10 +1,10 @@
 """Registrations: what an add-on says about a recurring task.
 
-They are named utilities for IRecurringTask. The decorator makes one when its
-module is imported; ``directive.py`` makes them from ZCML.
+The decorator makes one when its module is imported, and keeps it here: a registry of
+components may be emptied, as between the layers of tests, but a module is imported
+once. ``directive.py`` makes them from ZCML, as named utilities for IRecurringTask.
 """
 
-from collections.abc import Callable
 from collective.background.api.functions import TaskFunction
 from collective.background.api.scheduling import using
 from collective.background.capture.call import check_call
@@ -16,13 +16,15 @@ from collective.background.recurring.schedules import Cron
 from collective.background.recurring.schedules import Every
 from collective.background.recurring.schedules import make_schedule
 from dataclasses import dataclass
-from dataclasses import field
-from functools import partial
 from itertools import accumulate
 from plone.base.utils import get_installer
 from zope.component import getUtilitiesFor
-from zope.component import globalSiteManager
 from zope.interface import implementer
+
+import sys
+
+
+decorated = {}  # RecurringTasks of the decorator, by their names
 
 
 @implementer(IRecurringTask)
@@ -40,9 +42,13 @@ class RecurringTask:
     title: str | None = None
     queue: str | None = None
     add_on: str | None = None
-    start: Callable = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise BadOption(
+                f"name is {self.name!r}; a recurring task needs a text, which no "
+                "other has"
+            )
         if not isinstance(self.user, str) or not self.user:
             raise BadOption(
                 f"user is {self.user!r}; a recurring task needs the id of the user "
@@ -54,14 +60,27 @@ class RecurringTask:
                 f"{self.callable} has no name by which it can be found again: a "
                 "recurring task has to be a function of a module"
             )
-        object.__setattr__(self, "start", self._make_start())
+        using(**self._options)
 
-    def _make_start(self):
+    @property
+    def _options(self):
         given = {"user": self.user, "title": self.title, "queue": self.queue}
-        options = {name: value for name, value in given.items() if value is not None}
-        if isinstance(self.function, TaskFunction):
-            return self.function.using(**options).schedule
-        return partial(using(**options).schedule, self.function)
+        return {name: value for name, value in given.items() if value is not None}
+
+    def start(self):
+        """Schedule it, and return the task's id. Raises as ``schedule()``."""
+        function = self._as_imported()
+        if isinstance(function, TaskFunction):
+            return function.using(**self._options).schedule()
+        return using(**self._options).schedule(function)
+
+    def _as_imported(self):
+        """Return the function, with ``@task`` also if that stands above."""
+        found = sys.modules.get(self.function.__module__)
+        for name in self.function.__qualname__.split("."):
+            found = getattr(found, name, None)
+        is_wrapped = getattr(found, "__wrapped__", None) is self.function
+        return found if is_wrapped else self.function
 
     @property
     def callable(self):
@@ -87,7 +106,7 @@ def recurring(schedule, *, user=None, name=None, title=None, queue=None, add_on=
     - ``user``: the id of the user to run as
     - ``name``: unique; the dotted name of the function unless it is given
     - ``title`` and ``queue``: as in ``using()``; for more options, decorate the
-      function with ``@task`` as well, below this decorator
+      function with ``@task`` as well
     - ``add_on``: run in the sites that have this add-on; without it, in those
       that have the add-on whose package the function is in
 
@@ -108,19 +127,18 @@ def recurring(schedule, *, user=None, name=None, title=None, queue=None, add_on=
             queue=queue,
             add_on=add_on,
         )
-        # A module is imported once: not in the registry of a test layer, which
-        # is gone when the next layer comes.
-        existing = globalSiteManager.queryUtility(IRecurringTask, task.name)
+        existing = decorated.get(task.name)
         if existing is not None and existing.callable != task.callable:
             raise BadOption(
                 f"there is a recurring task {task.name!r} already: {existing.callable}"
             )
-        globalSiteManager.registerUtility(task, IRecurringTask, task.name)
+        decorated[task.name] = task
         return function
 
     return register
 
 
 def registered():
-    """Return all registrations, sorted by their names."""
-    return [task for _, task in sorted(getUtilitiesFor(IRecurringTask))]
+    """Return all registrations, sorted by their names; those of ZCML win."""
+    tasks = {**decorated, **dict(getUtilitiesFor(IRecurringTask))}
+    return [tasks[name] for name in sorted(tasks)]

@@ -15,6 +15,8 @@ from datetime import UTC
 
 
 FIELDS = "minute, hour, day of the month, month, day of the week"
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 SHORTEST = timedelta(seconds=1)
 LONGEST = timedelta(days=3660)
 
@@ -27,7 +29,7 @@ class Cron:
     and hour has each of its ticks once: one that the change leaves out comes
     right after it, and of an hour that is there twice only the first counts. If
     minute or hour begin with a star, time goes by as it does: "hourly" is every
-    60 minutes.
+    60 minutes, and each minute counts at which the clock on the wall matches.
     """
 
     expression: str
@@ -56,7 +58,31 @@ class Cron:
             tick.astimezone(UTC)
             for tick in CronSim(self.expression, after.astimezone(zone))
         )
-        return next((tick for tick in ticks if tick > after), None)
+        following = next((tick for tick in ticks if tick > after), None)
+        if following is None or not self._has_star:
+            return following
+        return self._before_odd_change(after, following, zone) or following
+
+    @property
+    def _has_star(self):
+        minute, hour, *_ = self.expression.split()
+        return minute.startswith("*") or hour.startswith("*")
+
+    def _before_odd_change(self, after, following, zone):
+        """Return a tick that the library misses, or None.
+
+        It goes on by whole hours, from the beginning of one, so where clocks change by
+        half an hour (on Lord Howe Island) it may go too far.
+        """
+        change = _offset(following, zone) - _offset(after - HOUR, zone)
+        if not change % HOUR:
+            return None
+        moment = after.replace(second=0, microsecond=0)
+        while (moment := moment + MINUTE) < following:
+            wall = moment.astimezone(zone).replace(tzinfo=None)
+            if next(CronSim(self.expression, wall - MINUTE), None) == wall:
+                return moment
+        return None
 
     def __str__(self):
         return self.expression
@@ -81,6 +107,10 @@ class Every:
 
     def __str__(self):
         return f"every {self.interval}"
+
+
+def _offset(moment, zone):
+    return moment.astimezone(zone).utcoffset()
 
 
 def make_schedule(value):

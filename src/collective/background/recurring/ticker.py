@@ -34,9 +34,21 @@ JOIN = 2.0  # seconds; far more than a transaction takes
 def start_ticker(event):
     """Called when this process begins to serve."""
     if registered():
+        _check_queues(event.executor.settings.queues)
         ticker = Ticker(event.database)
         ticker.start()
         event.executor.before_drain(ticker.stop)
+
+
+def _check_queues(known):
+    """Say at once what would fail at each tick."""
+    for task in registered():
+        if task.queue is not None and task.queue not in known:
+            logger.error(
+                "recurring task %r cannot run: there is no queue %r; there are: %s "
+                "(the setting 'queues' makes more)",
+                *(task.name, task.queue, ", ".join(known)),
+            )
 
 
 class Ticker:

@@ -43,9 +43,12 @@ def state_label(record):
 
 
 def duration(seconds):
-    """Return ``"1 h 2 min"``, ``"1 min 5 s"``, ``"12 s"`` or ``"0.3 s"``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
+    """Return ``"1 h 2 min"``, ``"1 min 5 s"``, ``"12 s"`` or ``"< 1 s"``.
+
+    ``seconds``: a number. Without decimals, which each language writes in its own way.
+    """
+    if seconds < 1:
+        return "< 1 s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -2,7 +2,7 @@
 
 Layers with the add-on installed, ``drain()`` to wait for threads, ``serving()`` to
 execute tasks of the database meanwhile, ``eager()`` to do without threads,
-``scheduled()`` to see what was scheduled.
+``scheduled()`` to see what was scheduled, ``tick()`` for recurring tasks.
 """
 
 from collective.background.api.scheduling import get_scheduler
@@ -15,9 +15,13 @@ from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.memory.threads import TaskThreads
+from collective.background.recurring.state import find_state
+from collective.background.recurring.ticks import find_due
+from collective.background.recurring.ticks import see_to
 from collective.background.zopecompat import own_transaction_manager
 from contextlib import contextmanager
 from persistent import Persistent
+from plone import api
 from plone.app.testing import applyProfile
 from plone.app.testing import FunctionalTesting
 from plone.app.testing import IntegrationTesting
@@ -106,6 +110,24 @@ def scheduled():
         yield records
     finally:
         site_manager.unregisterHandler(note, (ITaskScheduled,))
+
+
+def tick(now):
+    """Schedule the recurring tasks of the current site that are due at a moment.
+
+    ``now``: an aware datetime; later than that of the call before. As in a site, the
+    first call starts nothing: from then on ticks count. Returns the ids of what was
+    scheduled; it runs when the transaction commits. Raises QueueFull and ShuttingDown.
+    """
+    site = api.portal.get()
+    started = []
+    for task in find_due(site, now).tasks:
+        for line in see_to(task, site, now).lines:
+            line()
+        state = find_state(site, task.name)
+        if state.last == now:
+            started.append(state.task_id)
+    return started
 
 
 class NoThreads(TaskThreads):
