@@ -40,6 +40,15 @@ class TestFailures:
         assert result.status_code == at_once.status_code == 400
         assert result.json() == at_once.json()
 
+    def test_so_it_is_for_a_status_without_an_exception(self, tree, later, editor):
+        bad = {"method": "POST", "url": "folder/@workflow/nothing"}
+        record, result = later(**bad)
+        at_once = editor.request(**bad)
+        assert record.state == "failed"
+        assert record.error.type == "collective.background.exceptions.ResponseFailed"
+        assert result.status_code == at_once.status_code == 400
+        assert result.json() == at_once.json()
+
     def test_managers_get_the_traceback_of_the_task(self, tree, later, session_of):
         api.user.get("boss").setSecurityProfile(roles=["Manager"])
         transaction.commit()

@@ -144,7 +144,7 @@ class ResultGone(BackgroundError):
 
 
 class ResponseFailed(BackgroundError):
-    """A view or an HTTP server answered with a status of 400 or more.
+    """A REST service or an HTTP server answered with a status of 400 or more.
 
     ``status`` is that status, an int.
     """

@@ -52,7 +52,8 @@ class Scheduling:
         dictionary, for example with a Content-Type.
 
         The task's result is a Response. It fails if the user may not see the
-        view, or the answer has a status of 400 or more.
+        view, or that raises an exception; a status that it sets, whatever it is, is
+        part of the result.
         Raises BadOption for what cannot be used, and as ``schedule()``.
         """
         call = capture_view(context, name, form, method, body, headers)

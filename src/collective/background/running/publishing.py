@@ -75,8 +75,8 @@ def publish(env, context, steps, form, query=""):
     the view. ``steps``: names, the first one that of the view. ``form``: is
     added to what the body says. ``query``: the query string, which is not read:
     what it says is in the form.
-    Raises Failed when the view raises an exception or answers with 4xx or 5xx;
-    ConflictErrors go through, so that the attempt is repeated, and so do
+    Raises Failed when the view raises an exception, or the REST API answers with 4xx
+    or 5xx; ConflictErrors go through, so that the attempt is repeated, and so do
     TaskCancelled and Superseded.
     """
     request = env.request
@@ -98,11 +98,13 @@ def publish(env, context, steps, form, query=""):
             raise Failed(error, answer) from error
         # A redirect and the like. The publisher aborts then, too.
         transaction.abort()
-    if answer.status >= 400:
-        view = "/".join((*context.getPhysicalPath(), *steps))
+    # The REST API tells errors by the status alone, now and then; of a page, that is
+    # no error for the publisher either.
+    if answer.status >= 400 and IAPIRequest.providedBy(request):
+        service = "/".join((*context.getPhysicalPath(), *steps))
         raise Failed(
             ResponseFailed(
-                f"{view} answered with the status {answer.status} "
+                f"{service} answered with the status {answer.status} "
                 f"{request.response.errmsg}",
                 answer.status,
             ),
