@@ -2,6 +2,7 @@
 
 from Acquisition import aq_base
 from collective.background import get_scheduler
+from collective.background.model import files
 from contextlib import contextmanager
 from plone import api
 from transaction.interfaces import TransientError
@@ -66,6 +67,11 @@ def needed(found, what):
 def open_files():
     """How many file descriptors the process has."""
     return len(os.listdir("/dev/fd"))
+
+
+def kept_files():
+    """How many temporary files of tasks there are."""
+    return len(os.listdir(files.folder()))
 
 
 @contextmanager

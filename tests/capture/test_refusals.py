@@ -78,7 +78,7 @@ class View(BrowserView):
         """What is scheduled, if it is."""
 
 
-def open_files():
+def kept_files():
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -132,10 +132,10 @@ class TestWhatIsLeftBehind:
         site.title = "Changed before"
         tasks = get_scheduler().count()
         upload = Spool(io.BytesIO(bytes(MEMORY_LIMIT + 1)))
-        files = open_files()
+        files = kept_files()
         with pytest.raises(NotPortable):
             schedule(function, upload, (number for number in (1, 2)))
-        assert open_files() == files
+        assert kept_files() == files
         assert upload.read(), "a refusal takes nothing from the caller"
         site.description = "Changed after"
         transaction.commit()

@@ -5,6 +5,7 @@ from collective.background import schedule
 from collective.background.model.spool import MEMORY_LIMIT
 from collective.background.testing import scheduled
 from helpers import finished
+from helpers import kept_files
 from helpers import result_of
 from helpers import TIMEOUT
 from helpers import waiting
@@ -24,7 +25,6 @@ from ZPublisher.HTTPRequest import FileUpload
 import datetime
 import io
 import logging
-import os
 import pytest
 import transaction
 import types
@@ -73,18 +73,6 @@ def make_upload(data, filename="a file.txt"):
         name="upload",
     )
     return FileUpload(field)
-
-
-def temporary_files():
-    """Return how many files are open that have no name."""
-    folder = "/proc/self/fd"
-    found = 0
-    for name in os.listdir(folder):
-        try:
-            found += os.readlink(f"{folder}/{name}").endswith("(deleted)")
-        except FileNotFoundError:  # the one that has listed them
-            continue
-    return found
 
 
 def language():
@@ -219,6 +207,18 @@ class TestUploads:
         schedule(upload_of, upload)
         assert upload.read() == b"3456789"
 
+    def test_tasks_of_a_transaction_share_them(self, site):
+        before = kept_files()
+        upload = make_upload(bytes(MEMORY_LIMIT + 1))
+        getRequest().form["upload"] = upload
+        with waiting():
+            ids = [schedule(upload_of, upload) for _ in range(3)]
+            assert kept_files() == before + 1
+            transaction.commit()
+        lengths = {len(result_of(task_id)["content"]) for task_id in ids}
+        assert lengths == {MEMORY_LIMIT + 1}
+        assert kept_files() == before
+
     def test_every_attempt_reads_from_the_beginning(self, site):
         attempts = []
 
@@ -231,16 +231,16 @@ class TestUploads:
         assert attempts == [b"0123456789", b"0123456789"]
 
     def test_long_ones_are_on_disk_until_the_task_has_ended(self, site):
-        before = temporary_files()
+        before = kept_files()
         with waiting():
             task_id = schedule(upload_of, make_upload(bytes(MEMORY_LIMIT + 1)))
             transaction.commit()
-            assert temporary_files() == before + 1
+            assert kept_files() == before + 1
         assert len(result_of(task_id)["content"]) == MEMORY_LIMIT + 1
-        assert temporary_files() == before
+        assert kept_files() == before
 
     def test_those_of_a_failed_task_are_there_for_another_try(self, site):
-        before = temporary_files()
+        before = kept_files()
         attempts = []
 
         def fail(upload):
@@ -250,19 +250,19 @@ class TestUploads:
 
         task_id = schedule(fail, make_upload(bytes(MEMORY_LIMIT + 1)))
         assert finished(task_id).state == "failed"
-        assert temporary_files() == before + 1
+        assert kept_files() == before + 1
         get_scheduler().retry(task_id)
         assert get_scheduler().wait(task_id, TIMEOUT).state == "succeeded"
         assert attempts == [MEMORY_LIMIT + 1] * 2
-        assert temporary_files() == before
+        assert kept_files() == before
 
     @pytest.mark.parametrize("how", ["remove", "abort", "savepoint"])
     def test_those_of_a_task_that_is_forgotten_are_gone(self, site, how):
-        before = temporary_files()
+        before = kept_files()
         with waiting():
             savepoint = transaction.savepoint()
             task_id = schedule(upload_of, make_upload(bytes(MEMORY_LIMIT + 1)))
-            assert temporary_files() == before + 1
+            assert kept_files() == before + 1
             if how == "remove":
                 transaction.commit()
                 get_scheduler().remove(task_id)
@@ -270,7 +270,7 @@ class TestUploads:
                 transaction.abort()
             else:
                 savepoint.rollback()
-            assert temporary_files() == before
+            assert kept_files() == before
 
 
 class TestSecrets:

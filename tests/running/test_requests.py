@@ -12,7 +12,7 @@ from collective.background.running import kinds
 from errno import ECONNREFUSED
 from helpers import failure_of
 from helpers import finished
-from helpers import open_files
+from helpers import kept_files
 from helpers import result_of
 from http.server import BaseHTTPRequestHandler
 from http.server import ThreadingHTTPServer
@@ -269,9 +269,9 @@ class TestAnswers:
         assert len(response.body) == size
         get_scheduler().remove(task_id)
         assert len(response.body) == size  # for as long as somebody has it
-        before = open_files()
+        before = kept_files()
         del response
-        assert open_files() == before - 1
+        assert kept_files() == before - 1
 
     def test_a_body_is_cut_off_at_a_limit_and_the_user_is_told(self, monkeypatch, web):
         monkeypatch.setattr(kinds, "MAX_BODY", 100)

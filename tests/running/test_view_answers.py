@@ -10,7 +10,7 @@ from collective.background.running import retrying
 from helpers import body_of
 from helpers import failure_of
 from helpers import finished
-from helpers import open_files
+from helpers import kept_files
 from helpers import result_of
 from plone import api
 from plone.namedfile import NamedBlobFile
@@ -159,9 +159,9 @@ class TestBodies:
 
         get_scheduler().remove(task_id)
         assert response.body == data  # for as long as somebody has it
-        before = open_files()
+        before = kept_files()
         del response
-        assert open_files() == before - 1
+        assert kept_files() == before - 1
 
 
 class TestHeaders:

@@ -14,6 +14,7 @@ from collective.background.api.groups import current_group
 from collective.background.api.scheduling import get_scheduler
 from collective.background.capture.call import capture_publication
 from collective.background.capture.call import ViewRequest
+from collective.background.capture.files import take_file
 from collective.background.capture.snapshot import SECRET_FIELDS
 from collective.background.exceptions import AlreadyInBackground
 from collective.background.exceptions import BadOption
@@ -90,7 +91,7 @@ def schedule_again(context, request, /, **options):
     view = ViewRequest(
         method=request.method,
         headers={name: value for name, value in headers.items() if value},
-        body=_copy_of(file),
+        body=Spool.of(b"") if file is None else take_file(file),
         # What is in it is in the form as well.
         query="" if has_credentials(request.form) else request["QUERY_STRING"],
     )
@@ -127,17 +128,6 @@ def _is_form(content_type, request):
         return True
     # The REST API reads JSON, whatever a client calls it.
     return kind in FORM_TYPES and not IAPIRequest.providedBy(request)
-
-
-def _copy_of(file):
-    """Return a Spool of the body; ``file`` is left as it was, None if there is none."""
-    if file is None:
-        return Spool.of(b"")
-    position = file.tell()
-    file.seek(0)
-    body = Spool(file)
-    file.seek(position)
-    return body
 
 
 def _message(title, request):

@@ -11,16 +11,15 @@ object of it again, in the connection of another thread. Called by
 """
 
 from Acquisition import aq_base
+from collective.background.capture.files import take_upload
 from collective.background.capture.reference import describe
 from collective.background.capture.reference import refer_to
 from collective.background.capture.reference import resolve
 from collective.background.exceptions import NotPortable
-from collective.background.model.spool import CapturedUpload
 from collective.background.model.spool import Spool
 from collective.background.zopecompat import is_annotations_behavior
 from collective.background.zopecompat import is_of_catalog
 from collective.background.zopecompat import make_upload
-from collective.background.zopecompat import upload_name
 from datetime import date
 from datetime import datetime
 from decimal import Decimal
@@ -149,7 +148,7 @@ class _Pickler(pickle.Pickler):
         if isinstance(obj, types.MethodType):
             _check_method(obj)
         elif isinstance(obj, FileUpload):
-            return self._spool_id("upload", CapturedUpload(obj, upload_name(obj)))
+            return self._spool_id("upload", take_upload(obj))
         elif isinstance(obj, Spool):
             return self._spool_id("spool", obj.share())
         else:

@@ -19,6 +19,8 @@ from collective.background.capture.reference import Reference
 from collective.background.capture.snapshot import RequestSnapshot
 from collective.background.capture.snapshot import Snapshot
 from collective.background.capture.snapshot import UserReference
+from collective.background.database.blobs import blob_of
+from collective.background.database.blobs import content_of
 from collective.background.database.values import from_dict
 from collective.background.database.values import load_text
 from collective.background.database.values import store_text
@@ -29,22 +31,23 @@ from collective.background.model.spool import CapturedUpload
 from collective.background.model.spool import Spool
 from importlib import import_module
 from requests.structures import CaseInsensitiveDict
-from shutil import copyfileobj
-from ZODB.blob import Blob
 
 import logging
 
 
 logger = logging.getLogger(__name__)
 
+MAX_INLINE = 50_000  # bytes of a file; a longer one is a blob
+
 
 # Packages.
 
 
-def store_package(package):
+def store_package(package, blobs=None):
     """Return what can be stored of a Package, or None for None.
 
-    Raises NotPortable for what only this process could unpack.
+    ``blobs``: Blobs, if it may share its files with others. Raises NotPortable for what
+    only this process could unpack.
     """
     if package is None:
         return None
@@ -56,7 +59,7 @@ def store_package(package):
     return {
         "data": package.data,
         "references": [to_dict(reference) for reference in package.references],
-        "spools": [_store_spool(spool) for spool in package.spools],
+        "spools": [_store_spool(spool, blobs) for spool in package.spools],
     }
 
 
@@ -72,20 +75,20 @@ def load_package(stored):
     )
 
 
-def _store_spool(spool):
+def _store_spool(spool, blobs):
     if isinstance(spool, CapturedUpload):
         return {
             "filename": spool.filename,
             "name": spool.name,
             "headers": list(spool.headers.items()),
-            "spool": _store_spool(spool.spool),
+            "spool": _store_spool(spool.spool, blobs),
         }
-    if not spool.on_disk:
-        return {"bytes": spool.read(), "truncated": spool.truncated}
-    blob = Blob()
-    with blob.open("w") as target, spool.open() as source:
-        copyfileobj(source, target)
-    return {"blob": blob, "size": spool.size, "truncated": spool.truncated}
+    stored = {"size": spool.size, "truncated": spool.truncated}
+    if spool.size <= MAX_INLINE:
+        # The same bytes are pickled once for all spools of an object that have them.
+        return {"bytes": spool.read(), **stored}
+    make_blob = blob_of if blobs is None else blobs.of
+    return {"blob": make_blob(spool), **stored}
 
 
 def _load_spool(stored):
@@ -96,8 +99,8 @@ def _load_spool(stored):
         upload.spool = _load_spool(stored["spool"])
         return upload
     if "blob" in stored:
-        return Spool.of_file(
-            stored["blob"].open("r"), stored["size"], stored["truncated"]
+        return Spool.of_content(
+            content_of(stored["blob"]), stored["size"], stored["truncated"]
         )
     spool = Spool.of(stored["bytes"])
     spool.truncated = stored["truncated"]
@@ -107,17 +110,17 @@ def _load_spool(stored):
 # Calls.
 
 
-def store_call(call):
-    """Return what can be stored of a Call. Raises NotPortable."""
+def store_call(call, blobs=None):
+    """Return what can be stored of a Call. ``blobs``: Blobs. Raises NotPortable."""
     view = call.view and {
         **to_dict(call.view),
-        "body": _store_spool(call.view.body),
+        "body": _store_spool(call.view.body, blobs),
     }
     return {
         **to_dict(call),
-        "package": store_package(call.package),
+        "package": store_package(call.package, blobs),
         "view": view,
-        "items": tuple(store_package(item) for item in call.items),
+        "items": tuple(store_package(item, blobs) for item in call.items),
         "extra": store_package(pack(call.extra)),
     }
 
@@ -142,11 +145,11 @@ def load_call(stored):
 # Snapshots.
 
 
-def store_snapshot(snapshot):
-    """Return what can be stored of a Snapshot. Raises NotPortable."""
+def store_snapshot(snapshot, blobs=None):
+    """Return what can be stored of a Snapshot. ``blobs``: Blobs. Raises NotPortable."""
     request = snapshot.request and {
         **to_dict(snapshot.request),
-        "form": store_package(snapshot.request.form),
+        "form": store_package(snapshot.request.form, blobs),
         "interfaces": tuple(
             (interface.__module__, interface.__name__)
             for interface in snapshot.request.interfaces

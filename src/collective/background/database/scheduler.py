@@ -19,6 +19,7 @@ from collective.background.database import former
 from collective.background.database import listing
 from collective.background.database import outbox
 from collective.background.database import waiting
+from collective.background.database.blobs import blobs_of_transaction
 from collective.background.database.groups import StoredGroup
 from collective.background.database.instances import instances_for
 from collective.background.database.private import privately
@@ -158,7 +159,8 @@ class PersistentTransactionalScheduler(Persistent):
         task = rules.capture_task(call, options, group, None, settings, self.record)
         try:
             home = self.home()
-            stored = StoredTask(task, *new_id(self._p_jar), home)
+            blobs = blobs_of_transaction()
+            stored = StoredTask(task, *new_id(self._p_jar), home, blobs)
         finally:
             task.close()
         if options.delay:

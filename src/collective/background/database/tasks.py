@@ -51,13 +51,14 @@ _PLAIN = (
 class Body(Persistent):
     """What a StoredTask runs, and in which environment.
 
-    ``task``: a Task of ``scheduling/task.py``. Raises NotPortable.
+    ``task``: a Task of ``scheduling/task.py``; ``blobs``: Blobs that it shares with
+    others, or None. Raises NotPortable.
     """
 
-    def __init__(self, task):
+    def __init__(self, task, blobs):
         self.version = VERSION
-        self._call = store_call(task.call)
-        self._snapshot = store_snapshot(task.snapshot)
+        self._call = store_call(task.call, blobs)
+        self._snapshot = store_snapshot(task.snapshot, blobs)
         self._options = store_options(task.options)
         self._callbacks = {
             state: tuple(map(store_call, calls))
@@ -105,7 +106,7 @@ class StoredTask(Persistent):
     is_marked = False
     report = ending = _error = None
 
-    def __init__(self, task, id, number, home):
+    def __init__(self, task, id, number, home, blobs=None):
         self.version = VERSION
         record = task.record("")
         for name in _PLAIN:
@@ -120,7 +121,7 @@ class StoredTask(Persistent):
         self.after = ()
         self.rerun = task.options.rerun
         self.callback_states = tuple(task.callbacks)
-        self.body = Body(task)
+        self.body = Body(task, blobs)
         self.status = Status()
 
     @property

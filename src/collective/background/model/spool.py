@@ -1,18 +1,29 @@
 """Bytes that outlive the request: in memory up to a limit, on disk beyond it.
 
-Uploads, request bodies and results are kept as Spools. What is on disk is an
-unnamed temporary file, so it is gone with the process, however that ends.
+Uploads, request bodies and results are kept as Spools. None has an open file: what is
+on disk is opened for each look into it, and closed again.
 """
 
-from copy import deepcopy
+from collective.background.model.files import NamedFile
 
 import io
-import os
-import tempfile
 
 
 MEMORY_LIMIT = 1_000_000  # bytes
 _CHUNK = 1 << 20  # bytes that are copied at once
+
+
+class InMemory:
+    """What a Spool has that is short. ``data``: bytes."""
+
+    __slots__ = ("__weakref__", "data")
+
+    def __init__(self, data):
+        self.data = data
+
+    def open(self):
+        """Return a binary file, open for reading."""
+        return io.BytesIO(self.data)
 
 
 class Spool:
@@ -21,45 +32,44 @@ class Spool:
     ``stream``: a file, read from where it stands to its end.
     ``limit``: keep at most so many bytes (None: all); ``truncated`` tells
     whether there were more.
+
+    ``content``: has the bytes, and is the same one in all Spools that share them; its
+    ``open()`` returns a binary file. None when the Spool is closed.
     """
 
-    __slots__ = ("_data", "_file", "size", "truncated")
+    __slots__ = ("content", "size", "truncated")
 
     def __init__(self, stream, limit=None):
-        self._file = None
+        self.content = None
         self.size = 0
         self.truncated = False
         buffer = io.BytesIO()
-        while not self.truncated and (chunk := stream.read(_CHUNK)):
-            if limit is not None and self.size + len(chunk) > limit:
-                chunk = chunk[: limit - self.size]
-                self.truncated = True
-            self.size += len(chunk)
-            if self._file is None and self.size > MEMORY_LIMIT:
-                # Open for as long as the spool: it has no name to open it by.
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115
-                self._file.write(buffer.getvalue())
-                buffer = self._file
-            buffer.write(chunk)
-        buffer.flush()
-        self._data = buffer.getvalue() if self._file is None else None
+        try:
+            while not self.truncated and (chunk := stream.read(_CHUNK)):
+                if limit is not None and self.size + len(chunk) > limit:
+                    chunk = chunk[: limit - self.size]
+                    self.truncated = True
+                self.size += len(chunk)
+                if self.content is None and self.size > MEMORY_LIMIT:
+                    self.content = NamedFile()
+                    self.content.file.write(buffer.getvalue())
+                    buffer = self.content.file
+                buffer.write(chunk)
+            if self.content is None:
+                self.content = InMemory(buffer.getvalue())
+        finally:
+            buffer.close()
 
     def share(self):
         """Return another Spool of the same bytes, with a life of its own."""
-        shared = Spool.__new__(Spool)
-        shared._data, shared._file = self._data, None
-        if self._file is not None:
-            shared._file = os.fdopen(os.dup(self._file.fileno()), "rb")
-        shared.size, shared.truncated = self.size, self.truncated
-        return shared
+        return self.of_content(self.content, self.size, self.truncated)
 
     def close(self):
-        """Give memory or disk space back. May be called more than once."""
-        if self._file is not None:
-            self._file.close()
-        self._data = None
+        """Give memory or disk space back, if nobody else has the same bytes.
 
-    __del__ = close
+        May be called more than once.
+        """
+        self.content = None
 
     @classmethod
     def of(cls, data):
@@ -67,39 +77,42 @@ class Spool:
         return cls(io.BytesIO(data))
 
     @classmethod
-    def of_file(cls, file, size, truncated=False):
-        """Return a Spool of an open file of ``size`` bytes, which it then owns."""
+    def of_content(cls, content, size, truncated=False):
+        """Return a Spool of a content that is there already, of ``size`` bytes."""
         spool = cls.__new__(cls)
-        spool._data, spool._file = None, file
-        spool.size, spool.truncated = size, truncated
+        spool.content, spool.size, spool.truncated = content, size, truncated
         return spool
 
     @property
     def on_disk(self):
-        return self._file is not None
+        return not isinstance(self.content, InMemory)
 
-    def pread(self, size, position):
-        """Return at most ``size`` bytes from ``position`` on.
+    def look(self):
+        """Return a binary file, to be closed soon.
 
         Raises ValueError when the spool has been closed.
         """
-        if self._file is not None:
-            return os.pread(self._file.fileno(), size, position)
-        if self._data is None:
+        if self.content is None:
             raise ValueError("the spool is closed")
-        return self._data[position : position + size]
+        return self.content.open()
 
     def read(self):
-        """Return all of it."""
-        return self.open().read()
+        """Return all of it. Raises ValueError when the spool has been closed."""
+        if isinstance(self.content, InMemory):
+            return self.content.data  # not a copy of it
+        with self.look() as file:
+            return file.read()
 
     def open(self):
-        """Return a seekable binary file of the caller's own."""
+        """Return a seekable binary file of the caller's own.
+
+        It is of no use once the spool is closed: reading it raises ValueError then.
+        """
         return io.BufferedReader(_Reader(self))
 
 
 class _Reader(io.RawIOBase):
-    """Reads a spool at a position of its own."""
+    """Reads a spool at a position of its own, without a file that stays open."""
 
     def __init__(self, spool):
         self._spool = spool
@@ -123,29 +136,26 @@ class _Reader(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer):
-        data = self._spool.pread(len(buffer), self._position)
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+        with self._spool.look() as file:
+            file.seek(self._position)
+            read = file.readinto(buffer)
+        self._position += read
+        return read
 
 
 class CapturedUpload:
     """What a FileUpload of the publisher had: a spool and its headers.
 
-    It has the attributes that ``FileUpload`` reads from its field. ``upload``: has
-    the ``file``, its ``headers`` and ``filename``; ``name``: of the field.
+    It has the attributes that ``FileUpload`` reads from its field. ``spool``: of the
+    file; ``headers``, ``filename`` and ``name`` (of the field): those of the upload.
     """
 
     __slots__ = ("filename", "headers", "name", "spool")
 
-    def __init__(self, upload, name):
-        position = upload.file.tell()
-        upload.file.seek(0)
-        self.spool = Spool(upload.file)
-        upload.file.seek(position)
-        # Not as a dictionary: theirs ignore upper and lower case.
-        self.headers = deepcopy(upload.headers)
-        self.filename = upload.filename
+    def __init__(self, spool, headers, filename, name):
+        self.spool = spool
+        self.headers = headers
+        self.filename = filename
         self.name = name
 
     @property
