@@ -5,6 +5,7 @@ from collections import deque
 from collective.background import current_task
 from collective.background import schedule
 from collective.background import schedule_batch
+from collective.background import using
 from collective.background.database.reports import Report
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskMessage
@@ -14,13 +15,18 @@ from fractions import Fraction
 from gated_tasks import gated
 from helpers import finished
 from helpers import TIMEOUT
+from lxml import etree
 from types import SimpleNamespace
 from ZODB.utils import get_pickle_metadata
 from ZODB.utils import p64
 from ZODB.utils import u64
 
+import logging
 import pytest
 import transaction
+
+
+ODD = "\udcff\nb"  # the name of a file, perhaps
 
 
 @pytest.fixture
@@ -176,3 +182,21 @@ def test_numbers_are_stored_as_those_of_python(scheduler, gates):
 def measure():
     current_task().progress(Metres(3), Fraction(9, 2))
     gated()
+
+
+def test_texts_are_stored_as_those_of_python(scheduler, folder):
+    """Whatever they are, the work is committed, and lists can be shown."""
+    record = finished(using(title=ODD).schedule(tell, folder))
+    assert (record.state, record.title) == ("succeeded", "\\udcff b")
+    assert (record.progress.message, record.messages[0].text) == ("b", "\\udcff\nb")
+    assert record.log == ("WARNING an.add-on \\udcff b",)
+    for text in (record.title, record.progress.message, *record.log):
+        assert type(text) is str
+    assert folder.title == "done"
+
+
+def tell(folder):
+    folder.title = "done"
+    current_task().progress(1, 2, etree.XML("<a>b</a>").xpath("string()"))
+    current_task().message(ODD)
+    logging.getLogger("an.add-on").warning(ODD)

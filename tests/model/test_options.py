@@ -2,13 +2,16 @@
 
 from collective.background import exceptions
 from collective.background import using
+from collective.background.exceptions import BadOption
 from collective.background.model.messages import _
+from collective.background.model.messages import TITLE_LENGTH
 from collective.background.model.options import make_options
 from collective.background.model.options import Options
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
 from datetime import UTC
+from fractions import Fraction
 from inspect import getmembers
 from inspect import isclass
 
@@ -36,7 +39,8 @@ def test_all_of_them():
 
 def test_a_title_may_be_a_message():
     title = _("Import")
-    assert make_options({"title": title}).title is title
+    kept = make_options({"title": title}).title
+    assert (kept, kept.domain) == (title, title.domain)
 
 
 class Content:
@@ -53,6 +57,36 @@ def test_the_values_of_a_message_are_texts():
     assert title.mapping == {"what": "A folder", "n": 7, "none": None, "inner": inner}
     assert type(title.mapping["what"]) is str
     assert title.mapping["inner"].mapping == {"what": "A folder"}
+
+
+def test_values_are_of_builtin_classes():
+    """What is kept with a task, and shown, needs no code of anybody else."""
+
+    class Text(str):
+        """A text of some library's own class."""
+
+    class Number(float):
+        """A number of some library's own class."""
+
+    texts = dict.fromkeys(("title", "queue", "user", "unique"), Text("a\udcff"))
+    options = make_options(
+        texts | {"after": Text("b"), "backoff": Number(3), "delay": Fraction(1, 2)}
+    )
+    found = [getattr(options, name) for name in texts]
+    assert found == ["a\\udcff"] * 4
+    assert {type(text) for text in (*found, *options.after)} == {str}
+    assert (type(options.backoff), options.delay) == (float, 0.5)
+
+
+def test_a_title_is_one_line_of_bounded_length():
+    title = make_options({"title": "Two\nlines " + "x" * 1_000_000}).title
+    assert title.startswith("Two lines x")
+    assert len(title) == TITLE_LENGTH
+
+
+def test_a_key_is_not_cut_but_refused():
+    with pytest.raises(BadOption, match="unique has 2000 characters"):
+        make_options({"unique": "x" * 2000})
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,16 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import ReplacedError
+from collective.background.model.messages import TEXT_LENGTH
+from collective.background.model.messages import TITLE_LENGTH
 from collective.background.running import runner
 from collective.background.testing import drain
+from fractions import Fraction
 from helpers import failure_of
 from helpers import finished
 from helpers import result_of
 from helpers import TIMEOUT
+from lxml import etree
 from plone import api
 from plone.app.testing import TEST_USER_ID
 from threading import Barrier
@@ -237,7 +241,7 @@ class TestOtherExceptions:
             raise ValueError("x" * 1_000_000)
 
         record, _ = failure_of(schedule(work))
-        assert set(record.error.message) == {"x"}
+        assert set(record.error.message) == {"x", "…"}
         assert len(record.error.message) < 10_000
         assert len(record.error.traceback) < 100_000
 
@@ -428,6 +432,33 @@ class TestCurrentTask:
         record = finished(schedule(work))
         assert [(m.text, m.type) for m in record.messages] == [("saved", "info")]
 
+    def test_of_a_type_that_is_not_known_they_are_plain_ones(self, functional):
+        def work():
+            api.portal.show_message("saved", getRequest(), "lovely")
+
+        record = finished(schedule(work))
+        assert [(m.text, m.type) for m in record.messages] == [("saved", "info")]
+
+    def test_what_it_tells_is_plain_and_bounded(self, functional):
+        odd = etree.XML("<a>b</a>").xpath("string()")
+
+        def work():
+            task = current_task()
+            task.title = f"Two\nlines \udcff {'x' * 1_000_000}"
+            task.progress(Fraction(1, 2), True, odd)
+            task.message("\udcff" * 1_000_000)
+            api.portal.show_message("\udcff" * 1000, getRequest(), "info")
+
+        record = finished(schedule(work))
+        assert record.title.startswith("Two lines \\udcff x")
+        assert len(record.title) <= TITLE_LENGTH
+        progress = record.progress
+        assert (progress.done, progress.total, progress.message) == (0.5, 1, "b")
+        assert type(progress.message) is str
+        for message in record.messages:
+            assert message.text.startswith("\\udcff")
+            assert len(message.text) <= TEXT_LENGTH
+
     def test_the_newest_messages_are_kept(self, functional):
         def work():
             for number in range(1000):
@@ -444,6 +475,7 @@ class TestCurrentTask:
             ((None,), "done"),
             ((float("nan"),), "done"),
             ((1, float("inf")), "total"),
+            ((10**30,), "done"),
             ((1, "all"), "total"),
         ],
     )
@@ -462,6 +494,10 @@ class TestLog:
     def test_what_a_task_logs_is_kept_with_it(self, functional):
         record = finished(schedule(lambda: logger.warning("row %s", 7)))
         assert record.log == ("WARNING an.add-on row 7",)
+
+    def test_each_is_one_line(self, functional):
+        record = finished(schedule(logger.warning, "one\nERROR forged \udcff"))
+        assert record.log == ("WARNING an.add-on one ERROR forged \\udcff",)
 
     def test_not_what_others_log_meanwhile(self, functional, gate):
         task_id = schedule(gate.task)

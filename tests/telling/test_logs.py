@@ -3,6 +3,7 @@
 from collective.background import current_task
 from collective.background import get_scheduler
 from collective.background import schedule
+from collective.background import schedule_view
 from collective.background import using
 from collective.background.interfaces import ITaskEvent
 from collective.background.telling import logs
@@ -182,9 +183,30 @@ class TestOneLine:
 
         task_id = finished(using(title="Two\nlines").schedule(fail)).id
         text = lines(task_id)[-1].getMessage()
-        assert "'Two\\nlines'" in text
+        assert "'Two lines'" in text
         assert text.endswith("builtins.ValueError: first ERROR forged last")
         assert len(text.splitlines()) == 1
+
+    def test_is_one_line_of_a_view_whatever_its_name_is(self, lines, folder):
+        name = "no\nERROR forged" + "x" * 200_000
+        task_id = finished(schedule_view(folder, name)).id
+        for line in lines(task_id):
+            assert len(line.getMessage().splitlines()) == 1
+            assert len(line.getMessage()) < 5_000
+
+
+class TestTracebacks:
+    def test_nobody_forges_a_line_with_the_text_of_an_exception(self, caplog, lines):
+        def fail():
+            raise ValueError("first\nERROR forged\x1b[2J\n" + "x" * 1_000_000)
+
+        task_id = finished(using(title="Import").schedule(fail)).id
+        (record,) = [r for r in caplog.records if r.exc_info]
+        first, *rest = logging.Formatter("%(message)s").format(record).splitlines()
+        assert first == f"task {task_id} failed: Import"
+        assert all(line.startswith("  ") for line in rest)
+        assert "ERROR forged [2J" in "".join(rest)
+        assert sum(map(len, rest)) < 50_000
 
 
 class TestIdOfTheTask:

@@ -14,6 +14,8 @@ from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
 from collective.background.interfaces import INotifier
 from collective.background.model import states
+from collective.background.model.messages import NAME_LENGTH
+from collective.background.model.messages import portable_line
 from collective.background.model.spool import Spool
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -230,7 +232,7 @@ def capture_publication(context, steps, form, view):
     path = "/".join(context.getPhysicalPath())
     return Call(
         kind=VIEW,
-        name="/".join((path, *steps)),
+        name=portable_line("/".join((path, *steps)), NAME_LENGTH),
         package=package,
         view=view,
         **context_fields(package.references[0]),
@@ -269,9 +271,8 @@ def capture_request(method, url, kwargs):
     shown = f"{parts.scheme}://{parts.hostname}"
     if port:
         shown += f":{port}"
-    return Call(
-        kind=REQUEST, name=f"{method.upper()} {shown}{parts.path}", package=package
-    )
+    name = f"{method.upper()} {shown}{parts.path}"
+    return Call(kind=REQUEST, name=portable_line(name, NAME_LENGTH), package=package)
 
 
 def check_headers(headers):

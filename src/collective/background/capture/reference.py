@@ -7,6 +7,7 @@ task's request. Used by the pickler (``capture/pickling.py``).
 
 from Acquisition import aq_base
 from collective.background.exceptions import ReferenceGone
+from collective.background.model.messages import portable_line
 from collective.background.model.outages import is_outage
 from collective.background.model.values import value
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def title_of(obj):
                 logger.debug("%s() of %r failed", name, obj, exc_info=True)
                 continue
         if isinstance(value, str) and value:
-            return value
+            return portable_line(value)
     return type(aq_base(obj)).__name__
 
 

@@ -31,6 +31,9 @@ def store_text(text):
         "domain": text.domain,
         "default": store_text(text.default),
         "mapping": {name: _store_value(value) for name, value in mapping.items()},
+        "plural": store_text(text.msgid_plural),
+        "default_plural": store_text(text.default_plural),
+        "number": text.number,
     }
 
 
@@ -48,6 +51,9 @@ def load_text(stored):
         stored["domain"],
         load_text(stored["default"]),
         {name: load_text(value) for name, value in stored["mapping"].items()} or None,
+        load_text(stored.get("plural")),
+        load_text(stored.get("default_plural")),
+        stored.get("number"),
     )
 
 

@@ -1,11 +1,18 @@
 """The options of ``using()`` and ``@task``: what can be said besides the call."""
 
-from Acquisition import aq_base
 from collections.abc import Callable
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import UnknownOption
+from collective.background.model.checks import check
+from collective.background.model.checks import CHECKS
+from collective.background.model.checks import is_exception
+from collective.background.model.checks import is_function
+from collective.background.model.checks import is_text
+from collective.background.model.checks import RETURNED
 from collective.background.model.config import DEFAULT_QUEUE
-from collective.background.model.messages import portable_text
+from collective.background.model.messages import portable_key
+from collective.background.model.messages import portable_line
+from collective.background.model.numbers import plain_number
 from dataclasses import dataclass
 from dataclasses import fields
 from dataclasses import replace
@@ -13,10 +20,10 @@ from datetime import datetime
 from datetime import timedelta
 from difflib import get_close_matches
 from math import inf
-from math import isfinite
 
 
 MAX_BACKOFF = 3600.0  # seconds
+MAX_KEY = 1_000  # characters; longer ones would have to be cut, and be the same then
 NOTIFICATIONS = ("mail",)
 
 
@@ -67,41 +74,50 @@ class Options:
     context: object = None
 
     def __post_init__(self):
-        _check("title", self.title, _is_text_or_callable, "a text")
-        object.__setattr__(self, "title", portable_text(self.title))
-        _check("queue", self.queue, _is_text, "the name of a queue")
-        _check("priority", self.priority, _is_whole, "a whole number")
-        _check("user", self.user, _is_text_or_none, "the id of a user")
-        _check("delay", self.delay, _is_duration, "seconds, not less than 0")
-        _check("eta", self.eta, _is_aware, "a datetime with a time zone")
-        _check("retries", self.retries, _is_count, "a whole number, not less than 0")
-        _check("backoff", self.backoff, _is_duration, "seconds, not less than 0")
-        _check("unique", self.unique, _is_text_or_callable, "a text")
-        _check("timeout", self.timeout, _is_timeout, "seconds, more than 0")
-        _check("rerun", self.rerun, _is_bool, "True or False")
-        _check("context", self.context, _is_content_or_callable, "content")
-        for name in ("on_success", "on_failure"):
-            _check(name, getattr(self, name), _is_callable_or_none, "a function")
+        for name, (is_good, expected) in CHECKS.items():
+            check(name, getattr(self, name), is_good, expected)
         if self.notify not in (None, *NOTIFICATIONS):
             raise BadOption(
                 f"notify is {self.notify!r}; "
                 + _suggest(self.notify, NOTIFICATIONS, "it must be one of:")
             )
         for name in ("retry_on", "give_up_on"):
-            self._set_tuple(name, _is_exception, "exception classes")
-        self._set_tuple("after", _is_text, "the id of a task, or several")
+            self._set_tuple(name, is_exception, "exception classes")
+        self._set_tuple("after", is_text, "the id of a task, or several")
+        self._set("after", tuple(map(portable_key, self.after)))
+        self._make_plain()
+        if isinstance(self.unique, str) and len(self.unique) > MAX_KEY:
+            raise BadOption(
+                f"unique has {len(self.unique)} characters, and may have {MAX_KEY}; "
+                "use a digest of it"
+            )
         if self.delay and self.eta is not None:
             raise BadOption(
                 f"delay is {self.delay!r} and eta is {self.eta!r}; give one of them"
             )
+
+    def _make_plain(self):
+        """Keep values of builtin classes, whatever classes have derived from these."""
+        if isinstance(self.title, str):
+            self._set("title", portable_line(self.title))
+        for name in ("queue", "user", "unique", "notify"):
+            if isinstance(getattr(self, name), str):
+                self._set(name, portable_key(getattr(self, name)))
+        for name in ("priority", "delay", "retries", "backoff"):
+            self._set(name, plain_number(getattr(self, name)))
+        if self.timeout != inf:
+            self._set("timeout", plain_number(self.timeout))
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)
 
     def _set_tuple(self, name, is_good, expected):
         """Check an option of one value or several, and keep it as a tuple."""
         given = getattr(self, name)
         several = isinstance(given, list | tuple | set | frozenset)
         values = tuple(given) if several else (given,)
-        _check(name, given, lambda given: all(map(is_good, values)), expected)
-        object.__setattr__(self, name, values)
+        check(name, given, lambda given: all(map(is_good, values)), expected)
+        self._set(name, values)
 
     def resolve(self, args, kwargs):
         """Return Options in which nothing depends on the arguments any more.
@@ -112,11 +128,11 @@ class Options:
         resolved = {
             name: value(*args, **kwargs)
             for name in ("title", "unique", "context")
-            if _is_function(value := getattr(self, name))
+            if is_function(value := getattr(self, name))
         }
         for name, value in resolved.items():
-            is_good, expected = _RETURNED[name]
-            _check(name, value, is_good, f"{expected}, which {name}(…) has to return")
+            is_good, expected = RETURNED[name]
+            check(name, value, is_good, f"{expected}, which {name}(…) has to return")
         return replace(self, **resolved) if resolved else self
 
     @property
@@ -151,84 +167,3 @@ def _suggest(given, known, words):
     if nearest:
         return f"did you mean {nearest[0]!r}?"
     return f"{words} {', '.join(known)}"
-
-
-def _check(name, value, is_good, expected):
-    if not is_good(value):
-        raise BadOption(f"{name} is {value!r}; it must be {expected}")
-
-
-def _is_bool(value):
-    return isinstance(value, bool)
-
-
-def _is_text(value):
-    return isinstance(value, str)
-
-
-def _is_text_or_none(value):
-    return value is None or isinstance(value, str)
-
-
-def _is_callable_or_none(value):
-    return value is None or callable(value)
-
-
-def _is_text_or_callable(value):
-    return _is_text_or_none(value) or callable(value)
-
-
-def _is_content(value):
-    return hasattr(aq_base(value), "getPhysicalPath")
-
-
-def _is_function(value):
-    # Content can be called, too.
-    return callable(value) and not _is_content(value)
-
-
-def _is_content_or_callable(value):
-    return value is None or _is_content(value) or callable(aq_base(value))
-
-
-def _is_content_or_none(value):
-    return value is None or _is_content(value)
-
-
-# What a function of the arguments has to return.
-_RETURNED = {
-    "title": (_is_text, "a text"),
-    "unique": (_is_text, "a text"),
-    "context": (_is_content_or_none, "content or None"),
-}
-
-
-def _is_whole(value):
-    # True is an int for Python, and a mistake for us.
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_count(value):
-    return _is_whole(value) and value >= 0
-
-
-def _is_duration(value):
-    return _is_whole_or_float(value) and isfinite(value) and value >= 0
-
-
-def _is_timeout(value):
-    return _is_whole_or_float(value) and value > 0
-
-
-def _is_whole_or_float(value):
-    return isinstance(value, float) or _is_whole(value)
-
-
-def _is_aware(value):
-    return value is None or (
-        isinstance(value, datetime) and value.utcoffset() is not None
-    )
-
-
-def _is_exception(value):
-    return isinstance(value, type) and issubclass(value, Exception)

@@ -5,6 +5,8 @@ on disk is opened for each look into it, and closed again.
 """
 
 from collective.background.model.files import NamedFile
+from collective.background.model.messages import NAME_LENGTH
+from collective.background.model.messages import portable_line
 
 import io
 
@@ -155,7 +157,8 @@ class CapturedUpload:
     def __init__(self, spool, headers, filename, name):
         self.spool = spool
         self.headers = headers
-        self.filename = filename
+        # What file systems call a file is not always a text for everybody.
+        self.filename = portable_line(filename, NAME_LENGTH)
         self.name = name
 
     @property

@@ -5,13 +5,13 @@ that keeps the log of a task, ask for it.
 """
 
 from collective.background.exceptions import BadOption
+from collective.background.model.messages import portable_line
 from collective.background.model.messages import portable_text
+from collective.background.model.numbers import LARGEST
+from collective.background.model.numbers import plain_number
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskMessage
 from contextlib import contextmanager
-from math import isfinite
-from numbers import Integral
-from numbers import Real
 
 import logging
 import threading
@@ -59,7 +59,7 @@ class TaskHandle:
         self._execution.progress = Progress(
             done=_number("done", done),
             total=before.total if total is None else _number("total", total),
-            message=before.message if message is None else _text(message),
+            message=before.message if message is None else portable_text(message),
         )
 
     def track(self, iterable, total=None):
@@ -89,20 +89,17 @@ class TaskHandle:
             raise BadOption(
                 f"type is {type!r}; it must be one of {', '.join(MESSAGE_TYPES)}"
             )
-        self._execution.add_messages([TaskMessage(text=_text(text), type=type)])
+        message = TaskMessage(text=portable_text(text), type=str.__str__(type))
+        self._execution.add_messages([message])
 
 
 def _number(name, value):
-    # Of an int it is known, and there may be millions of them.
-    if type(value) is int or (type(value) is float and isfinite(value)):
-        return value
-    if isinstance(value, Real) and isfinite(value):
-        return int(value) if isinstance(value, Integral) else float(value)
-    raise BadOption(f"{name} is {value!r}; it must be a number")
-
-
-def _text(value):
-    return portable_text(value) if isinstance(value, str) else str(value)
+    number = plain_number(value)
+    if number is None:
+        raise BadOption(
+            f"{name} is {value!r}; it must be a number of at most {LARGEST:.0e}"
+        )
+    return number
 
 
 def current_task():
@@ -145,7 +142,7 @@ class TaskLogHandler(logging.Handler):
             return
         try:
             text = f"{record.levelname} {record.name} {record.getMessage()}"
-            execution.add_log_line(text[:LOG_LINE_LENGTH])
+            execution.add_log_line(portable_line(text, LOG_LINE_LENGTH))
         except Exception:
             self.handleError(record)
 

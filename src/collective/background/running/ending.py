@@ -5,11 +5,14 @@ from collective.background.exceptions import Retry
 from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.model import states
+from collective.background.model.messages import portable_line
+from collective.background.model.messages import TEXT_LENGTH
 from collective.background.model.outages import is_outage
 from collective.background.running import outcome
 from collective.background.running.publishing import Failed
 from collective.background.running.retrying import outage_delay
 from collective.background.running.retrying import retry_delay
+from collective.background.running.tracing import log_failure
 
 import logging
 
@@ -78,11 +81,6 @@ def failed(execution, error, result=None):
     return outcome.failed(error, result, retry_in=retry_in)
 
 
-def one_line(text):
-    """Return a text without what would end a line of the log, or spoil it."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
 def _log(execution, error, ended):
     level = logging.WARNING
     if ended.superseded:
@@ -100,13 +98,13 @@ def _log(execution, error, ended):
         return
     else:
         return
-    reason = one_line(f"{ended.error.type}: {ended.error.message}")
+    reason = portable_line(f"{ended.error.type}: {ended.error.message}", TEXT_LENGTH)
     logger.log(level, "task %s %s: %s", execution.id, text, reason)
 
 
 def _log_traceback(execution, error, ended):
+    text, values = "task %s failed: %s", (execution.id, portable_line(execution.title))
     try:
-        title = one_line(execution.title)
-        logger.error("task %s failed: %s", execution.id, title, exc_info=error)
+        log_failure(logger, logging.ERROR, text, values, error, ended.error)
     except BaseException:  # of the exception's own methods: anything
-        logger.error("task %s failed: %s", execution.id, ended.error.traceback)
+        logger.error(f"{text}\n%s", *values, ended.error.traceback)

@@ -6,6 +6,8 @@ from collective.background.capture.pickling import unpack
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import ReplacedError
 from collective.background.model import states
+from collective.background.model.messages import portable_line
+from collective.background.model.messages import portable_text
 from collective.background.model.records import ErrorInfo
 from dataclasses import dataclass
 
@@ -16,8 +18,8 @@ import traceback
 logger = logging.getLogger(__name__)
 
 MAX_EXCEPTION = 100_000  # bytes of the pickle of an exception that is kept
-MESSAGE_LENGTH = 2_000  # characters of an error's text
 TRACEBACK_LENGTH = 20_000  # characters; what is too long loses its middle
+MAX_TRACEBACK = 2 * TRACEBACK_LENGTH  # with what stands for characters of some
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,15 +105,10 @@ def describe_error(exception):
         half = TRACEBACK_LENGTH // 2
         text = f"{text[:half]}\n…\n{text[-half:]}"
     return ErrorInfo(
-        type=_encodable(f"{cls.__module__}.{cls.__qualname__}"[:MESSAGE_LENGTH]),
-        message=_encodable(_text(exception)[:MESSAGE_LENGTH]),
-        traceback=_encodable(text),
+        type=portable_line(f"{cls.__module__}.{cls.__qualname__}"),
+        message=portable_text(_text(exception)),
+        traceback=portable_text(text, MAX_TRACEBACK),
     )
-
-
-def _encodable(text):
-    """Return the text without what UTF-8 cannot encode."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _traceback(exception):
@@ -123,7 +120,7 @@ def _traceback(exception):
 
 def _text(exception):
     try:
-        return str.__str__(str(exception))  # of a class derived from str: a plain one
+        return str(exception)
     except BaseException as error:  # of the exception's own methods: anything
         return f"(its text cannot be had: {type(error).__name__})"
 

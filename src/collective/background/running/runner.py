@@ -12,11 +12,13 @@ work is not committed.
 
 from collective.background.capture.call import BATCH
 from collective.background.environment.application import environment
+from collective.background.model.messages import portable_text
 from collective.background.model.outages import is_outage
 from collective.background.model.records import TaskMessage
 from collective.background.running import outcome
 from collective.background.running.batch import Again
 from collective.background.running.batch import Batch
+from collective.background.running.current import MESSAGE_TYPES
 from collective.background.running.current import running
 from collective.background.running.ending import Ended
 from collective.background.running.ending import failed
@@ -133,7 +135,10 @@ def _collect_messages(execution, env):
         return
     try:
         execution.add_messages(
-            TaskMessage(text=message.message, type=message.type)
+            TaskMessage(
+                text=portable_text(message.message),
+                type=message.type if message.type in MESSAGE_TYPES else "info",
+            )
             for message in IStatusMessage(env.request).show()
         )
     except Exception:  # the work is committed, or has ended with another error

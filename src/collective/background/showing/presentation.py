@@ -35,6 +35,9 @@ MESSAGE_CLASSES = {
 }
 
 
+LONGEST = 86_400 * 365  # seconds; what is left longer was not measured
+
+
 def state_label(record):
     """Return what a record's state is called: a Message."""
     if record.cancel_requested and record.state in states.UNFINISHED:
@@ -85,6 +88,8 @@ def time_left(record, now):
         return None
     elapsed = max(0.0, (now - record.started).total_seconds())
     seconds = elapsed * (progress.total - progress.done) / progress.done
+    if seconds > LONGEST:
+        return None
     if seconds < 10:
         return _("a few seconds left")
     return Message(_("${time} left"), mapping={"time": duration(seconds)})

@@ -6,6 +6,8 @@ the id of the task.
 """
 
 from collective.background.model import states
+from collective.background.model.messages import portable_line
+from collective.background.model.messages import TEXT_LENGTH
 from collective.background.running.current import current_task
 from zope.i18n import translate
 
@@ -25,7 +27,7 @@ def log_transition(record):
         return
     title = translate(record.title)
     text = "task %s %r of %s in queue %s: %s"
-    user = record.user_id or "anonymous"
+    user = portable_line(record.user_id or "anonymous")
     values = [record.id, title, user, record.queue, record.state]
     if record.wait_time is not None:
         text += ", waited %.3f s"
@@ -36,7 +38,7 @@ def log_transition(record):
     if error is not None:
         text += ": %s: %s"
         # An error may have many lines, and this is to stay one.
-        values += [error.type, " ".join(error.message.split())]
+        values += [error.type, portable_line(error.message, TEXT_LENGTH)]
     line = logger.makeRecord(logger.name, level, __file__, 0, text, tuple(values), None)
     # Not as "extra" of logger.log(): that refuses what the factory has set.
     vars(line).update(_fields(record, title, error))

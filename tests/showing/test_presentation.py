@@ -1,0 +1,33 @@
+"""How tasks are put into words."""
+
+from collective.background.model.records import Progress
+from collective.background.showing.presentation import time_left
+from datetime import datetime
+from datetime import timedelta
+from datetime import UTC
+from types import SimpleNamespace
+from zope.i18n import translate
+
+import pytest
+
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("done", "text"),
+    [
+        (90, "a few seconds left"),
+        (10, "9 min 0 s left"),
+        (1e-300, None),
+        (5e-324, None),
+    ],
+)
+def test_the_time_that_is_left(done, text):
+    record = SimpleNamespace(
+        state="running",
+        started=NOW - timedelta(seconds=60),
+        progress=Progress(done=done, total=100),
+    )
+    left = time_left(record, NOW)
+    assert (left and translate(left)) == text
