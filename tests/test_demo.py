@@ -2,6 +2,8 @@
 
 from collective.background import get_scheduler
 from collective.background import schedule_batch
+from collective.background.recurring import listing
+from collective.background.recurring import run_now
 from collective.background.testing import drain
 from collective.background.testing import scheduled
 from countries_demo.database import Country
@@ -21,6 +23,7 @@ from plone.app.testing import SITE_OWNER_PASSWORD
 from sqlalchemy import func
 from sqlalchemy import select
 from zope.component import getGlobalSiteManager
+from zope.i18n import translate
 from zope.lifecycleevent.interfaces import IObjectAddedEvent
 
 import csv
@@ -192,6 +195,27 @@ class TestDemo:
         assert {brain.getPath() for brain in brains} == {
             f"/plone/countries/{country_id}" for country_id in ids(10)
         }
+
+    def test_names_are_updated_every_night(self, editor, folder):
+        """A person can have it done at once, and the name of the user is known."""
+        editor.submit(IMPORT, number=2)
+        transaction.begin()
+        changed, _other = folder.objectValues()
+        name = changed.title
+        changed.title = "Atlantis"
+        changed.reindexObject()
+        (nightly,) = [
+            task
+            for task in listing()
+            if task.name == "countries_demo.upkeep.update_countries"
+        ]
+        record = finished(run_now(nightly.name))
+        assert (record.title, record.user_id) == ("Update the countries", "admin")
+        assert record.state == "succeeded", record
+        assert record.progress.done == 2
+        assert "1" in translate(record.messages[0].text)
+        assert changed.title == name
+        assert [b.Title for b in api.content.find(id=changed.id)] == [name]
 
     def test_few_are_there_when_the_answer_arrives(
         self, editor, folder, paused_imports

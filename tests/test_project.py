@@ -5,6 +5,8 @@ from collective.background.model.config import PARSERS
 from collective.background.model.config import Settings
 from configparser import RawConfigParser
 from dataclasses import fields
+from distutils.core import run_setup
+from importlib.metadata import distributions
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -118,6 +120,97 @@ ROOMS = (
     ("persistent", "results", "visibility", "setuphandlers"),
 )
 LINES = {room: line for line, rooms in enumerate(ROOMS) for room in rooms}
+
+
+# By the beginning of a path: the folder of the setup.py, and the extras there.
+PLACES = {
+    "benchmarks": (ROOT, ("test",)),
+    "demo": (ROOT / "demo", ()),
+    "demo/src/countries_demo/testing.py": (ROOT / "demo", ("test",)),
+    "scripts": (ROOT, ("test",)),
+    "src": (ROOT, ()),
+    "src/collective/background/telling/observability.py": (
+        ROOT,
+        ("observability",),
+    ),
+    "src/collective/background/testing": (ROOT, ("testing",)),
+    "tests": (ROOT, ("test",)),
+}
+
+
+class TestRequirements:
+    """Whatever is imported is declared, though Plone would bring most of it along."""
+
+    @pytest.fixture(scope="class")
+    def owners(self):
+        """The names of distributions by the dotted names of their modules."""
+        return {
+            ".".join(file.with_suffix("").parts).removesuffix(".__init__"): canonical(
+                distribution.metadata["Name"]
+            )
+            for distribution in distributions()
+            for file in distribution.files or ()
+            if file.suffix == ".py"
+        }
+
+    @pytest.mark.parametrize("place", PLACES)
+    def test_imports_are_declared(self, owners, place):
+        declared = requirements(*PLACES[place])
+        missing = {
+            (owner, path.relative_to(ROOT).as_posix())
+            for path in python_files(ROOT / place)
+            if self.place_of(path) == place and path.name != "setup.py"
+            for name in imported_names(path)
+            if (owner := owner_of(name, owners)) is not None and owner not in declared
+        }
+        assert missing == set()
+
+    def place_of(self, path):
+        path = path.relative_to(ROOT)
+        return max(filter(path.is_relative_to, PLACES), key=len)
+
+    def test_tests_of_add_ons_need_little(self):
+        assert requirements(ROOT, ("testing",)) - requirements(ROOT, ()) == {
+            "plone-app-testing",
+            "plone-testing",
+        }
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirements(folder, extras):
+    """Return the names of what a distribution needs, with itself and these extras."""
+    declared = run_setup(folder / "setup.py", stop_after="init")
+    lines = [declared.get_name(), *declared.install_requires]
+    lines += [line for extra in extras for line in declared.extras_require[extra]]
+    names = {canonical(re.match(r"[\w.-]+", line)[0]) for line in lines}
+    if folder != ROOT:
+        names |= requirements(ROOT, ("testing",) if extras else ())
+    return names
+
+
+def python_files(path):
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def imported_names(path):
+    """Yield the dotted name of each thing that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def owner_of(name, owners):
+    """Return the distribution that has a module; None: it is Python's, or ours."""
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return None
+    while name and name not in owners:
+        name = name.rpartition(".")[0]
+    return owners.get(name)
 
 
 class TestRooms:

@@ -242,18 +242,26 @@ class TestScheduled:
 SESSION = """
 from collective.background import schedule
 from collective.background.database.installing import install
+from collective.background.database.outbox import current_watch
+from collective.background.testing import BACKGROUND_FIXTURE
 from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
 from collective.background.testing import drain
 from collective.background.testing import serving
 from instance_probe.tasks import answer
+from plone.app.testing import FunctionalTesting
+from plone.testing.zope import WSGI_SERVER_FIXTURE
 from pytest_plone import fixtures_factory
 from threading import Event
 
+import requests
 import sys
 import transaction
 
 
-fixtures = ((BACKGROUND_FUNCTIONAL_TESTING, "functional"),)
+HTTP_TESTING = FunctionalTesting(
+    bases=(BACKGROUND_FIXTURE, WSGI_SERVER_FIXTURE), name="HTTP"
+)
+fixtures = ((BACKGROUND_FUNCTIONAL_TESTING, "functional"), (HTTP_TESTING, "http"))
 globals().update(fixtures_factory(fixtures))
 
 
@@ -270,6 +278,17 @@ def test_memory(functional):
 def test_database(functional):
     keep_in_database(functional)
     schedule(answer, functional["portal"], "database")
+    transaction.commit()
+    drain()
+
+
+def test_requests(http):
+    for method in ("GET", "HEAD"):
+        requests.request(method, f"http://{http['host']}:{http['port']}/plone")
+    # It would see to what other tests leave in the database, and tick.
+    assert current_watch() is None
+    keep_in_database(http)
+    schedule(answer, http["portal"], "database")
     transaction.commit()
     drain()
 

@@ -109,6 +109,11 @@ class TestDatabase:
         monkeypatch.delitem(sys.modules, "Zope2")
         assert zopecompat.zope_database() is None
 
+    def test_is_of_test_layer(self, functional):
+        assert zopecompat.is_of_test_layer(zopecompat.zope_database())
+        assert not zopecompat.is_of_test_layer(functional["zodbDB"])
+        assert not zopecompat.is_of_test_layer(None)
+
     def test_application_of(self, app):
         with closing(zopecompat.zope_database().open()) as connection:
             found = zopecompat.application_of(connection)

@@ -25,6 +25,7 @@ from threading import get_ident
 from transaction import TransactionManager
 from webdav.NullResource import NullResource
 from zExceptions import upgradeException
+from ZODB.DB import DB
 from zope.component import queryMultiAdapter
 from zope.interface import Declaration
 from zope.interface import noLongerProvides
@@ -57,6 +58,14 @@ import transaction
 def zope_database():
     """Return the database that Zope has opened, or None (Zope2, its ``DB``)."""
     return getattr(sys.modules.get("Zope2"), "DB", None)
+
+
+def is_of_test_layer(database):
+    """Whether a database is only a name for that of the present layer of a test.
+
+    (plone.testing.zope, the facade that it lets Zope have; anything else is a DB.)
+    """
+    return database is not None and not isinstance(database, DB)
 
 
 def application_of(connection):

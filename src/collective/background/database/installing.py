@@ -1,8 +1,8 @@
 """Switching a site to the persistent scheduler, and back.
 
-Called by the profiles ``persistent`` and ``persistent-uninstall``, and when a site is
-deleted. Tasks that wait in the memory of a process when it is switched are run there
-all the same.
+Called by the profiles of ``persistent/``, by the uninstall profile of the package, and
+when a site is deleted. Tasks that wait in the memory of a process when it is switched
+are run there all the same.
 """
 
 from collective.background.database.scheduler import PersistentTransactionalScheduler
@@ -10,7 +10,15 @@ from collective.background.database.sites import local_scheduler
 from collective.background.exceptions import TasksUnfinished
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.model import states
+from collective.background.model.messages import _
 from plone import api
+from zope.globalrequest import getRequest
+
+
+PROFILES = (
+    "collective.background.persistent:default",
+    "collective.background:persistent",
+)
 
 
 def install(site):
@@ -30,7 +38,7 @@ def uninstall(site, force=False):
     scheduler = local_scheduler(site)
     if scheduler is None:
         return
-    unfinished = scheduler.count(states=states.UNFINISHED)
+    unfinished = count_unfinished(site)
     if unfinished and not force:
         raise TasksUnfinished(
             f"{unfinished} tasks have not ended yet; wait for them or cancel them, or "
@@ -39,6 +47,15 @@ def uninstall(site, force=False):
         )
     scheduler.retire()
     site.getSiteManager().unregisterUtility(scheduler, ITransactionalScheduler)
+    # However it was switched on: the add-ons control panel is to know that it is off.
+    for profile in PROFILES:
+        site.portal_setup.unsetLastVersionForProfile(profile)
+
+
+def count_unfinished(site):
+    """Return how many tasks a site has in the database that have not ended."""
+    scheduler = local_scheduler(site)
+    return 0 if scheduler is None else scheduler.count(states=states.UNFINISHED)
 
 
 def site_is_deleted(site, event):
@@ -54,5 +71,18 @@ def install_profile(setup_tool):
 
 
 def uninstall_profile(setup_tool):
-    """The pre handler of the profile."""
-    uninstall(api.portal.get())
+    """The pre handler of all profiles that take it away: before anything has changed.
+
+    Raises TasksUnfinished. The add-ons control panel does not show why something
+    failed, so a person is told here.
+    """
+    site = api.portal.get()
+    unfinished = count_unfinished(site)
+    if unfinished and getRequest() is not None:
+        text = _(
+            "Nothing was uninstalled: some tasks have not ended yet (${number}). Wait "
+            "for them, or cancel them in Site Setup, Background tasks; then try again.",
+            mapping={"number": unfinished},
+        )
+        api.portal.show_message(text, getRequest(), type="error")
+    uninstall(site)

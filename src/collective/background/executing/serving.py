@@ -14,6 +14,8 @@ from collective.background.capture.snapshot import find_database
 from collective.background.executing.executor import process_executor
 from collective.background.executing.executor import when_ended
 from collective.background.interfaces import IServingBegins
+from collective.background.zopecompat import is_of_test_layer
+from collective.background.zopecompat import zope_database
 from zope.event import notify
 from zope.interface import implementer
 
@@ -72,7 +74,8 @@ def is_run_by_server():
 def process_starts(event):
     """Called when Zope has started."""
     global _has_started
-    _has_started = True
+    # The server of plone.testing starts it, too: on a database that ends with a test.
+    _has_started = not is_of_test_layer(zope_database())
     process_executor()  # a mistake in its settings shows now, not with the first task
     if is_run_by_server():
         serve()
