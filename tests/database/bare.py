@@ -65,7 +65,7 @@ class Bare:
     def look(self, feeder):
         """Return a Look of a feeder, in the current transaction."""
         instances = instances_of(self.connection)
-        return Look(feeder, self.scheduler, self.clock, instances)
+        return Look(feeder, self.scheduler, self.clock, instances, 1)
 
     def see_to(self, feeder, work):
         """Do ``work(look)`` in a Look that is committed; what it reserves never starts.

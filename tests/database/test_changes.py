@@ -237,7 +237,9 @@ class TestRetry:
         stored = bare.add()
         end(bare.scheduler, stored.id)
         bare.scheduler.shards.request(stored.id, CANCEL)
-        changes.retry(bare.scheduler, stored.id, News(), admit=lambda title: None)
+        changes.retry(
+            bare.scheduler, stored.id, News(), admit=lambda stored, after: None
+        )
         bare.manager.commit()
         following.follow_requests(bare.look(bare.feeder()))
         assert stored.state == "queued"

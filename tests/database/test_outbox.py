@@ -23,14 +23,12 @@ import transaction
 class TestRoom:
     @pytest.mark.parametrize("role", ["all", "web"])
     def test_no_more_tasks_wait_than_may(self, settings, scheduler, role):
-        """Those that wait for another one count as well."""
         settings(role=role, max_waiting=3)
         scheduler.pause("default")
-        first = schedule(len, "x")
-        for _ in range(2):
-            using(after=first).schedule(len, "x")
+        for _ in range(3):
+            schedule(len, "x")
         transaction.commit()
-        until(lambda: outbox.feeder_of(scheduler).waiting == 3)
+        until(lambda: outbox.feeder_of(scheduler).room.waiting() == 3)
         schedule(len, "x")
         with pytest.raises(QueueFull, match="'max_waiting' allows no more"):
             transaction.commit()
@@ -78,7 +76,11 @@ def test_a_web_instance_runs_nothing(settings, idle_site, folder):
     transaction.commit()
     scheduler = get_scheduler()
     with serving() as watch:
-        until(lambda: watch.feeder_of(scheduler) and watch.feeder_of(scheduler).waiting)
+        until(
+            lambda: (
+                watch.feeder_of(scheduler) and watch.feeder_of(scheduler).room.waiting()
+            )
+        )
         assert len(instances_for(scheduler)) == 1
         assert scheduler.instances() == []
         assert scheduler.record(task_id).state == "queued"

@@ -213,7 +213,8 @@ def test_who_is_heard_of_at_the_last_moment_is_not_dead(paused, another):
     transaction.commit()
     feeder = outbox.feeder_of(paused)
     with elsewhere(paused) as (mine, manager):
-        look = Look(feeder, mine, clock_of(mine._p_jar.db()), instances_for(mine))
+        clock = clock_of(mine._p_jar.db())
+        look = Look(feeder, mine, clock, instances_for(mine), 1)
         rescue_all(look, {another.id})
         look.finish()
         assert mine.record(task_id).state == "lost"

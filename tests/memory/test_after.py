@@ -353,7 +353,7 @@ class TestUnknownOnes:
 class TestWhileItWaits:
     @pytest.fixture
     def scheduler(self, make_scheduler):
-        return make_scheduler(max_waiting=2)
+        return make_scheduler(max_delayed=1)
 
     @pytest.fixture
     def blocked(self, scheduler, gate, note):
@@ -372,12 +372,27 @@ class TestWhileItWaits:
         scheduler.wait_all(TIMEOUT)
         assert done == []
 
-    def test_it_takes_room(self, scheduler, blocked, note):
-        scheduler.pause("default")
+    def test_it_takes_room_of_what_is_not_due(self, scheduler, blocked, note):
         note()
         transaction.commit()
+        note("", blocked)
+        with pytest.raises(QueueFull, match="'max_delayed' allows no more"):
+            transaction.commit()
+        transaction.abort()
+
+    def test_and_of_the_others_once_these_have_succeeded(
+        self, make_scheduler, gate, note
+    ):
+        scheduler = make_scheduler(max_waiting=1, concurrency=1, queues={"other": 1})
+        before = using(queue="other").schedule(gate.task)
+        note("after", before)
+        transaction.commit()
+        gate.wait()
+        scheduler.pause("default")
+        gate.open()
+        scheduler.wait(before, TIMEOUT)
         note()
-        with pytest.raises(QueueFull):
+        with pytest.raises(QueueFull, match="'max_waiting' allows no more"):
             transaction.commit()
         transaction.abort()
         scheduler.resume("default")

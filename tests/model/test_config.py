@@ -14,6 +14,8 @@ import pytest
 NUMBERS = (
     "concurrency",
     "max_waiting",
+    "max_waiting_per_user",
+    "max_delayed",
     "keep",
     "keep_count",
     "drain_timeout",
@@ -21,7 +23,13 @@ NUMBERS = (
     "polite_wait",
     "switch_interval",
 )
-AT_LEAST_ONE = ("concurrency", "max_waiting", "conflict_attempts")
+AT_LEAST_ONE = (
+    "concurrency",
+    "max_waiting",
+    "max_waiting_per_user",
+    "max_delayed",
+    "conflict_attempts",
+)
 
 
 @pytest.fixture

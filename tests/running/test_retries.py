@@ -304,12 +304,12 @@ class TestWhileItWaits:
         assert scheduler.record(task_id).state == "lost"
 
     def test_it_takes_room(self, make_scheduler, errors, work, at_most, until):
-        scheduler = make_scheduler(max_waiting=1)
+        scheduler = make_scheduler(max_delayed=1)
         errors += [Busy()]
         task_id = using(retries=1, backoff=MAX_BACKOFF).schedule(work)
         transaction.commit()
         until(lambda: scheduler.record(task_id).state == "retrying")
-        schedule(int)
+        using(delay=TIMEOUT).schedule(int)
         with pytest.raises(QueueFull):
             transaction.commit()
         transaction.abort()

@@ -32,7 +32,8 @@ def cancel(scheduler, id, news):
 def retry(scheduler, id, news, admit):
     """Queue a task again that has not succeeded.
 
-    ``admit(title)``: raises QueueFull, ShuttingDown. Raises IllegalTransition.
+    ``admit(stored, after)``: raises QueueFull, ShuttingDown; ``after``: ids of those
+    that it has to wait for. Raises IllegalTransition.
     """
     if id in scheduler.groups:
         members = map(scheduler.shards.find, scheduler.groups[id].ids())
@@ -46,15 +47,16 @@ def retry(scheduler, id, news, admit):
     shards = scheduler.shards
     if stored.unique is not None:
         rules.check_unique(id, stored.unique, shards.holder(stored.unique))
-    admit(stored.title)
+    # Those before it had succeeded if it was begun, and may be forgotten by now.
+    after = () if stored.attempts else stored.after
+    admit(stored, after)
     shards.no_longer_requested(id)  # that was meant for the run that has ended
     shards.no_longer_expiring(stored)
     shards.leave(stored)
     stored.requeue()
     if stored.unique is not None:
         shards.hold(stored)
-    if stored.attempts:
-        stored.after = ()  # they had succeeded, and may be forgotten by now
+    stored.after = after
     shards.wait(stored)
     group = scheduler.groups.get(stored.group_id or "")
     if group is not None:

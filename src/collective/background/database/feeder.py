@@ -16,13 +16,13 @@ from AccessControl.SecurityManagement import noSecurityManager
 from collective.background.capture.call import BATCH
 from collective.background.database import claims
 from collective.background.database.holding import Held
+from collective.background.database.room import Room
 from collective.background.database.shard import SHARDS
 from collective.background.exceptions import Superseded
 from collective.background.executing.queues import Job
 from collective.background.running import outcome
 from collective.background.running.current import keep_log_lines
 from collective.background.running.runner import run
-from collective.background.scheduling import rules
 from collective.background.telling.events import announce
 from functools import partial
 from math import inf
@@ -41,6 +41,7 @@ LEARNING = 0.2  # how much the last duration counts, against those before
 class Feeder:
     """- ``executor``: of the process; ``database``: that of Zope
     - ``home``: the database and the oid of the scheduler; ``path``: of the site
+    - ``room``: the waiting Room of the site
     - ``changed``: a Condition, shared by all feeders of the process
     - ``wake(is_urgent)``: lets the thread that watches look at the database
     """
@@ -54,10 +55,9 @@ class Feeder:
         self._wake = wake
         self.held = {}  # Held by the ids of tasks: what is reserved here
         self.touched = set()  # ids of groups to look at once more
-        self.waiting = 0  # how many tasks waited at the last look
-        self.waiting_by_queue = {}  # those of them that are not reserved here
+        self.room = Room(changed)
+        self.waiting_by_queue = {}  # what waits for a slot and is not reserved here
         self.paused = frozenset()  # names of queues, at the last look
-        self._admitted = 0  # how many were admitted since then
         self.due_at = inf  # when the next delayed one is due (monotonic)
         self.changes = [None] * SHARDS  # of ``Shards``, at the last look
         self.durations = {}  # how long tasks take (seconds), by their queue
@@ -77,18 +77,9 @@ class Feeder:
 
     # For requests, in any thread.
 
-    def admit(self, title):
-        """Raise QueueFull if there can be no more tasks of this site."""
+    def counted(self, by_queue, paused, due_at):
+        """So it is, as a look has found; see the attributes."""
         with self.changed:
-            rules.check_room(
-                self.waiting + self._admitted, self.settings.max_waiting, title
-            )
-            self._admitted += 1
-
-    def counted(self, waiting, by_queue, paused, due_at):
-        """So many tasks wait, as a look has found; see the attributes."""
-        with self.changed:
-            self.waiting, self._admitted = waiting, 0
             self.waiting_by_queue, self.paused = by_queue, paused
             self.due_at = due_at
 

@@ -8,6 +8,8 @@ back the next time.
 
 from collections import Counter
 from collective.background.database import reserving
+from collective.background.database.counting import count_in_line
+from collective.background.database.counting import wait_counts
 from collective.background.database.instances import Holding
 from collective.background.database.settling import give_up
 from collective.background.database.settling import News
@@ -23,15 +25,19 @@ class Look:
     """- ``feeder``: the Feeder; ``scheduler``: in the connection of the look
     - ``clock``: the Clock of the database
     - ``instances``: {id: Instance} of all that live
+    - ``number``: what the waiting Room has called it
     - ``touched``: ids of groups to look at once more
     """
 
-    def __init__(self, feeder, scheduler, clock, instances, touched=frozenset()):
+    def __init__(
+        self, feeder, scheduler, clock, instances, number, touched=frozenset()
+    ):
         self.feeder = feeder
         self.scheduler = scheduler
         self.now = clock.now()
         self.instances = instances
         self.touched = touched
+        self._number = number
         self.news = News()
         self.has_more = False  # whether to look again at once
         self.then = []
@@ -64,16 +70,17 @@ class Look:
         shards = self.scheduler.shards
         here = Counter(held.queue for held in self.feeder.not_over())
         by_queue = {
-            name: max(0, shards.count_in_line(name) - here[name])
+            name: max(0, count_in_line(shards, name) - here[name])
             for name in self.feeder.settings.queues
         }
         paused = frozenset(name for name in self.scheduler.paused if name)
         now = microseconds(self.now)
         due_at = monotonic() + (shards.next_due(now) - now) / 1_000_000
-        waiting = shards.count_waiting()
-        self.then.append(
-            partial(self.feeder.counted, waiting, by_queue, paused, due_at)
-        )
+        self.then.append(partial(self.feeder.counted, by_queue, paused, due_at))
+        room = self.feeder.room
+        by_user = room.is_vague(self.feeder.settings)
+        counts = wait_counts(shards, now, by_user=by_user)
+        self.then.append(partial(room.counted, counts, self._number, by_user=by_user))
 
     def finish(self):
         """Write down what is reserved here, before the commit."""

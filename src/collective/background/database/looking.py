@@ -71,6 +71,7 @@ class Looking:
         trouble = f"the tasks of {feeder.path} cannot be seen to ({work.__name__})"
         # Before the transaction begins, so that it sees what they were touched by.
         touched = feeder.take_touched()
+        number = feeder.room.begin_look()
         manager.begin()
         try:
             home = connection.get_connection(feeder.home.database_name)
@@ -80,7 +81,7 @@ class Looking:
                 raise SchedulerGone(feeder.path)
             scheduler.renew()
             instances = instances_of(connection)
-            look = Look(feeder, scheduler, self._clock, instances, touched)
+            look = Look(feeder, scheduler, self._clock, instances, number, touched)
             work(look)
             look.finish()
             manager.get().note(f"Background tasks of {feeder.path}")

@@ -5,15 +5,21 @@ feeder of this process, if it has one, once that is committed. Nothing is starte
 in a script, an export or a console, the instances that serve find what is there.
 """
 
+from collective.background.database.counting import wait_counts
 from collective.background.database.private import privately
+from collective.background.database.room import Room
 from collective.background.database.settling import News
 from collective.background.database.settling import settle_groups
+from collective.background.database.shard import microseconds
+from collective.background.exceptions import QueueFull
+from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
 from collective.background.scheduling import rules
 from collective.background.scheduling.joining import join_transaction
 from collective.background.telling.events import note_transition
 
 import os
+import threading
 import transaction
 
 
@@ -53,50 +59,65 @@ def check_admission():
     rules.check_admission(_watch is not None and _watch.is_stopping)
 
 
-def admit(scheduler, title):
-    """Raise ShuttingDown or QueueFull if there can be no more tasks.
+def admit(scheduler, entrant):
+    """Let an Entrant into the waiting room of a scheduler.
 
-    ``title``: of the one that is to be admitted.
+    Raises ShuttingDown or QueueFull if there can be no more tasks. Returns the Room,
+    which is to be told what becomes of the transaction.
     """
     check_admission()
     feeder = feeder_of(scheduler)
-    if feeder is not None:
-        feeder.admit(title)
-        return
-    counts = _counts(scheduler)
-    most = process_executor().settings.max_waiting
-    rules.check_room(counts[scheduler._p_oid], most, title)
-    counts[scheduler._p_oid] += 1
+    if feeder is None:
+        room = _room(scheduler)
+        room.admit(entrant, process_executor().settings)
+        return room
+    try:
+        feeder.room.admit(entrant, feeder.settings)
+    except QueueFull:
+        feeder.wake_up(News())  # some may have left meanwhile
+        raise
+    return feeder.room
 
 
-def _counts(scheduler):
-    """Return how many tasks wait and are admitted, by the oids of schedulers.
-
-    As the current transaction has seen it at the first call for this scheduler.
-    """
+def _room(scheduler):
+    """Return the waiting Room as the current transaction has seen it first."""
     current = transaction.get()
     try:
-        counts = current.data(admit)
+        rooms = current.data(admit)
     except KeyError:
-        counts = {}
-        current.set_data(admit, counts)
-    if scheduler._p_oid not in counts:
-        counts[scheduler._p_oid] = scheduler.shards.count_waiting()
-    return counts
+        rooms = {}
+        current.set_data(admit, rooms)
+    if scheduler._p_oid not in rooms:
+        now = microseconds(clock_of(scheduler._p_jar.db()).now())
+        room = rooms[scheduler._p_oid] = Room(threading.RLock())
+        counts = wait_counts(scheduler.shards, now, by_user=True)
+        room.counted(counts, room.begin_look(), by_user=True)
+    return rooms[scheduler._p_oid]
 
 
-def post(scheduler, record, news):
+def post(scheduler, record, entrant, news):
     """Join the current transaction for a task that it schedules.
 
-    ``record``: the TaskRecord of its scheduling; ``news``: what else is to be told,
-    which may become more until the commit.
+    ``record``: the TaskRecord of its scheduling; ``entrant``: the Entrant for it;
+    ``news``: what else is to be told, which may become more until the commit.
     """
     if feeder_of(scheduler) is None:
-        _counts(scheduler)  # in the midst of a commit new objects cannot be loaded
+        _room(scheduler)  # in the midst of a commit new objects cannot be loaded
+    rooms = []
+
+    def finish():
+        for room in rooms:
+            room.committed(entrant)
+        _committed(scheduler, record, news)
+
+    def forget():
+        for room in rooms:
+            room.leave(entrant)
+
     join_transaction(
-        reserve=lambda: admit(scheduler, record.title),
-        finish=lambda: _committed(scheduler, record, news),
-        forget=lambda: None,
+        reserve=lambda: rooms.append(admit(scheduler, entrant)),
+        finish=finish,
+        forget=forget,
     )
 
 

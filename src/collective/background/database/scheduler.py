@@ -23,6 +23,7 @@ from collective.background.database.blobs import blobs_of_transaction
 from collective.background.database.groups import StoredGroup
 from collective.background.database.instances import instances_for
 from collective.background.database.private import privately
+from collective.background.database.room import entrant
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
 from collective.background.database.settling import settle_group
@@ -43,6 +44,7 @@ from collective.background.running.current import running
 from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.joining import join_transaction
+from collective.background.scheduling.room import is_bound
 from collective.background.telling.events import TaskScheduled
 from contextlib import suppress
 from datetime import timedelta
@@ -115,7 +117,8 @@ class PersistentTransactionalScheduler(Persistent):
         record = stored.record()
         notify(TaskScheduled(record))
         news = News()
-        outbox.post(self, record, news)
+        wish = entrant(record, after=options.after, is_bound=is_bound())
+        outbox.post(self, record, wish, news)
         self._add(stored, group, news, after=options.after)
         return stored.id
 
@@ -126,7 +129,6 @@ class PersistentTransactionalScheduler(Persistent):
             return holder.id
         stored = self._store(call, options, group)
         notify(TaskScheduled(stored.record()))
-        outbox.admit(self, stored.title)
         task = stored.make_task(None)
         task.started = task.created
         task.attempts = 1
@@ -217,8 +219,11 @@ class PersistentTransactionalScheduler(Persistent):
         return self._change(id, changes.cancel)
 
     def retry(self, id):
-        def admit(title):
-            outbox.admit(self, title)
+        bound = is_bound()
+
+        def admit(stored, after):
+            wish = entrant(stored, after=after, is_bound=bound)
+            outbox.admit(self, wish).committed(wish)
 
         return self._change(id, changes.retry, admit)
 

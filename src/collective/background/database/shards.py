@@ -1,4 +1,4 @@
-"""All places for tasks together: adding, finding, counting, and what is next.
+"""All places for tasks together: adding, finding, and what is next.
 
 Methods work in the transaction of the caller, and take StoredTasks.
 """
@@ -29,6 +29,9 @@ class Shards(Persistent):
     def __init__(self):
         self.version = VERSION
         self._shards = tuple(Shard() for _ in range(SHARDS))
+
+    def __iter__(self):
+        return iter(self._shards)
 
     def of(self, id):
         """Return the shard of the task with this id, whether there is one or not."""
@@ -192,16 +195,6 @@ class Shards(Persistent):
         Both in microseconds.
         """
         return min(shard.delayed.minKey((now, END))[0] for shard in self._shards)
-
-    def count_waiting(self):
-        return sum(len(shard.waiting) - 2 for shard in self._shards)
-
-    def count_in_line(self, queue):
-        """Return how many tasks of a queue may start, or are reserved."""
-        return sum(len(range_of(shard.line, (queue,))) for shard in self._shards)
-
-    def count_ended(self):
-        return sum(len(shard.expiring) - 2 for shard in self._shards)
 
     def expired(self, now):
         """Return an iterable of ended tasks that are to be forgotten, oldest first.

@@ -4,6 +4,7 @@ In the transaction of a Look, some at a time.
 """
 
 from collective.background.database.changes import forget
+from collective.background.database.counting import count_ended
 from collective.background.database.shard import microseconds
 from functools import partial
 from itertools import islice
@@ -30,7 +31,7 @@ def _forget_some(look):
     shards = look.scheduler.shards
     now = microseconds(look.now)
     gone = list(islice(shards.expired(now), AT_ONCE))
-    surplus = shards.count_ended() - len(gone) - look.feeder.settings.keep_count
+    surplus = count_ended(shards) - len(gone) - look.feeder.settings.keep_count
     for stored in gone:
         forget(look.scheduler, stored)
     if surplus > 0:

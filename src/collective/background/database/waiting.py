@@ -3,6 +3,7 @@
 For scripts and tests: in the connection of the caller nothing would change.
 """
 
+from collective.background.database.counting import count_waiting
 from collective.background.database.private import connected
 from collective.background.exceptions import WaitTimeout
 from collective.background.model import states
@@ -46,7 +47,7 @@ def wait_all(scheduler, timeout):
     """See ``ITransactionalScheduler.wait_all``."""
 
     def look(mine):
-        if not mine.shards.count_waiting():
+        if not count_waiting(mine.shards):
             return True, []
         return False, mine.records(states=states.UNFINISHED, limit=10)
 

@@ -5,6 +5,7 @@ of those that have come in.
 """
 
 from collective.background.capture.snapshot import find_database
+from collective.background.memory.room import entrant
 from collective.background.memory.sequel import callbacks_of
 from collective.background.model import states
 from collective.background.running import outcome
@@ -12,6 +13,7 @@ from collective.background.running.current import running
 from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.joining import join_transaction
+from collective.background.scheduling.room import is_bound
 from collective.background.telling.events import TaskScheduled
 from zope.event import notify
 
@@ -25,9 +27,10 @@ def schedule(lifecycle, call, options, group):
         return holder.id
     record = lifecycle.record(task)
     notify(TaskScheduled(record))
+    bound = is_bound()
     try:
         join_transaction(
-            reserve=lambda: _reserve(lifecycle, task),
+            reserve=lambda: _reserve(lifecycle, task, bound),
             finish=lambda: lifecycle.commit(task, record),
             forget=lambda: _forget(lifecycle, task),
         )
@@ -69,10 +72,13 @@ def run_now(lifecycle, call, options, work, group):
     return task.id
 
 
-def check_room(lifecycle, task):
-    """Raise ShuttingDown or QueueFull if a task cannot wait."""
+def check_room(lifecycle, task, bound):
+    """Raise ShuttingDown or QueueFull if a task cannot wait.
+
+    ``bound``: whether it may have no more than the share of its user.
+    """
     rules.check_admission(lifecycle.is_stopping)
-    lifecycle.unfinished.check_room(task, lifecycle.settings.max_waiting)
+    lifecycle.unfinished.room.check(entrant(task, bound), lifecycle.settings)
 
 
 def _make_task(lifecycle, call, options, group):
@@ -91,12 +97,12 @@ def _find_holder(lifecycle, task):
         return lifecycle.store.find_holder(task)
 
 
-def _reserve(lifecycle, task):
+def _reserve(lifecycle, task, bound):
     """Make room for a task, or refuse the transaction."""
     with lifecycle.changed:
         if task.state != states.QUEUED:  # it was cancelled meanwhile
             return
-        check_room(lifecycle, task)
+        check_room(lifecycle, task, bound)
         if task.unique_key is not None:
             lifecycle.store.take_key(task)
         lifecycle.unfinished.take_room(task)
@@ -104,5 +110,5 @@ def _reserve(lifecycle, task):
 
 def _forget(lifecycle, task):
     with lifecycle.changed:
-        lifecycle.unfinished.give_room_back(task)
+        lifecycle.unfinished.room.leave(task)
         lifecycle.store.forget(task)

@@ -8,6 +8,7 @@ a task or a group.
 from collective.background.memory.admission import check_room
 from collective.background.model import states
 from collective.background.scheduling import rules
+from collective.background.scheduling.room import is_bound
 from collective.background.telling.events import announce
 
 
@@ -75,9 +76,10 @@ def _members(lifecycle, id):
 
 def _retry(lifecycle, task):
     store = lifecycle.store
+    bound = is_bound()
     with lifecycle.changed:
         states.check_transition(task.id, task.state, states.QUEUED)
-        check_room(lifecycle, task)
+        check_room(lifecycle, task, bound)
         if task.unique_key is not None:
             rules.check_unique(task.id, task.options.unique, store.find_holder(task))
             store.take_key(task)

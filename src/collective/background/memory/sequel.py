@@ -41,10 +41,10 @@ class Sequel:
 
         Returns those that cannot start any more: their tasks and records.
         """
-        dependencies = self._lifecycle.unfinished.dependencies
+        unfinished = self._lifecycle.unfinished
         if record.state == states.SUCCEEDED:
             with self._lifecycle.changed:
-                free = dependencies.succeeded(record.id)
+                free = unfinished.release(record.id)
             for successor in free:
                 self._lifecycle.threads.start(successor)
             return []
@@ -52,7 +52,7 @@ class Sequel:
         with self._lifecycle.changed:
             return [
                 (successor, self._lifecycle.end(successor, ended))
-                for successor in dependencies.waiting_for(record.id)
+                for successor in unfinished.dependencies.waiting_for(record.id)
             ]
 
     def _end_group(self, task):

@@ -4,10 +4,12 @@ Plain data, changed under the scheduler's lock only.
 """
 
 from collective.background.memory.dependencies import Dependencies
+from collective.background.memory.room import Room
 from collective.background.model import states
 from collective.background.scheduling import rules
 from datetime import datetime
 from datetime import UTC
+from math import inf
 from time import monotonic
 
 
@@ -17,6 +19,7 @@ class Unfinished:
     - ``tasks``: those that are committed, by their id
     - ``running``: the ids of those that are in a thread
     - ``dependencies``: which wait until others have succeeded
+    - ``room``: the waiting Room
     """
 
     def __init__(self, store):
@@ -24,7 +27,7 @@ class Unfinished:
         self.running = set()
         self.dependencies = Dependencies()
         self._store = store
-        self._waiting = set()  # ids of those that take room in the waiting room
+        self.room = Room()
 
     def add(self, task):
         """A task is committed, or is to be tried again."""
@@ -35,26 +38,16 @@ class Unfinished:
         # In its thread it is "retrying", too, between attempts that conflict.
         return task.state in states.WAITING and task.id not in self.running
 
-    # The waiting room.
-
-    def check_room(self, task, most):
-        """Raise QueueFull if ``most`` tasks or more are waiting already."""
-        rules.check_room(len(self._waiting), most, task.plain_title)
-
     def take_room(self, task):
-        """A task waits from now on."""
-        self._waiting.add(task.id)
-
-    def give_room_back(self, task):
-        """A task does not wait any more, if it did."""
-        self._waiting.discard(task.id)
+        """A task is about to be committed, and will wait then."""
+        self.room.enter(task, inf if task.options.after else task.not_before)
 
     def line_up(self, task):
         """A task that is queued waits, until those before it have succeeded.
 
         Returns the exception if that is in vain, else None.
         """
-        self.take_room(task)
+        self.room.enter(task, task.not_before)
         if task.attempts:  # they had succeeded, and may be forgotten by now
             return None
         missing = []
@@ -69,7 +62,15 @@ class Unfinished:
                 return rules.in_vain(before)
         if missing:
             self.dependencies.add(task, missing)
+            self.room.enter(task, inf)
         return None
+
+    def release(self, id):
+        """The task ``id`` has succeeded: return those that may start because of it."""
+        free = self.dependencies.succeeded(id)
+        for task in free:
+            self.room.enter(task, task.not_before)
+        return free
 
     # From state to state.
 
@@ -77,7 +78,7 @@ class Unfinished:
         """A task comes into a thread; return False if it is not to run."""
         if not self.is_waiting(task):
             return False
-        self.give_room_back(task)
+        self.room.leave(task)
         self.running.add(task.id)
         task.started = task.started or datetime.now(UTC)
         self.set_running(task)
@@ -104,12 +105,12 @@ class Unfinished:
             task.outages = 0
         task.error = ended.error
         task.not_before = monotonic() + ended.retry_in
-        self.take_room(task)
+        self.room.enter(task, task.not_before)
         self._store.set_state(task, states.RETRYING)
 
     def end(self, task, ended):
         """A task has come to its end. ``ended``: the Outcome."""
-        self.give_room_back(task)
+        self.room.leave(task)
         self.leave_thread(task)
         self.tasks.pop(task.id, None)
         self.dependencies.discard(task)

@@ -23,6 +23,7 @@ SECTION = "collective.background"
 PREFIX = "BACKGROUND_"
 DEFAULT_QUEUE = "default"
 ROLES = ("all", "web", "worker")
+SHARES = 4  # one user has no more than one of them
 MIN_LEASE = 1.0  # seconds; a garbage collection or a slow disk is no death
 MICROSECOND = 0.000001  # what Python counts the switch interval in
 
@@ -36,7 +37,11 @@ class Settings:
 
     - ``concurrency``: slots of the queue "default" (threads at once)
     - ``queues``: further queues and their slots, ``{"imports": 1}``
-    - ``max_waiting``: how many tasks may wait, over all queues
+    - ``max_waiting``: how many tasks may wait for a slot, over all queues;
+      ``max_waiting_per_user``: how many of one user; None: a quarter of them.
+      Managers and Zope itself are bound by the whole only
+    - ``max_delayed``: how many may wait besides those that are not due, as they are
+      delayed, or wait for others or for their next attempt; a quarter for one user
     - ``keep``: how long a finished task is kept (seconds), if its site does not say
     - ``keep_count``: how many finished tasks are kept
     - ``drain_timeout``: how long a stopping process waits for tasks (seconds)
@@ -57,6 +62,8 @@ class Settings:
     concurrency: int = 2
     queues: dict = field(default_factory=dict)
     max_waiting: int = 10_000
+    max_waiting_per_user: int | None = None
+    max_delayed: int = 10_000
     keep: float = 3600.0
     keep_count: int = 10_000
     drain_timeout: float = 5.0
@@ -68,8 +75,10 @@ class Settings:
     lease: float = 60.0
 
     def __post_init__(self):
-        for name in ("concurrency", "max_waiting", "conflict_attempts"):
+        for name in ("concurrency", "max_waiting", "max_delayed", "conflict_attempts"):
             _check(name, getattr(self, name), 1)
+        if self.max_waiting_per_user is not None:
+            _check("max_waiting_per_user", self.max_waiting_per_user, 1)
         for name in ("keep", "keep_count", "drain_timeout", "polite_wait"):
             _check(name, getattr(self, name), 0)
         if self.role not in ROLES:
@@ -88,6 +97,16 @@ class Settings:
             _check(f"queues: {queue}", slots, 1)
         slots = {DEFAULT_QUEUE: self.concurrency, **self.queues}
         object.__setattr__(self, "queues", MappingProxyType(slots))
+
+    @property
+    def share_of_waiting(self):
+        """How many tasks of one user may wait for a slot."""
+        return self.max_waiting_per_user or share_of(self.max_waiting)
+
+
+def share_of(whole):
+    """Return how much of a whole number is for one user, if nothing else is set."""
+    return -(-whole // SHARES)
 
 
 def _check(name, value, minimum):
@@ -108,6 +127,7 @@ def parse_queues(text):
 
 PARSERS = {
     int: ("a whole number", int),
+    int | None: ("a whole number", int),
     float: ("a number of seconds", float),
     float | None: ("a number of seconds", float),
     bool: ("'on' or 'off'", asBoolean),

@@ -11,7 +11,6 @@ from collective.background.capture.snapshot import capture_snapshot
 from collective.background.capture.snapshot import without_form
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import IllegalTransition
-from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskNotFound
@@ -83,18 +82,6 @@ def check_admission(is_stopping):
         raise ShuttingDown(
             "this process is about to stop and takes no more tasks; try again "
             "in a moment"
-        )
-
-
-def check_room(waiting, most, title):
-    """Raise QueueFull if there are ``most`` tasks that wait, or more.
-
-    ``waiting``: how many there are; ``title``: of the one that is to be refused.
-    """
-    if waiting >= most:
-        raise QueueFull(
-            f"{most} tasks are waiting already, and 'max_waiting' allows no "
-            f"more, so {title!r} was refused; try again later"
         )
 
 

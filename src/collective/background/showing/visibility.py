@@ -20,11 +20,11 @@ from collective.background.exceptions import TaskNotFound
 from collective.background.model import states
 from collective.background.model.records import BatchResult
 from collective.background.model.settings import background_settings
+from collective.background.scheduling.room import MANAGE
 from dataclasses import replace
 from zope.component.hooks import getSite
 
 
-MANAGE = "Manage background tasks"
 VIEW_OWN = "View own background tasks"
 
 

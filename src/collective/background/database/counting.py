@@ -1,0 +1,57 @@
+"""How many tasks there are, from the keys of the trees alone.
+
+All functions take the Shards, and work in the transaction of the caller.
+"""
+
+from collective.background.database.shard import END
+from collective.background.database.shard import FIRST
+from collective.background.database.shard import LAST
+from collective.background.database.shard import LEAST
+from collective.background.database.shard import MOST
+from collective.background.database.shard import number_of
+from collective.background.database.shard import range_of
+from collective.background.scheduling.room import Counts
+
+
+def count_waiting(shards):
+    """Return how many tasks wait, for whatever, or are reserved."""
+    return sum(len(shard.waiting) - 2 for shard in shards)
+
+
+def count_in_line(shards, queue):
+    """Return how many tasks of a queue may start, or are reserved."""
+    return sum(len(range_of(shard.line, (queue,))) for shard in shards)
+
+
+def count_ended(shards):
+    return sum(len(shard.expiring) - 2 for shard in shards)
+
+
+def wait_counts(shards, now, *, by_user):
+    """Return the Counts of what waits, or is reserved.
+
+    ``now``: microseconds. ``by_user``: whether each user's tasks are counted, too; for
+    that all keys are looked at.
+    """
+    counts = Counts()
+    if by_user:
+        later = set(_later(shards, now))
+        for shard in shards:
+            for key in shard.waiting_of.keys(FIRST, LAST, True, True):
+                *user, _, number, _ = key
+                counts.add(tuple(user), -number not in later)
+        return counts
+    in_line = sum(len(shard.line) - 2 for shard in shards)
+    overdue = sum(len(shard.delayed.keys(LEAST, (now, END), True)) for shard in shards)
+    counts.set_whole(True, in_line + overdue)
+    counts.set_whole(False, count_waiting(shards) - in_line - overdue)
+    return counts
+
+
+def _later(shards, now):
+    """Yield the numbers of tasks that are not due."""
+    for shard in shards:
+        for _, number, *_ in shard.delayed.keys((now, END), MOST, True, True):
+            yield number
+        for _, id in shard.links.keys(FIRST, LAST, True, True):
+            yield number_of(id)
