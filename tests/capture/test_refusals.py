@@ -4,7 +4,9 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import schedule_view
+from collective.background import using
 from collective.background.exceptions import NotPortable
+from collective.background.exceptions import ReplacedError
 from collective.background.model.spool import MEMORY_LIMIT
 from collective.background.model.spool import Spool
 from contextlib import closing
@@ -12,10 +14,13 @@ from contextlib import contextmanager
 from contextlib import ExitStack
 from functools import partial
 from helpers import finished
+from helpers import result_of
 from plone import api
 from plone.behavior import AnnotationStorage
 from Products.Five.browser import BrowserView
+from types import FunctionType
 from zope.interface import Interface
+from zope.interface.interface import InterfaceClass
 from ZPublisher.HTTPResponse import WSGIResponse
 
 import io
@@ -23,6 +28,7 @@ import os
 import pytest
 import socket
 import sqlite3
+import sys
 import threading
 import transaction
 
@@ -71,6 +77,18 @@ def sql_connection(stack):
 
 def function(first, second=None, *, third=None):
     """What is scheduled, if it is."""
+
+
+def single(argument):
+    """What is scheduled as a function of the main module."""
+
+
+def class_of_main():
+    return sys.modules["__main__"].Class
+
+
+def fail():
+    raise sys.modules["__main__"].Error("simulated")
 
 
 class View(BrowserView):
@@ -124,6 +142,68 @@ class TestTheErrorNames:
     def test_the_field_of_a_form(self, site):
         with pytest.raises(NotPortable, match=r"form\['field'\]"):
             schedule_view(site, "view", {"field": threading.Lock()})
+
+
+@pytest.fixture(params=["__main__", "__mp_main__"])
+def main(request, monkeypatch):
+    """The main module, with things of its own: as if the script had them."""
+    module = sys.modules["__main__"]
+    monkeypatch.setitem(sys.modules, "__mp_main__", module)
+    things = {
+        "function": FunctionType(single.__code__, {}, "function"),
+        "Class": type("Class", (), {}),
+        "Error": type("Error", (ValueError,), {}),
+        "IThing": InterfaceClass("IThing", __module__=request.param),
+    }
+    for name, thing in things.items():
+        if name != "IThing":
+            thing.__module__, thing.__qualname__ = request.param, name
+        monkeypatch.setattr(module, name, thing, raising=False)
+    return module
+
+
+class TestOfTheMainModule:
+    """Another process has another one; there, tasks in the database may run."""
+
+    def test_nothing_is_refused_in_memory(self, site, main):
+        task_id = schedule(isinstance, main.Class(), main.Class)
+        assert result_of(task_id) is True
+        assert result_of(schedule(main.function, 1)) is None
+        assert result_of(schedule(callable, main.IThing)) is True
+
+    @pytest.mark.parametrize("name", ["Class", "IThing", "Error", "function"])
+    def test_arguments(self, persistent, main, name):
+        with pytest.raises(NotPortable, match=rf"main__.{name} has no name by which"):
+            schedule(function, [vars(main)[name]])
+        assert get_scheduler().count() == 0
+
+    def test_objects_of_its_classes(self, persistent, main):
+        for thing in (main.Class(), main.Error()):
+            with pytest.raises(NotPortable, match="has no name by which another"):
+                schedule(function, [thing])
+
+    def test_functions(self, persistent, main):
+        with pytest.raises(NotPortable, match="use a function of a module"):
+            schedule(main.function, 1)
+        with pytest.raises(NotPortable, match="use a function of a module"):
+            schedule_batch(partial(main.function), [1])
+
+    def test_options(self, persistent, main):
+        for options in ({"retry_on": (main.Error,)}, {"on_success": main.function}):
+            with pytest.raises(NotPortable, match="has no name by which another"):
+                using(**options).schedule(function, 1)
+
+    def test_results_of_tasks(self, persistent, main):
+        record = finished(schedule(class_of_main))
+        assert record.state == "failed"
+        assert "the result has" in record.error.message
+
+    def test_exceptions_of_tasks(self, persistent, main):
+        """They are replaced: whatever a task raises, it ends."""
+        record = finished(schedule(fail))
+        _, exception = get_scheduler().get_result(record.id)
+        assert record.error.type.endswith("main__.Error")
+        assert isinstance(exception, ReplacedError)
 
 
 class TestWhatIsLeftBehind:

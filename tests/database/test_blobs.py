@@ -3,7 +3,7 @@
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background.capture.pickling import pack
-from collective.background.capture.pickling import unpack
+from collective.background.capture.unpickling import unpack
 from collective.background.database import blobs as module
 from collective.background.database import formats
 from collective.background.database.blobs import content_of
@@ -44,7 +44,7 @@ def blobs(monkeypatch):
         made.append(Blob())
         return made[-1]
 
-    monkeypatch.setattr("collective.background.database.blobs.Blob", make)
+    monkeypatch.setattr("collective.background.capture.persistence.Blob", make)
     return made
 
 

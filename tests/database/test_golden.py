@@ -4,7 +4,7 @@
 format makes it anew.
 """
 
-from collective.background.capture.pickling import unpack
+from collective.background.capture.unpickling import unpack
 from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import ResponseFailed
 from collective.background.exceptions import TaskLost

@@ -7,8 +7,8 @@ Made by ``api/scheduling.py``; ``running/kinds.py`` makes it happen.
 from Acquisition import aq_base
 from collective.background.capture.context import context_fields
 from collective.background.capture.context import context_of
+from collective.background.capture.package import Package
 from collective.background.capture.pickling import pack
-from collective.background.capture.pickling import Package
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable

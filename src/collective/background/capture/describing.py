@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from collective.background.capture.call import BATCH
 from collective.background.capture.call import REQUEST
 from collective.background.capture.call import VIEW
-from collective.background.capture.pickling import Unpickler
+from collective.background.capture.unpickling import Unpickler
 from reprlib import Repr
 
 import logging
@@ -111,7 +111,7 @@ class _DisplayUnpickler(Unpickler):
         if kind == "upload":
             upload = self._package.spools[value]
             return Placeholder(f"file {upload.filename!r}, {upload.spool.size} bytes")
-        if kind == "spool":
+        if kind in ("spool", "blob"):
             return Placeholder(f"{self._package.spools[value].size} bytes")
         return Placeholder(str(self._package.live[value]))
 

@@ -9,8 +9,8 @@ from AccessControl import getSecurityManager
 from Acquisition import aq_base
 from Acquisition import aq_inner
 from Acquisition import aq_parent
+from collective.background.capture.package import Package
 from collective.background.capture.pickling import pack
-from collective.background.capture.pickling import Package
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
 from collective.background.model.values import value

@@ -4,21 +4,12 @@ Comes in: a Spool. Goes out: a Blob; and the other way round, a content for a Sp
 which opens the blob when it is read, in whatever thread.
 """
 
+from collective.background.capture.persistence import blob_of
 from collective.background.database.private import connected
 from collective.background.scheduling.joining import join_transaction
-from shutil import copyfileobj
-from ZODB.blob import Blob
 from ZODB.interfaces import BlobError
 
 import transaction
-
-
-def blob_of(spool):
-    """Return a new Blob with the bytes of a Spool."""
-    blob = Blob()
-    with blob.open("w") as target, spool.open() as source:
-        copyfileobj(source, target)
-    return blob
 
 
 class Blobs:

@@ -117,10 +117,10 @@ class ClaimedExecution(Execution):
             raise Retry("a chunk was committed, though the storage did not say so", 0)
 
     def save_success(self, env, package):
-        if package is not None and package.live:
+        if package is not None and package.private:
             raise NotPortable(
-                f"the result has {package.live[0]} in it, which has no name by which "
-                "another process could find it; return what it is made of"
+                f"the result has {package.private[0]} in it, which has no name by "
+                "which another process could find it; return what it is made of"
             )
         stored = self._stored(env)
         check(stored, self._claim)

@@ -12,14 +12,14 @@ out. A change that this does not cover needs a new ``VERSION``, see ``status.py`
 
 from collective.background.capture.call import Call
 from collective.background.capture.call import ViewRequest
+from collective.background.capture.package import Package
+from collective.background.capture.persistence import blob_of
 from collective.background.capture.pickling import pack
-from collective.background.capture.pickling import Package
-from collective.background.capture.pickling import unpack
 from collective.background.capture.reference import Reference
 from collective.background.capture.snapshot import RequestSnapshot
 from collective.background.capture.snapshot import Snapshot
 from collective.background.capture.snapshot import UserReference
-from collective.background.database.blobs import blob_of
+from collective.background.capture.unpickling import unpack
 from collective.background.database.blobs import content_of
 from collective.background.database.values import from_dict
 from collective.background.database.values import load_text
@@ -51,9 +51,9 @@ def store_package(package, blobs=None):
     """
     if package is None:
         return None
-    if package.live:
+    if package.private:
         raise NotPortable(
-            f"{package.live[0]} has no name by which another process could find it, "
+            f"{package.private[0]} has no name by which another process could find it, "
             "and tasks of this site may run in any; use a function of a module"
         )
     return {
@@ -68,10 +68,11 @@ def load_package(stored):
     if stored is None:
         return None
     return Package(
-        stored["data"],
-        tuple(_load_spool(spool) for spool in stored["spools"]),
-        (),
-        tuple(from_dict(Reference, values) for values in stored["references"]),
+        data=stored["data"],
+        spools=tuple(_load_spool(spool) for spool in stored["spools"]),
+        references=tuple(
+            from_dict(Reference, values) for values in stored["references"]
+        ),
     )
 
 

@@ -5,7 +5,7 @@ that transaction conflicts with nobody, and can be undone like any other.
 """
 
 from collective.background.capture.pickling import pack
-from collective.background.capture.pickling import unpack
+from collective.background.capture.unpickling import unpack
 from collective.background.database.formats import load_package
 from collective.background.database.formats import store_package
 from datetime import datetime

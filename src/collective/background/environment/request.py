@@ -1,6 +1,6 @@
 """The request of a task: built from a snapshot, for the application of a thread."""
 
-from collective.background.capture.pickling import unpack
+from collective.background.capture.unpickling import unpack
 from collective.background.zopecompat import allow_post_traverse
 from collective.background.zopecompat import keep_layers
 from collective.background.zopecompat import wrap_in_request

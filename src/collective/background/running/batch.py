@@ -6,7 +6,7 @@ nothing with it but its own changes; and each is carried by itself, so that one
 which is gone is a failure of its own, too.
 """
 
-from collective.background.capture.pickling import unpack
+from collective.background.capture.unpickling import unpack
 from collective.background.environment.request import make_request
 from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import Retry

@@ -11,7 +11,7 @@ many transactions, and in ``batch.py``.
 from collective.background.capture.call import CALL
 from collective.background.capture.call import REQUEST
 from collective.background.capture.call import VIEW
-from collective.background.capture.pickling import unpack
+from collective.background.capture.unpickling import unpack
 from collective.background.environment.request import make_request
 from collective.background.exceptions import NoResponse
 from collective.background.exceptions import ResponseFailed

@@ -1,8 +1,8 @@
 """Outcomes: how a run ended, in values that can leave the thread."""
 
+from collective.background.capture.package import Package
 from collective.background.capture.pickling import pack
-from collective.background.capture.pickling import Package
-from collective.background.capture.pickling import unpack
+from collective.background.capture.unpickling import unpack
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import ReplacedError
 from collective.background.model import states
@@ -87,7 +87,7 @@ def pack_plain(obj, limit):
         package = pack(obj)
         if (
             len(package.data) <= limit
-            and not (package.live or package.references or package.spools)
+            and not (package.private or package.references or package.spools)
             and type(unpack(package, None)) is type(obj)
         ):
             return package

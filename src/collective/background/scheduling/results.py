@@ -1,7 +1,7 @@
 """Results of tasks, as those who ask for them get them."""
 
-from collective.background.capture.pickling import unpack
 from collective.background.capture.snapshot import find_application
+from collective.background.capture.unpickling import unpack
 
 
 def unpack_here(package):

@@ -1,0 +1,76 @@
+"""Persistent objects that are not stored: more than their state, or less.
+
+Those are carried by value, but for content. Used by ``capture/pickling.py``.
+"""
+
+from Acquisition import aq_base
+from BTrees import family32
+from BTrees import family64
+from collective.background.capture.reference import describe
+from collective.background.exceptions import NotPortable
+from collective.background.model.spool import Spool
+from shutil import copyfileobj
+from ZODB.blob import Blob
+
+import transaction
+
+
+def _classes(kind):
+    return frozenset(
+        getattr(module, kind)
+        for family in (family32, family64)
+        for name in dir(family)
+        if hasattr(module := getattr(family, name), kind)
+    )
+
+
+TREES = _classes("BTree")
+TREE_SETS = _classes("TreeSet")
+
+
+def is_stored(obj):
+    """Whether a persistent object has an identity in a database, now or at last.
+
+    Raises NotPortable for content that has none.
+    """
+    base = aq_base(obj)
+    if base._p_oid is None or base._p_jar is None:
+        # It may have been added in this very transaction.
+        transaction.savepoint(optimistic=True)
+    if base._p_oid is not None and base._p_jar is not None:
+        return True
+    if hasattr(base, "getPhysicalPath"):
+        raise NotPortable(
+            f"{describe(obj)} is not stored in the database: add it to a folder first, "
+            "or pass what it is made of"
+        )
+    return False
+
+
+def reduce_tree(obj):
+    """Return how pickle makes a BTree again, NotImplemented of other objects.
+
+    By itself it would go from each bucket into the next one, and too deep soon.
+    """
+    if type(obj) in TREES:
+        return type(obj), (), None, None, iter(obj.items())
+    if type(obj) in TREE_SETS:
+        return type(obj), (tuple(obj),)
+    return NotImplemented
+
+
+def spool_of(blob):
+    """Return a Spool of the bytes of a Blob; its state has none of them.
+
+    Raises BlobError while it is written.
+    """
+    with blob.open("r") as stream:
+        return Spool(stream)
+
+
+def blob_of(spool):
+    """Return a new Blob with the bytes of a Spool."""
+    blob = Blob()
+    with blob.open("w") as target, spool.open() as source:
+        copyfileobj(source, target)
+    return blob
