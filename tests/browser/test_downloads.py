@@ -114,7 +114,10 @@ class TestFile:
         answer = result(PAGE, Content_Type="text/html")
         assert answer.content == PAGE
         assert file_name(answer) == "Report.html"
+        assert answer.headers["Content-Type"] == "application/octet-stream"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy == "sandbox; default-src 'none'"
 
     def test_can_be_larger_than_memory_should_hold(self, result):
         body = bytes(range(256)) * 20_000

@@ -35,7 +35,7 @@ def test_a_task_that_kills_its_process(instances, cluster):
     record = web.wait(killer)
     assert record["state"] == "lost"
     assert (
-        "3 instances have ended while the task ran there" in record["error"]["message"]
+        "3 processes have ended while the task ran there" in record["error"]["message"]
     )
     assert f":{cluster.started[-2].pid}:" in record["error"]["message"]
     for id, title in zip(others, titles, strict=True):

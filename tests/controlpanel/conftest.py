@@ -11,7 +11,11 @@ from threading import Event
 import pytest
 
 
-USERS = {"boss": ["Site Administrator"], "editor1": ["Contributor"]}
+USERS = {
+    "boss": ["Manager"],
+    "steward": ["Site Administrator"],
+    "editor1": ["Contributor"],
+}
 
 
 @pytest.fixture
@@ -26,6 +30,12 @@ def portal(site):
 def boss(functional, portal):
     """A manager of background tasks."""
     return User(functional, "boss")
+
+
+@pytest.fixture
+def steward(functional, portal):
+    """Another one, who has fewer rights than a Manager."""
+    return User(functional, "steward")
 
 
 @pytest.fixture

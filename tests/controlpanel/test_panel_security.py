@@ -39,9 +39,10 @@ def page(request, task_id):
 
 
 class TestPermission:
-    def test_managers_get_in(self, boss, page):
-        assert boss.look(page).status == 200
-        assert not boss.was_refused
+    def test_managers_get_in(self, boss, steward, page):
+        for user in (boss, steward):
+            assert user.look(page).status == 200
+            assert not user.was_refused
 
     def test_others_do_not(self, editor, page):
         assert editor.open(page).was_refused
@@ -146,3 +147,25 @@ class TestOtherSites:
         assert "1 not there any more" in boss.contents
         assert get_scheduler().record(foreign) is not None
         transaction.abort()
+
+
+class TestTasksOfUsersWithMoreRights:
+    """Nothing of what is inside of them is there, and no button to run them again."""
+
+    @pytest.fixture
+    def closed(self, portal):
+        login(portal, "boss")
+        return finished(using(title="Closed").schedule(fail, 4711)).id
+
+    def test_on_their_page(self, steward, closed):
+        steward.look(f"@@background-task/{closed}")
+        assert steward.status == 200
+        assert "The user of this task has more rights than you" in steward.contents
+        assert "4711" not in steward.contents
+        assert not steward.find_all("#background-task-traceback, #background-task-log")
+        assert [b["value"] for b in steward.find_all("button")] == ["delete"]
+
+    def test_in_the_list(self, steward, closed):
+        steward.look().press("action", "retry", **{"ids:list": [closed]})
+        assert "1 cannot be tried again" in steward.contents
+        assert get_scheduler().record(closed).state == "failed"

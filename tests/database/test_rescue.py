@@ -47,7 +47,8 @@ class TestWhatHadBegun:
         record = ended(task_id)
         assert (record.state, record.attempts) == ("lost", 1)
         assert record.error.type.endswith("TaskLost")
-        assert dead.id in record.error.message
+        assert record.instance == dead.id
+        assert dead.id not in record.error.message  # its user sees that
         assert record.started is not None
         until(lambda: not dead.is_known())
         assert dead.id not in scheduler.holdings
@@ -157,7 +158,7 @@ class TestWhatMayRunAgain:
         stored.deaths = DEATHS - 1
         record = ended(task_id)
         assert record.state == "lost"
-        assert "3 instances have ended" in record.error.message
+        assert "3 processes have ended" in record.error.message
         scheduler.retry(task_id)
         assert scheduler.wait(task_id, TIMEOUT).state == "succeeded"
         transaction.begin()
@@ -189,7 +190,7 @@ def test_a_task_that_kills_its_process(bare):
     ]
     record = stored.record()
     assert record.attempts == 3
-    assert record.error.message.startswith("3 instances have ended while the task ran")
+    assert record.error.message.startswith("3 processes have ended while the task ran")
 
 
 class TestInstances:

@@ -160,7 +160,7 @@ class TestFiles:
         assert record.state == "succeeded", record.error
         assert result.headers["Content-Type"] == "application/zip"
         assert result.headers["Content-Disposition"] == (
-            'attachment; filename="plone_export.zip"'
+            "attachment; filename*=UTF-8''plone_export.zip"
         )
         assert zipfile.is_zipfile(io.BytesIO(result.content))
 

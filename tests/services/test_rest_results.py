@@ -48,6 +48,14 @@ def file_of(site):
     return file_of
 
 
+def assert_harmless(answer):
+    """Whatever is in an answer, no browser shows it, or runs what is in it."""
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert answer.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+
+
 def identity(value):
     return value
 
@@ -64,7 +72,7 @@ def fail():
 class TestViews:
     @pytest.mark.parametrize(
         ("data", "content_type"),
-        [(SCRIPT, "text/html"), (SVG, "image/svg+xml"), (b"x", "text/plain")],
+        [(SCRIPT, "text/html"), (SVG, "image/svg+xml"), (b"x", "text/x-unknown")],
     )
     def test_all_but_json_is_for_downloading(
         self, as_editor, file_of, editor, data, content_type
@@ -74,21 +82,55 @@ class TestViews:
         answer = editor.get(f"@tasks/{task_id}/result")
         assert answer.status_code == 200
         assert answer.content == data
-        assert answer.headers["Content-Type"].startswith(content_type)
-        assert answer.headers["Content-Disposition"].startswith("attachment")
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert_harmless(answer)
+
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            "application/json;,text/html",
+            "application/json,text/html",
+            "text/html;application/json",
+            "text/plain;,text/html",
+            "multipart/x-mixed-replace;boundary=x",
+            "APPLICATION/JSON ; charset=utf-7",
+        ],
+    )
+    def test_no_header_of_the_view_is_passed_on(
+        self, as_editor, file_of, boss, content_type
+    ):
+        """Browsers split them at commas, and find another type there."""
+        content = file_of(SCRIPT, content_type, "evil.json")
+        task_id = as_editor(schedule_view, content, "@@download/file/evil.json")
+        for path in (f"@tasks/{task_id}/result", f"@@background-result/{task_id}"):
+            accepted = "text/html" if "@@" in path else "application/json"
+            answer = boss.get(path, headers={"Accept": accepted})
+            assert answer.content == SCRIPT
+            assert answer.headers["Content-Type"] in (
+                *("application/json", "application/octet-stream"),
+                *("text/plain", "text/plain; charset=utf-8"),  # added by the publisher
+            )
+            assert_harmless(answer)
+            assert "Last-Modified" not in answer.headers
+            assert "Content-Language" not in answer.headers
+
+    def test_json_is_for_downloading_too(self, as_editor, file_of, editor):
+        content = file_of(b"[1]", "application/json", "a.json")
+        task_id = as_editor(schedule_view, content, "@@download/file")
+        answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.json() == [1]
+        assert_harmless(answer)
 
     def test_an_inline_one_too_under_its_own_name(self, as_editor, file_of, editor):
         content = file_of(b"%PDF-1.4", "application/pdf", "a file.pdf")
         task_id = as_editor(schedule_view, content, "@@display-file/file")
-        usual = editor.get(
-            "a-file/@@display-file/file", headers={"Accept": "text/html"}
-        )
         answer = editor.get(f"@tasks/{task_id}/result")
         assert answer.content == b"%PDF-1.4"
-        # Before Plone 6.2 it has no such header.
-        name = usual.headers.get("Content-Disposition", "inline").removeprefix("inline")
-        assert answer.headers["Content-Disposition"] == f"attachment{name}"
+        assert answer.headers["Content-Type"] == "application/pdf"
+        # Before Plone 6.2 the view gives no name.
+        name = answer.headers["Content-Disposition"].removeprefix("attachment")
+        assert name in ("", "; filename*=UTF-8''a%20file.pdf")
 
     def test_a_page_is_not_themed(self, as_editor, site, editor):
         task_id = as_editor(schedule_view, site, "@@accessibility-info")
@@ -106,7 +148,8 @@ class TestViews:
             assert answer.content == data
             assert answer.headers["Content-Length"] == str(len(data))
 
-    def test_a_redirect(self, as_editor, site, editor):
+    def test_a_redirect_is_told_and_not_made(self, as_editor, site, editor):
+        """Who has put the address there is not known."""
         address = "http://example.org/elsewhere"
         link = api.content.create(site, "Link", "link", remoteUrl=address)
         link.manage_permission("View", ["Anonymous"])
@@ -114,8 +157,15 @@ class TestViews:
         transaction.commit()
         task_id = as_editor(schedule_view, link, "link_redirect_view")
         answer = editor.get(f"@tasks/{task_id}/result", allow_redirects=False)
-        assert answer.status_code == 302
-        assert answer.headers["Location"] == address
+        assert answer.status_code == 200
+        assert answer.json() == {"status": 302, "location": address}
+        assert_harmless(answer)
+
+    def test_the_address_of_what_was_created(self, later, tree):
+        body = {"@type": "Document", "title": "New"}
+        _, answer = later("POST", "target", json=body)
+        assert answer.status_code == 201
+        assert answer.headers["Location"] == answer.json()["@id"]
 
 
 class TestOthers:

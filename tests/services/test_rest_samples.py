@@ -24,6 +24,7 @@ SAMPLE = re.compile(r"\.\. sample: ([a-z-]+)\n(?:(?:    .*|::)?\n)*")
 SHOWN = {
     "Accept",
     "Content-Disposition",
+    "Content-Security-Policy",
     "Content-Type",
     "Location",
     "Prefer",
@@ -33,7 +34,7 @@ SHOWN = {
 }
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 SECONDS = re.compile(r'("(?:run|wait)_time": )[\d.e-]+')
-INSTANCE = re.compile(r'("instance": )".*"')
+INSTANCE = re.compile(r'("instance": )".+"')
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 

@@ -8,6 +8,7 @@ from collective.background.exceptions import TaskNotFound
 from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import visible_record
 from collective.background.showing.visibility import visible_records
+from dataclasses import replace
 from helpers import add_users
 from helpers import finished
 from helpers import TIMEOUT
@@ -200,6 +201,13 @@ class TestSecrets:
     def task_id(self, task_of):
         return task_of("editor1")
 
+    def test_the_owner_does_not_see_which_process_it_is(self, portal, task_id):
+        """Its name tells that of the machine."""
+        assert [visible_record(task_id).instance] == [""]
+        assert {record.instance for record in visible_records()} == {""}
+        login(portal, "boss")
+        assert visible_record(task_id).instance == get_scheduler().instance
+
     def test_the_owner_sees_the_error_but_no_traceback_and_no_log(self, task_id):
         for record in (visible_record(task_id), *visible_records()):
             assert record.error.type == "builtins.ValueError"
@@ -216,7 +224,7 @@ class TestSecrets:
     def test_a_task_without_an_error_is_shown_as_it_is(self, portal):
         login(portal, "editor1")
         record = finished(schedule(api.portal.get_current_language))
-        assert visible_record(record.id) == record
+        assert visible_record(record.id) == replace(record, instance="")
 
 
 def test_inside_of_a_task_the_same_is_visible(portal, task_of):

@@ -5,6 +5,7 @@ from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import dismiss_task
 from collective.background.showing.visibility import find_visible
 from collective.background.showing.visibility import forget_task
+from collective.background.showing.visibility import is_trusted
 from collective.background.showing.visibility import may_cancel
 from collective.background.showing.visibility import may_have_tasks
 from collective.background.showing.visibility import may_manage
@@ -21,6 +22,7 @@ __all__ = [
     "dismiss_task",
     "find_visible",
     "forget_task",
+    "is_trusted",
     "may_cancel",
     "may_have_tasks",
     "may_manage",

@@ -11,6 +11,7 @@ from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskNotFound
 from collective.background.model import states
 from collective.background.model.messages import _
+from collective.background.showing.handing_out import keep_private
 from collective.background.showing.visibility import cancel_task
 from collective.background.showing.visibility import dismiss_task
 from collective.background.showing.visibility import retry_task
@@ -78,6 +79,7 @@ class ActionView(BrowserView):
     def _json(self, record, error):
         response = self.request.response
         response.setHeader("Content-Type", "application/json")
+        keep_private(response)
         if error:
             response.setStatus(409)
         is_shown = record is not None and not record.dismissed

@@ -20,6 +20,7 @@ from collective.background.showing.results import download_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.results import result_page
 from collective.background.showing.visibility import count_visible
+from collective.background.showing.visibility import is_trusted
 from collective.background.showing.visibility import may_cancel
 from collective.background.showing.visibility import task_result
 from datetime import datetime
@@ -150,8 +151,9 @@ class Items:
         if is_active:
             can_be_cancelled = self.may_change and not record.cancel_requested
             return ["cancel"] if can_be_cancelled else []
-        can_be_retried = states.can_be_retried(record.state)
-        return (["retry"] if can_be_retried and self.may_change else []) + ["dismiss"]
+        can_be_retried = states.can_be_retried(record.state) and self.may_change
+        can_be_retried = can_be_retried and is_trusted(record)
+        return ["retry", "dismiss"] if can_be_retried else ["dismiss"]
 
     def _result(self, record, is_active):
         page = download = None

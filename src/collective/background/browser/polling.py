@@ -9,6 +9,7 @@ from collective.background.browser.items import count_active
 from collective.background.browser.items import Items
 from collective.background.browser.items import version
 from collective.background.model.settings import background_settings
+from collective.background.showing.handing_out import keep_private
 from collective.background.showing.visibility import find_visible
 from hashlib import blake2b
 from Products.Five.browser import BrowserView
@@ -37,7 +38,7 @@ class PollingView(BrowserView):
         )
         response = self.request.response
         # Not "no-store": what a browser has not stored it cannot ask about.
-        response.setHeader("Cache-Control", "private, no-cache")
+        keep_private(response)
         response.setHeader("ETag", etag)
         response.setHeader("Retry-After", str(background_settings().poll_interval))
         if etag in self._known_etags():

@@ -1,58 +1,33 @@
 """``@@background-result/<id>``: what a task has produced, as a file to download.
 
-For its user and for managers. Never shown as a page of the site: it comes from wherever
-the task has it from, and might have scripts. It is not read into memory.
+For its user and for managers. Never shown as a page of the site, see
+``showing/handing_out.py``. It is not read into memory.
 """
 
 from collective.background.model.messages import _
 from collective.background.model.records import BatchResult
 from collective.background.model.records import Response
+from collective.background.showing.handing_out import file_name
+from collective.background.showing.handing_out import hand_out
+from collective.background.showing.handing_out import harmless_type
+from collective.background.showing.handing_out import JSON
+from collective.background.showing.handing_out import SpoolIterator
 from collective.background.showing.task_view import TaskView
 from dataclasses import asdict
-from email.message import Message as Headers
 from mimetypes import guess_extension
 from plone.i18n.normalizer.interfaces import IFileNameNormalizer
 from plone.restapi.serializer.converters import json_compatible
-from plone.transformchain.interfaces import DISABLE_TRANSFORM_REQUEST_KEY
-from urllib.parse import quote
 from zExceptions import NotFound
 from zope.component import getUtility
 from zope.i18n import translate
 from zope.i18nmessageid import Message
-from zope.interface import implementer
-from ZPublisher.Iterators import IStreamIterator
 
 import json
 
 
-CHUNK = 1 << 16  # bytes that are sent at once
-
-
-@implementer(IStreamIterator)
-class SpoolIterator:
-    """Gives a spool to the publisher, a chunk at a time."""
-
-    def __init__(self, spool):
-        self._size = spool.size
-        self._spool = spool  # it must live as long as its file is read
-        self._file = spool.open()
-
-    def __len__(self):
-        return self._size
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        chunk = self._file.read(CHUNK)
-        if not chunk:
-            raise StopIteration
-        return chunk
-
-
 class ResultView(TaskView):
-    """What a view or a web server has answered keeps its type and its name; whatever
-    else can be JSON, is.
+    """What a view or a web server has answered keeps its name, and its type if that is
+    a harmless one; whatever else can be JSON, is.
     """
 
     def __call__(self):
@@ -60,21 +35,20 @@ class ResultView(TaskView):
         if result is None:
             raise NotFound(f"the task {self.task_id} has no result")
         if isinstance(result, Response):
-            content_type = result.headers.get("content-type") or ""
-            name = _file_name(result.headers.get("content-disposition"))
+            given = result.headers.get("Content-Type") or ""
+            content_type = harmless_type(given)
+            name = file_name(result.headers.get("Content-Disposition"))
             body, size = SpoolIterator(result.spool), result.spool.size
         else:
-            content_type, name = "application/json", None
+            given = content_type = JSON
+            name = ""
             try:
                 body = _as_json(result)
             except (TypeError, ValueError):
                 return self._explain(result)
             size = len(body)
-        self._set_headers(
-            content_type or "application/octet-stream",
-            name or self._derived_name(record, content_type),
-            size,
-        )
+        hand_out(self.request, content_type, name or self._derived_name(record, given))
+        self.request.response.setHeader("Content-Length", str(size))
         return body
 
     def _explain(self, result):
@@ -92,18 +66,6 @@ class ResultView(TaskView):
         stem = getUtility(IFileNameNormalizer).normalize(title) or record.id
         return stem + (guess_extension(content_type.partition(";")[0].strip()) or "")
 
-    def _set_headers(self, content_type, name, size):
-        response = self.request.response
-        response.setHeader("Content-Type", content_type)
-        response.setHeader("Content-Length", str(size))
-        response.setHeader(
-            "Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, '')}"
-        )
-        response.setHeader("X-Content-Type-Options", "nosniff")
-        response.setHeader("Cache-Control", "private, no-cache")
-        # Neither the theme nor anybody else has anything to do with it.
-        self.request.environ[DISABLE_TRANSFORM_REQUEST_KEY] = True
-
 
 def _as_json(result):
     """Return the bytes of a result. Raises TypeError, ValueError."""
@@ -119,11 +81,3 @@ def _failures(result):
         for failure in result.failures
     ]
     return {"done": result.done, "failures": failures}
-
-
-def _file_name(disposition):
-    """Return the file name of a header Content-Disposition, without any path."""
-    header = Headers()
-    header["Content-Disposition"] = " ".join((disposition or "").split())
-    name = (header.get_filename() or "").replace("\\", "/")
-    return name.rpartition("/")[2].strip(". ")

@@ -4,6 +4,7 @@ Comes in: the name of an action and the ids of tasks. Goes out: how often it had
 outcome, and a message that says so. Used by ``tasks`` and ``task``.
 """
 
+from AccessControl import Unauthorized
 from collections import Counter
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import QueueFull
@@ -81,7 +82,7 @@ def perform(name, ids):
             report.outcomes[ACTIONS[name](id)] += 1
         except TaskNotFound:
             report.outcomes[GONE] += 1
-        except IllegalTransition:
+        except (IllegalTransition, Unauthorized):
             report.outcomes[REFUSED] += 1
         except (QueueFull, ShuttingDown) as error:
             report.error = error

@@ -11,7 +11,9 @@ from collective.background.showing.results import content_url
 from collective.background.showing.results import download_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.task_view import TaskView
+from collective.background.showing.visibility import is_trusted
 from collective.background.showing.visibility import task_arguments
+from functools import cached_property
 from plone import api
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 from urllib.parse import urlencode
@@ -48,13 +50,18 @@ class TaskPage(ControlPanelPage, TaskView):
 
     @property
     def can_be_retried(self):
-        return states.can_be_retried(self.record.state)
+        return states.can_be_retried(self.record.state) and self.is_trusted
+
+    @cached_property
+    def is_trusted(self):
+        """Whether the user may see what is inside of the task."""
+        return is_trusted(self.record)
 
     def kind(self):
         return self.text(KINDS[self.record.kind])
 
     def arguments(self):
-        return task_arguments(self.record.id)
+        return task_arguments(self.record.id) if self.is_trusted else ()
 
     def progress(self):
         return progress_text(self.record.progress)

@@ -73,7 +73,7 @@ def leave(look, not_over):
             stored.release()
         else:
             reason = (
-                f"the instance {look.me} was stopped before the task had ended; "
+                "the process in which it ran was stopped before the task had ended; "
                 "what the task had not committed is undone"
             )
             lose(look.scheduler, stored, reason, look.news)

@@ -96,13 +96,13 @@ def _let_go_begun(scheduler, stored, news):
         logger.info("task %s %r is run again", stored.id, stored.title)
         return
     reason = (
-        f"the instance {stored.instance} has ended before the task had; what the task "
-        "had not committed is undone"
+        "the process in which it ran has ended before the task had; what the task had "
+        "not committed is undone"
     )
     if stored.rerun:
         reason = (
-            f"{stored.deaths} instances have ended while the task ran there, the last "
-            f"one was {stored.instance}; it is not run again by itself"
+            f"{stored.deaths} processes have ended while the task ran there; it is not "
+            "run again by itself"
         )
     lose(scheduler, stored, reason, news)
 

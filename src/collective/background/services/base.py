@@ -2,6 +2,7 @@
 
 from collective.background.exceptions import TaskNotFound
 from collective.background.interfaces import ISynchronousService
+from collective.background.showing.handing_out import keep_private
 from collective.background.showing.visibility import visible_record
 from plone.restapi.deserializer import json_body
 from plone.restapi.exceptions import DeserializationError
@@ -22,6 +23,7 @@ class PathService(Service):
     def __init__(self, context, request):
         super().__init__(context, request)
         self.params = []
+        keep_private(request.response)  # errors too
 
     def publishTraverse(self, request, name):
         self.params.append(name)

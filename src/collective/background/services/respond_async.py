@@ -14,6 +14,7 @@ from collective.background.interfaces import ICollectiveBackgroundLayer
 from collective.background.interfaces import ISynchronousService
 from collective.background.services.representing import represent
 from collective.background.services.representing import task_url
+from collective.background.showing.handing_out import keep_private
 from collective.background.showing.visibility import may_have_tasks
 from collective.background.showing.visibility import visible_record
 from plone.protect.interfaces import IDisableCSRFProtection
@@ -83,6 +84,7 @@ class Accepted(Service, BrowserView):
         task_id = schedule_again(self.context, self.request, title=self._title())
         response = self.request.response
         response.setStatus(202)
+        keep_private(response)
         response.setHeader("Location", task_url(task_id))
         response.setHeader("Preference-Applied", RESPOND_ASYNC)
         return represent(visible_record(task_id), self.request)

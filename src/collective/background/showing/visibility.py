@@ -1,7 +1,8 @@
 """Who may see, and act on, which task; and what is done then.
 
 A user has his own tasks; who has the permission "Manage background tasks" has
-all of the site. Another's task is not there at all. Used by everything that
+all of the site, but sees inside of those only whose user has no more rights than he,
+see ``rights``. Another's task is not there at all. Used by everything that
 shows tasks to people: viewlet, control panel, REST and views of add-ons; the
 scheduler itself is for trusted code.
 """
@@ -11,16 +12,15 @@ from AccessControl import Unauthorized
 from collective.background.api.scheduling import get_scheduler
 from collective.background.capture.describing import HIDDEN
 from collective.background.capture.describing import is_secret
-from collective.background.capture.snapshot import current_user
 from collective.background.capture.snapshot import USER
-from collective.background.exceptions import BadOption
 from collective.background.exceptions import IllegalTransition
-from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskNotFound
 from collective.background.model import states
 from collective.background.model.records import BatchResult
 from collective.background.model.settings import background_settings
 from collective.background.scheduling.room import MANAGE
+from collective.background.showing.rights import current_reference
+from collective.background.showing.rights import Trust
 from dataclasses import replace
 from zope.component.hooks import getSite
 
@@ -78,13 +78,27 @@ def visible_record(id):
 
 
 def shown(record):
-    """Return the record without what is for managers only: traceback and log."""
+    """Return the record without what is not for the current user.
+
+    Traceback, log and instance are for managers. A manager who is not trusted with the
+    task has neither traceback nor log of it, nor that there is a result.
+    """
     return _shown([record])[0]
 
 
 def may_cancel():
     """Whether the current user may cancel and retry the tasks that he sees."""
     return background_settings().owners_may_cancel or may_manage()
+
+
+def is_trusted(record):
+    """Whether the current user may have the result of a task, and run it again.
+
+    With the permission to manage tasks, its arguments and its log as well. ``record``:
+    of a task that he may see. It is his own, he is a Manager, or the user as whom it
+    runs has no right in the site that he has not.
+    """
+    return Trust().covers(record)
 
 
 # What may be done to a task. All of it raises TaskNotFound, as visible_record()
@@ -98,6 +112,11 @@ def cancel_task(id):
 
 def retry_task(id):
     """Queue a task again. Raises Unauthorized, and as the scheduler's ``retry``."""
+    record = visible_record(id)
+    _check_trust(record)
+    if record.kind == "group":
+        for member in get_scheduler().records(group_id=id, limit=None):
+            _check_trust(member)
     return shown(get_scheduler().retry(_changeable(id)))
 
 
@@ -122,9 +141,10 @@ def task_arguments(id):
 
     What the site wants to be secret, is.
     """
-    visible_record(id)
+    record = visible_record(id)
     if not may_manage():
         raise Unauthorized("only managers of background tasks see their arguments")
+    _check_trust(record)
     further = background_settings().redacted_names
     return tuple(
         (name, HIDDEN if is_secret(name, further) else text)
@@ -136,9 +156,9 @@ def task_result(id):
     """Return what a task has returned, or None while there is nothing.
 
     Unlike ``get_result()`` of the scheduler it can be had again. Tracebacks of the
-    items of a batch are for managers only.
+    items of a batch are for managers only. Raises Unauthorized.
     """
-    visible_record(id)
+    _check_trust(visible_record(id))
     result = get_scheduler().peek_result(id)
     if isinstance(result, BatchResult) and not may_manage():
         failures = (
@@ -157,18 +177,23 @@ def _changeable(id):
     return id
 
 
+def _check_trust(record):
+    if not is_trusted(record):
+        raise Unauthorized(
+            f"the user of task {record.id} has more rights than you; only Managers see "
+            "what is inside of it, or run it again"
+        )
+
+
 def _owner(everybody):
     """Return the filters for whose tasks are shown, or None for nobody's."""
     site_path = "/".join(getSite().getPhysicalPath())
     if everybody and may_manage():
         return {"site_path": site_path}
-    try:
-        user = current_user()
-    except (BadOption, NotPortable):  # a temporary one, whom no user folder knows
+    user = current_reference()
+    if user is None or user.kind != USER:
         return None
-    if user.kind != USER or not getSecurityManager().checkPermission(
-        VIEW_OWN, getSite()
-    ):
+    if not getSecurityManager().checkPermission(VIEW_OWN, getSite()):
         return None
     return {"site_path": site_path, "user_id": user.id, "user_path": user.folder}
 
@@ -180,11 +205,17 @@ def _has(record, owner):
 
 def _shown(records):
     # Permissions are looked up once: that takes longer than all the rest.
-    if may_manage():
-        return records
-    return [_without_secrets(record) for record in records]
+    if not may_manage():
+        return [replace(_without_inside(record), instance="") for record in records]
+    trust = Trust()
+    return [
+        record
+        if trust.covers(record)
+        else replace(_without_inside(record), has_result=False)
+        for record in records
+    ]
 
 
-def _without_secrets(record):
+def _without_inside(record):
     error = record.error and replace(record.error, traceback="")
     return replace(record, error=error, log=())

@@ -2,9 +2,6 @@
 
 Comes in: a record that the user may see. Goes out: the body of the answer. Called by
 ``get``.
-
-A view's answer may be a page or a picture with scripts in it, made of what anybody has
-written. So all but JSON is for downloading, and never shown as a page of the site.
 """
 
 from collective.background.model import states
@@ -12,17 +9,16 @@ from collective.background.model.records import BatchResult
 from collective.background.model.records import Response
 from collective.background.services.representing import ask_again_later
 from collective.background.services.representing import refuse
+from collective.background.showing.handing_out import file_name
+from collective.background.showing.handing_out import hand_out
+from collective.background.showing.handing_out import harmless_type
+from collective.background.showing.handing_out import JSON
+from collective.background.showing.handing_out import SpoolIterator
 from collective.background.showing.visibility import task_result
 from dataclasses import asdict
 from plone.restapi.serializer.converters import json_compatible
-from plone.transformchain.interfaces import DISABLE_TRANSFORM_REQUEST_KEY
 
 import json
-
-
-JSON = "application/json"
-# Of a view's answer, besides its status and body.
-HEADERS = ("Content-Type", "Content-Language", "Last-Modified", "Location")
 
 
 def answer_with_result(record, request):
@@ -30,7 +26,7 @@ def answer_with_result(record, request):
     response = request.response
     ask_again_later(record, response)
     result = task_result(record.id)
-    if isinstance(result, Response):
+    if isinstance(result, Response) and not 300 <= result.status < 400:
         return _replay(result, request)
     response.setHeader("Content-Type", JSON)
     if record.state not in states.FINISHED:
@@ -38,35 +34,36 @@ def answer_with_result(record, request):
     elif result is None and record.state != states.SUCCEEDED:
         answer = refuse(response, 404, f"The task has {record.state}, without a result")
     else:
+        hand_out(request, JSON)
         answer = _as_json(result, response)
     return json.dumps(answer, indent=2)
 
 
 def _replay(result, request):
-    """Answer as the view has answered."""
+    """Answer with the status and the body with which the view has answered.
+
+    And with the address of what it has created.
+    """
     response = request.response
     response.setStatus(result.status)
-    for name in HEADERS:
-        if name in result.headers:
-            response.setHeader(name, result.headers[name])
-    response.setHeader("X-Content-Type-Options", "nosniff")
-    kind = result.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind != JSON:
-        _, _, name = result.headers.get("Content-Disposition", "").partition(";")
-        response.setHeader("Content-Disposition", f"attachment;{name}".rstrip(";"))
-    # A theme, say, would take the body for a page of the site.
-    request.environ[DISABLE_TRANSFORM_REQUEST_KEY] = True
-    return result.spool.open() if result.spool.size else ""
+    name = file_name(result.headers.get("Content-Disposition"))
+    hand_out(request, harmless_type(result.headers.get("Content-Type")), name)
+    if result.status == 201 and result.location:
+        response.setHeader("Location", result.location)
+    return SpoolIterator(result.spool) if result.spool.size else ""
 
 
 def _as_json(result, response):
-    if isinstance(result, BatchResult):
-        failures = [
-            {"index": failure.index, "item": repr(failure.item)}
-            | {"error": asdict(failure.error)}
-            for failure in result.failures
-        ]
-        result = {"done": result.done, "failures": failures}
+    match result:
+        case Response():  # a browser would go there, and somebody has chosen where
+            result = {"status": result.status, "location": result.location}
+        case BatchResult():
+            failures = [
+                {"index": failure.index, "item": repr(failure.item)}
+                | {"error": asdict(failure.error)}
+                for failure in result.failures
+            ]
+            result = {"done": result.done, "failures": failures}
     try:
         return json_compatible(result)
     except TypeError:

@@ -1,0 +1,86 @@
+"""Whether the user of a task has rights that the one who asks has not.
+
+Comes in: TaskRecords. Goes out: whether what is inside of these tasks is for the
+current user. Used by ``visibility``.
+
+A right is a permission in the site. Local roles are left out: who manages a site may
+give them to himself.
+"""
+
+from AccessControl import getSecurityManager
+from AccessControl.PermissionRole import rolesForPermissionOn
+from collective.background.capture.snapshot import current_user
+from collective.background.capture.snapshot import USER
+from collective.background.capture.snapshot import UserReference
+from collective.background.environment.security import find_user
+from collective.background.exceptions import BadOption
+from collective.background.exceptions import NotPortable
+from collective.background.exceptions import UserGone
+from functools import cache
+from functools import cached_property
+from zope.component.hooks import getSite
+
+
+def current_reference():
+    """Return the UserReference of the current user.
+
+    None for a temporary one, whom no user folder knows.
+    """
+    try:
+        return current_user()
+    except (BadOption, NotPortable):
+        return None
+
+
+class Trust:
+    """What the current user may know of the tasks of others, in the current site.
+
+    For one request: what was looked up is kept.
+    """
+
+    def __init__(self):
+        self._site = getSite()
+        self._user = getSecurityManager().getUser()
+        self._covers_user = cache(self._covers_user)
+
+    def covers(self, record):
+        """Whether result, arguments, log and retry of a task are for the user.
+
+        So they are if the task is his own, if he is a Manager, or if the user as whom
+        it runs has no right that he has not. Of one who is not found, nobody knows.
+        """
+        return self._covers_user(record.user_id, record.user_path)
+
+    def _covers_user(self, id, folder):
+        if id is None or self._is_manager:  # anonymous, or nothing is beyond him
+            return True
+        if folder is None:  # Zope itself, or the emergency user
+            return False
+        reference = UserReference(kind=USER, id=id, folder=folder)
+        if reference == current_reference():
+            return True
+        try:
+            user = find_user(reference, self._site.getPhysicalRoot(), self._site)
+        except UserGone:
+            return False
+        return self._rights_of(user) <= self._own_rights
+
+    @cached_property
+    def _is_manager(self):
+        return bool(self._user.has_role("Manager", self._site))
+
+    @cached_property
+    def _own_rights(self):
+        return self._rights_of(self._user)
+
+    @cached_property
+    def _holders(self):
+        """The roles that have a permission, by its name."""
+        names = [each[0] for each in self._site.ac_inherited_permissions(1)]
+        return {
+            name: frozenset(rolesForPermissionOn(name, self._site)) for name in names
+        }
+
+    def _rights_of(self, user):
+        roles = {"Anonymous", *user.getRolesInContext(self._site)}
+        return {name for name, holders in self._holders.items() if holders & roles}
