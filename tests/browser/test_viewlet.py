@@ -125,6 +125,14 @@ class TestWhatIsShown:
             page = editor.see()
         assert page.select_one(f"{VIEWLET} [data-active-count]").text == "3"
 
+    def test_that_there_are_more_than_a_hundred(self, editor, portal, done):
+        with waiting():
+            for _ in range(102):
+                schedule(int)
+            transaction.commit()
+            page = editor.see()
+        assert page.select_one(f"{VIEWLET} [data-active-count]").text == "100+"
+
     def test_no_script_comes_from_anywhere(self, editor, portal):
         title = Message("${what}", mapping={"what": SCRIPT})
         titles = (SCRIPT, title)
@@ -339,7 +347,7 @@ class TestCost:
 
     def test_of_who_has_none_only_that_is_looked_up(self, other, done, calls):
         assert other.get("").status_code == 200
-        assert calls == ["visible_records"]
+        assert set(calls) == {"visible_records"}
 
     def test_of_others_it_is_what_the_tests_look_at(self, editor, failed, calls):
         assert editor.get("").status_code == 200

@@ -3,6 +3,7 @@
 from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
+from collective.background.memory import index as memory_index
 from collective.background.memory.index import Index
 from collective.background.model import states
 from collective.background.model.messages import _
@@ -84,10 +85,14 @@ FILTERS = strategies.fixed_dictionaries(
         "created_after": strategies.integers(0, 30).map(
             lambda seconds: NOW + timedelta(seconds=seconds)
         ),
+        "among": strategies.integers(0, 10),
         "sort_on": strategies.sampled_from(list(SORT_KEYS)),
         "descending": strategies.booleans(),
     },
 )
+
+
+INDEXED = ("states", "site_path", "user_path", "user_id", "queue")
 
 
 def is_wanted(task, filters):
@@ -113,7 +118,10 @@ class TestSelect:
             index.add(task)
         found = list(index.select(Selection(**filters)))
 
-        wanted = [task for task in reversed(tasks) if is_wanted(task, filters)]
+        indexed = {name: filters[name] for name in INDEXED if name in filters}
+        looked_at = [task for task in reversed(tasks) if is_wanted(task, indexed)]
+        looked_at = looked_at[: filters.get("among")]
+        wanted = [task for task in looked_at if is_wanted(task, filters)]
         assert sorted(task.number for task in found) == sorted(
             task.number for task in wanted
         )
@@ -154,6 +162,20 @@ class TestSelect:
         found = index.select(selection)
         assert [next(found).number for _ in range(3)] == [900, 800, 700]
         assert looked_at == [900, 800, 700]
+
+    def test_tasks_of_others_cost_nothing(self, monkeypatch):
+        """However many users there are."""
+        index = Index()
+        for number in range(300):
+            user = f"user-{number}"
+            index.add(Facts(number, "/a", "/f", user, "default", states.FAILED))
+        merged = []
+        monkeypatch.setattr(
+            memory_index, "merge", lambda *trees, key: merged.append(len(trees)) or []
+        )
+        for filters in ({}, {"site_path": "/a"}, {"user_id": "user-7"}):
+            list(index.select(Selection(**filters)))
+        assert merged == [1, 1, 1]
 
 
 class TestBadFilters:

@@ -96,7 +96,7 @@ class ITransactionalScheduler(Interface):
         ``filters``: those of ``selection.Selection``, which can sort them, too.
         ``start`` records are left out, at most ``limit`` returned (None: all).
         What it costs does not grow with the number of tasks if they come newest
-        first, and only states, user, site and queue are filters.
+        first, and only states, user, site and queue are filters; or ``among``.
         """
 
     def count(**filters):

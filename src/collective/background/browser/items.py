@@ -34,6 +34,8 @@ from zope.i18n import translate
 from zope.i18nmessageid import Message
 
 
+MANY = 101  # tasks; nobody has to know of more
+
 # What an item is made of. Not "eta": of a waiting task it is another one each time,
 # by a fraction of a second.
 _shown = attrgetter(
@@ -48,8 +50,8 @@ def version(record):
 
 
 def count_active():
-    """Return how many tasks of the current user have not ended."""
-    return count_visible(states=states.UNFINISHED, dismissed=False)
+    """Return how many tasks of the current user have not ended; ``MANY`` if more."""
+    return count_visible(states=states.UNFINISHED, dismissed=False, among=MANY)
 
 
 class Items:

@@ -7,10 +7,14 @@ it the viewlet shows the tasks as they were when the page was made, and its form
 
 from collective.background.browser.items import count_active
 from collective.background.browser.items import Items
+from collective.background.browser.items import MANY
 from collective.background.exceptions import TaskNotFound
 from collective.background.model.messages import _
 from collective.background.model.settings import background_settings
+from collective.background.model.states import FINISHED
+from collective.background.model.states import RUNNING
 from collective.background.model.states import UNFINISHED
+from collective.background.model.states import WAITING
 from collective.background.showing.visibility import visible_record
 from collective.background.showing.visibility import visible_records
 from plone import api
@@ -29,7 +33,7 @@ LABELS = {
 }
 
 SHOWN = 20  # tasks; what a page has room for
-LOOKED_AT = 100  # of these, tasks of a group make one
+LOOKED_AT = 100  # tasks that run, wait or have ended; those of a group make one
 
 
 class BackgroundTasksViewlet(ViewletBase):
@@ -43,7 +47,7 @@ class BackgroundTasksViewlet(ViewletBase):
         """Nothing is needed before it is known that there are tasks."""
 
     def render(self):
-        records = visible_records(dismissed=False, limit=LOOKED_AT)
+        records = _newest()
         if not records:
             return ""
         self.settings = background_settings()
@@ -51,8 +55,6 @@ class BackgroundTasksViewlet(ViewletBase):
             return ""
         self.page = self.context.restrictedTraverse("@@plone_context_state")
         here = self._paths()
-        for path in here:
-            records += visible_records(dismissed=False, context_path=path, limit=SHOWN)
         wholes = self._wholes(records)
         wholes.sort(
             key=lambda record: (
@@ -62,6 +64,7 @@ class BackgroundTasksViewlet(ViewletBase):
         )
         self.is_cut = len(wholes) > SHOWN
         self.active = count_active()
+        self.active_text = f"{MANY - 1}+" if self.active == MANY else self.active
         items = Items(self.request)
         self.tasks = [
             {"item": items.item(record), "is_here": record.context_path in here}
@@ -117,3 +120,17 @@ class BackgroundTasksViewlet(ViewletBase):
         """Whether the page lists what is in a folder, and can be fetched again."""
         is_folder = self.page.is_folderish() or self.page.is_default_page()
         return is_folder and self.page.is_view_template()
+
+
+def _newest():
+    """Return the records of the user's newest tasks, but for those he has dismissed.
+
+    However many he has: only some are looked at, also of those that run or wait.
+    """
+    return [
+        record
+        for states in (RUNNING, WAITING, FINISHED)
+        for record in visible_records(
+            states=states, dismissed=False, among=LOOKED_AT, limit=None
+        )
+    ]

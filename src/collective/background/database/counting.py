@@ -23,6 +23,16 @@ def count_in_line(shards, queue):
     return sum(len(range_of(shard.line, (queue,))) for shard in shards)
 
 
+def count_due(shards, queue, now):
+    """Return how many tasks of a queue may start, or have; ``now``: microseconds."""
+    overdue = sum(
+        key[2] == queue
+        for shard in shards
+        for key in shard.delayed.keys(LEAST, (now, END), True)
+    )
+    return count_in_line(shards, queue) + overdue
+
+
 def count_ended(shards):
     return sum(len(shard.expiring) - 2 for shard in shards)
 

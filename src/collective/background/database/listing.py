@@ -88,7 +88,7 @@ def count(scheduler, filters):
         if _may_be(stored, selection):
             number += record_of(scheduler, stored).state in selection.states
             number -= stored.state in waiting
-    return number
+    return selection.limited(number)
 
 
 def _user_of(selection):
@@ -120,11 +120,12 @@ def _matching(scheduler, selection):
             (-stored.number, stored)
             for stored in reserved
             if record_of(scheduler, stored).state in selection.states
+            and _may_be(stored, selection)
         ),
         key=itemgetter(0),
     )
     tasks = (task for _, task in merge(found, really, key=itemgetter(0)))
-    if _is_indexed(selection) and not reserved:
+    if _is_indexed(selection):
         return tasks
     return (task for task in tasks if _may_be(task, selection))
 

@@ -20,6 +20,7 @@ from collective.background.database import listing
 from collective.background.database import outbox
 from collective.background.database import waiting
 from collective.background.database.blobs import blobs_of_transaction
+from collective.background.database.counting import count_due
 from collective.background.database.groups import StoredGroup
 from collective.background.database.instances import instances_for
 from collective.background.database.private import privately
@@ -27,6 +28,7 @@ from collective.background.database.room import entrant
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
 from collective.background.database.settling import settle_group
+from collective.background.database.shard import microseconds
 from collective.background.database.shard import new_id
 from collective.background.database.shards import Shards
 from collective.background.database.tasks import StoredTask
@@ -349,19 +351,17 @@ class PersistentTransactionalScheduler(Persistent):
 
     def queues(self):
         running = listing.running_by(self, "queue")
-        statuses = []
-        for name, slots in self._slots().items():
-            unfinished = self.count(queue=name, states=states.UNFINISHED)
-            statuses.append(
-                QueueStatus(
-                    name=name,
-                    slots=slots,
-                    running=running[name],
-                    waiting=unfinished - running[name],
-                    paused=name in self.paused,
-                )
+        now = microseconds(clock_of(self._p_jar.db()).now())
+        return [
+            QueueStatus(
+                name=name,
+                slots=slots,
+                running=running[name],
+                waiting=max(0, count_due(self.shards, name, now) - running[name]),
+                paused=name in self.paused,
             )
-        return statuses
+            for name, slots in self._slots().items()
+        ]
 
     def instances(self):
         running = listing.running_by(self, "instance")

@@ -1,7 +1,7 @@
 """The index: tasks by site, user, queue and state, the newest first.
 
-So the newest tasks of a state, or their number, are found without a look at all
-the others. Plain data, changed under the scheduler's lock only.
+So the newest tasks of a state, or their number, are found without a look at all the
+others, nor at all users. Plain data, changed under the scheduler's lock only.
 """
 
 from BTrees.LOBTree import LOBTree
@@ -16,53 +16,70 @@ class Index:
     """
 
     def __init__(self):
-        self._trees = {}  # tasks by their number, negative: the newest is the first
+        # Trees by queue, state and path of the user, which are None in the first.
+        # In a tree are tasks by their number, negative: the newest is the first.
+        self._of_sites = {}  # by the path of the site
+        self._of_users = {}  # by that and the id of the user
 
     def add(self, task):
-        self._trees.setdefault(_key(task), LOBTree())[-task.number] = task
+        for trees, place, key in self._places(task):
+            tree = trees.setdefault(place, {}).setdefault(key, LOBTree())
+            tree[-task.number] = task
 
     def discard(self, task):
         """Take a task out; return whether it was in."""
-        key = _key(task)
-        tree = self._trees.get(key)
-        if tree is None or tree.pop(-task.number, None) is None:
-            return False
-        if not tree:
-            del self._trees[key]
-        return True
+        was_in = False
+        for trees, place, key in self._places(task):
+            tree = trees.get(place, {}).get(key)
+            if tree is None or tree.pop(-task.number, None) is None:
+                continue
+            was_in = True
+            if not tree:
+                del trees[place][key]
+            if not trees[place]:
+                del trees[place]
+        return was_in
 
     def select(self, selection):
         """Return an iterable of the wanted tasks in their order."""
-        tasks = merge(
+        found = merge(
             *(tree.items() for tree in self._matching(selection)), key=itemgetter(0)
         )
-        return selection.pick(task for _, task in tasks)
+        tasks = (task for _, task in found)
+        if not _is_known(selection):
+            path = selection.user_path
+            tasks = (task for task in tasks if task.user_path == path)
+        return selection.pick(tasks)
 
     def count(self, selection):
-        if selection.is_coarse:
-            return sum(len(tree) for tree in self._matching(selection))
-        return sum(
-            1
-            for tree in self._matching(selection)
-            for task in tree.values()
-            if selection.matches(task)
+        if selection.is_coarse and _is_known(selection):
+            return selection.limited(sum(map(len, self._matching(selection))))
+        return sum(1 for _ in self.select(selection))
+
+    def _places(self, task):
+        key = task.queue, task.state
+        return (
+            (self._of_sites, task.site_path, (*key, None)),
+            (self._of_users, (task.site_path, task.user_id), (*key, task.user_path)),
         )
 
     def _matching(self, selection):
-        return [
-            tree
-            for (site_path, user_path, user_id, queue, state), tree in (
-                self._trees.items()
-            )
-            if selection.may_contain(
-                site_path=site_path,
-                user_path=user_path,
-                user_id=user_id,
-                queue=queue,
-                state=state,
-            )
-        ]
+        """Yield the trees with all that is wanted."""
+        site, user = selection.site_path, selection.user_id
+        for place in list(self._of_sites) if site is None else [site]:
+            if user is None:
+                trees = self._of_sites.get(place, {})
+            else:
+                trees = self._of_users.get((place, user), {})
+            for (queue, state, path), tree in trees.items():
+                if (
+                    state in selection.states
+                    and selection.queue in (None, queue)
+                    and (path is None or selection.user_path in (None, path))
+                ):
+                    yield tree
 
 
-def _key(task):
-    return task.site_path, task.user_path, task.user_id, task.queue, task.state
+def _is_known(selection):
+    """Whether the trees that match have nothing else."""
+    return selection.user_path is None or selection.user_id is not None

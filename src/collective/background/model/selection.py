@@ -7,6 +7,7 @@ from collective.background.exceptions import BadOption
 from collective.background.model import states
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from zope.i18n import translate
 
 
@@ -33,6 +34,8 @@ class Selection:
       or of the task; upper and lower case are the same
     - ``created_after``: an aware datetime
     - ``dismissed``: whether the user does not want to see it any more
+    - ``among``: how many are looked at, the newest ones of those that have the states,
+      the user, site and queue; so that what it costs has a bound
     - ``sort_on``: a name of SORT_KEYS; of equal ones the newest comes first.
       ``descending``: the other way round
 
@@ -49,6 +52,7 @@ class Selection:
     text: str | None = None
     created_after: datetime | None = None
     dismissed: bool | None = None
+    among: int | None = None
     sort_on: str = "created"
     descending: bool = True
 
@@ -65,19 +69,9 @@ class Selection:
         if self.text:
             object.__setattr__(self, "text", self.text.lower())
 
-    def may_contain(self, *, site_path, user_path, user_id, queue, state):
-        """Whether there can be wanted ones among the tasks that have these."""
-        return (
-            state in self.states
-            and self.site_path in (None, site_path)
-            and self.user_path in (None, user_path)
-            and self.user_id in (None, user_id)
-            and self.queue in (None, queue)
-        )
-
     @property
     def is_coarse(self):
-        """Whether ``may_contain`` tells all."""
+        """Whether states, user, site and queue tell all, which an index knows."""
         return (
             self.context_path is None
             and self.group_id is None
@@ -86,8 +80,12 @@ class Selection:
             and self.dismissed is None
         )
 
+    def limited(self, number):
+        """Return how many of so many that there are can be looked at."""
+        return number if self.among is None else min(number, self.among)
+
     def matches(self, task):
-        """Whether a task for which ``may_contain`` is true is a wanted one."""
+        """Whether a task is wanted that has the states, user, site and queue."""
         return (
             self.context_path in (None, task.context_path)
             and self.group_id in (None, task.group_id)
@@ -106,8 +104,10 @@ class Selection:
     def pick(self, tasks):
         """Return an iterable of the wanted tasks in their order.
 
-        ``tasks``: those for which ``may_contain`` is true, the newest first.
+        ``tasks``: those with the states, user, site and queue, the newest first.
         """
+        if self.among is not None:
+            tasks = islice(tasks, self.among)
         if not self.is_coarse:
             tasks = filter(self.matches, tasks)
         if self.sort_on != "created":

@@ -14,6 +14,7 @@
 
   const SLOWEST = 30000; // milliseconds
   const SLOWER = 1.5;
+  const MANY = 100; // tasks; the server counts one more at the most
   const usual = Number(root.dataset.pollInterval) * 1000;
   const notice = root.querySelector("[data-notice]");
 
@@ -104,7 +105,7 @@
 
   function showActive(count) {
     const element = root.querySelector("[data-active-count]");
-    element.textContent = count;
+    element.textContent = count > MANY ? `${MANY}+` : count;
     element.parentElement.hidden = !count;
   }
 

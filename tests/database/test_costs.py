@@ -1,0 +1,54 @@
+"""What it costs to show tasks does not grow with their number."""
+
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background import using
+from collective.background.browser import viewlet
+from collective.background.browser.items import count_active
+from collective.background.browser.items import MANY
+from collective.background.showing.visibility import visible_records
+from helpers import finished
+
+import pytest
+import transaction
+
+
+TASKS = 250
+
+
+@pytest.fixture
+def many(scheduler, loaded):
+    """A site with many tasks that wait for their time, of which none is loaded."""
+    ended = finished(schedule(len, "x")).id
+    for _ in range(TASKS):
+        using(delay=3600).schedule(len, "x")
+    transaction.commit()
+    scheduler._p_jar.cacheMinimize()
+    transaction.begin()
+    loaded.clear()
+    yield ended
+    transaction.abort()
+    for record in scheduler.records(limit=None):
+        scheduler.remove(record.id)
+
+
+def test_of_a_poll(many, loaded):
+    assert count_active() == MANY
+    assert len(set(loaded)) <= MANY
+
+
+def test_of_a_page(many, loaded):
+    records = viewlet._newest()
+    assert records[-1].id == many
+    assert len(records) == viewlet.LOOKED_AT + 1
+    assert len(set(loaded)) <= viewlet.LOOKED_AT + 1
+
+
+def test_of_a_list_of_which_a_page_is_shown(many, loaded):
+    assert len(visible_records(everybody=True, limit=10)) == 10
+    assert len(set(loaded)) <= 10
+
+
+def test_of_queues(many, loaded):
+    assert get_scheduler().queues()[0].waiting == 0
+    assert loaded == []
