@@ -21,6 +21,13 @@ from ZEO.Exceptions import ClientDisconnected
 from ZODB.DB import DB
 from ZODB.DemoStorage import DemoStorage
 from zope.annotation.interfaces import IAnnotations
+from zope.component import getGlobalSiteManager
+from zope.component import getUtility
+from zope.interface import implementer
+from zope.interface import Interface
+from zope.intid.interfaces import IIntIds
+from zope.lifecycleevent.interfaces import IObjectCopiedEvent
+from zope.traversing.interfaces import ITraversable
 
 import pytest
 import transaction
@@ -55,6 +62,37 @@ def look_at(*objects):
     ]
 
 
+def look_at_parent(obj):
+    return "/".join(obj.getPhysicalPath()), obj.aq_parent.getId()
+
+
+class Remarks(Folder):
+    """A container that is traversed to by its view-like name."""
+
+
+def remarks_of(content):
+    return IAnnotations(content)["remarks"].__of__(content)
+
+
+@implementer(ITraversable)
+class RemarksTraverser:
+    """``++remarks++default``"""
+
+    def __init__(self, context, request):
+        self.context = context
+
+    def traverse(self, name, further):
+        return remarks_of(self.context)
+
+
+def move(obj, target):
+    """Move an object that is no content, as ``manage_pasteObjects`` does."""
+    base = aq_base(obj)
+    obj.aq_parent._delObject(obj.getId())
+    target._setObject(base.getId(), base)
+    return target[base.getId()]
+
+
 def describe(obj):
     return "/".join(obj.getPhysicalPath()), obj.Title()
 
@@ -81,6 +119,26 @@ def mounted(site):
     transaction.abort()
     database.close()
     del site._p_jar.db().databases["mounted"]
+
+
+@pytest.fixture(autouse=True)
+def remarks_traverser():
+    site_manager = getGlobalSiteManager()
+    site_manager.registerAdapter(
+        RemarksTraverser, (Interface, Interface), ITraversable, name="remarks"
+    )
+    yield
+    site_manager.unregisterAdapter(
+        RemarksTraverser, (Interface, Interface), ITraversable, name="remarks"
+    )
+
+
+@pytest.fixture
+def unregistered(site):
+    """The site has no utility for integer ids."""
+    intids = getUtility(IIntIds)
+    site.getSiteManager().unregisterUtility(intids, IIntIds)
+    transaction.commit()
 
 
 class TestWhereTheyAreFound:
@@ -206,12 +264,25 @@ class TestWhereTheyAreFound:
         assert result.REQUEST is api.portal.get().REQUEST
 
     def test_what_is_not_wrapped(self, document):
-        """It has no path either, and arrives as it was."""
+        """It has no path, and arrives at its place nevertheless."""
+        task_id = schedule(look_at, aq_base(document))
+        assert result_of(task_id) == [("/plone/folder/doc", True)]
 
-        def function(content):
-            return content.getPhysicalPath(), jar_of(content) == task_jar()
+    def test_what_is_not_wrapped_and_not_in_a_catalog(self, site):
+        """Nobody knows where it is: it arrives as it was."""
+        site._setObject("plain", Folder("plain"))
+        task_id = schedule(look_at, aq_base(site["plain"]))
+        assert result_of(task_id) == [("plain", True)]
 
-        assert result_of(schedule(function, aq_base(document))) == (("doc",), True)
+    def test_what_is_being_copied(self, folder, document, subscribe, tier):
+        """Its event has it without a wrapper, and with an id that it does not keep."""
+        ids = []
+        subscribe(
+            IObjectCopiedEvent,
+            lambda event: ids.append(schedule(look_at_parent, event.object)),
+        )
+        api.content.copy(document, folder, id="copied")
+        assert result_of(ids[0]) == ("/plone/folder/copied", "folder")
 
     def test_exceptions_with_content_do_not_leave_their_thread(self, document, caplog):
         """Another one has their text, made while the content can be read."""
@@ -284,9 +355,130 @@ class TestWhatChangesMeanwhile:
             transaction.commit()
         assert result_of(task_id) == ("/plone/folder/renamed", "A document")
 
+    @pytest.mark.parametrize("moved_in", ["the same", "a later"])
+    def test_before_the_catalog_knew_of_it(self, site, folder, tier, moved_in):
+        """Created, moved and renamed: the catalog has a path that never was."""
+        with waiting():
+            document = api.content.create(folder, "Document", "before", title="A")
+            task_id = schedule(describe, document)
+            transaction.savepoint()
+            if moved_in == "a later":
+                transaction.commit()
+            api.content.move(document, site, id="after")
+            transaction.commit()
+        assert result_of(task_id) == ("/plone/after", "A")
+
+    def test_moved_again_and_again(self, site, folder, document, tier):
+        with waiting():
+            task_id = schedule(describe, document)
+            for place, name in ((site, "b"), (folder, "c"), (site, "d")):
+                document = api.content.move(document, place, id=name)
+                transaction.savepoint()
+            transaction.commit()
+            api.content.move(document, folder, id="e")
+            transaction.commit()
+        assert result_of(task_id) == ("/plone/folder/e", "A document")
+
     def test_changed_by_the_transaction_that_schedules(self, document):
         document.title = "Changed"
         assert result_of(schedule(describe, document))[1] == "Changed"
+
+
+class TestWhatNoCatalogKnows:
+    """Objects without UID, below content that is renamed, or renamed themselves."""
+
+    @pytest.fixture
+    def plain(self, folder, tier):
+        """An object in an object in content."""
+        container = Folder("container")
+        folder._setObject("container", container)
+        folder["container"]._setObject("plain", Folder("plain"))
+        transaction.commit()
+        return folder["container"]["plain"]
+
+    @pytest.fixture
+    def remark(self, document, tier):
+        """What is kept in an annotation, and has a path of its own."""
+        remarks = IAnnotations(document)["remarks"] = Remarks("++remarks++default")
+        remarks.remark = Folder("remark")
+        transaction.commit()
+        return remarks_of(document).remark
+
+    def test_below_content_that_is_renamed(self, folder, plain):
+        task_id = schedule(look_at, plain)
+        api.content.rename(folder, "renamed")
+        assert result_of(task_id) == [("/plone/renamed/container/plain", True)]
+
+    def test_below_content_that_is_moved_later(self, site, folder, plain):
+        target = api.content.create(site, "Folder", "target")
+        with waiting():
+            task_id = schedule(look_at, plain)
+            transaction.commit()
+            api.content.move(folder, target, id="moved")
+            transaction.commit()
+        assert result_of(task_id) == [("/plone/target/moved/container/plain", True)]
+
+    def test_renamed_with_all_that_is_above(self, folder, plain):
+        with waiting():
+            task_id = schedule(look_at, plain)
+            transaction.commit()
+            folder["container"].manage_renameObject("plain", "object")
+            folder.manage_renameObject("container", "box")
+            api.content.rename(folder, "renamed")
+            transaction.commit()
+        assert result_of(task_id) == [("/plone/renamed/box/object", True)]
+
+    def test_in_an_annotation_of_content_that_is_renamed(self, document, remark):
+        assert "/".join(remark.getPhysicalPath()) == (
+            "/plone/folder/doc/++remarks++default/remark"
+        )
+        task_id = schedule(look_at, remark)
+        api.content.rename(document, "renamed")
+        assert result_of(task_id) == [
+            ("/plone/folder/renamed/++remarks++default/remark", True)
+        ]
+
+    def test_what_says_where_it_is(self, site, plain):
+        target = api.content.create(site, "Folder", "target")
+        with waiting():
+            task_id = schedule(look_at, plain)
+            transaction.commit()
+            moved = move(plain, target)
+            aq_base(moved).__parent__ = aq_base(target)
+            transaction.commit()
+        assert result_of(task_id) == [("/plone/target/plain", True)]
+
+    def test_what_nobody_can_find(self, site, plain):
+        target = api.content.create(site, "Folder", "target")
+        with waiting():
+            task_id = schedule(look_at, plain)
+            transaction.commit()
+            move(plain, target)
+            transaction.commit()
+        record = finished(task_id)
+        assert record.error.type == GONE
+        assert "moved to where no catalog knows it" in record.error.message
+
+    def test_what_took_its_place(self, folder, plain):
+        with waiting():
+            task_id = schedule(look_at, plain)
+            transaction.commit()
+            folder["container"]._delObject("plain")
+            folder["container"]._setObject("plain", Folder("plain"))
+            api.content.rename(folder, "renamed")
+            transaction.commit()
+        assert finished(task_id).error.type == GONE
+
+    def test_content_of_a_site_without_intids(self, folder, document, unregistered):
+        """And with a catalog that has not heard of it."""
+        with waiting():
+            task_id = schedule(describe, document)
+            transaction.commit()
+            document.unindexObject()
+            folder.manage_renameObject("doc", "renamed")
+            document.unindexObject()
+            transaction.commit()
+        assert result_of(task_id) == ("/plone/folder/renamed", "A document")
 
 
 class TestWhatIsGone:

@@ -2,20 +2,18 @@
 
 Comes in: an object of the request's connection. Goes out, in the task's
 thread: the same object of the task's connection, acquisition-wrapped in the
-task's request. Used by the pickler (``capture/pickling.py``).
+task's request; found again by ``places``. Used by the pickler
+(``capture/pickling.py``).
 """
 
 from Acquisition import aq_base
-from collective.background.exceptions import ReferenceGone
+from Acquisition import aq_inner
+from Acquisition import aq_parent
 from collective.background.model.messages import portable_line
-from collective.background.model.outages import is_outage
 from collective.background.model.values import value
 from dataclasses import dataclass
-from plone.app.uuid.utils import uuidToPhysicalPath
 from plone.uuid.interfaces import ATTRIBUTE_NAME
 from plone.uuid.interfaces import IUUID
-from transaction.interfaces import TransientError
-from ZODB.POSException import POSKeyError
 
 import logging
 
@@ -33,6 +31,8 @@ class Reference:
     - ``uid``: its UID, or None
     - ``oid`` and ``database``: its identity in the ZODB
     - ``title``: for error messages
+    - ``parent``: a Reference to what it is in, or None if it has no path. Of a parent
+      that has a UID no further one is needed
     """
 
     path: tuple | None
@@ -40,6 +40,7 @@ class Reference:
     oid: bytes
     database: str
     title: str
+    parent: "Reference | None" = None
 
     def __str__(self):
         if self.path is None:
@@ -52,19 +53,36 @@ def refer_to(obj):
 
     It must have an identity already: ``base._p_oid`` and ``base._p_jar``.
     """
+    return _refer_to(obj, is_parent=False)
+
+
+def _refer_to(obj, is_parent):
     base = aq_base(obj)
     # Not of the wrapped object, which may acquire the method.
     path = obj.getPhysicalPath() if hasattr(base, "getPhysicalPath") else None
+    # That of an object without its wrapper does not begin at the root.
+    path = path if path and path[0] == "" else None
+    # The attribute of nearly all content, which the adapter looks up after
+    # it has looked for interfaces of the object and all that is above it.
+    uid = getattr(base, ATTRIBUTE_NAME, None) or IUUID(obj, None)
     return Reference(
-        # That of an object without its wrapper does not begin at the root.
-        path=path if path and path[0] == "" else None,
-        # The attribute of nearly all content, which the adapter looks up after
-        # it has looked for interfaces of the object and all that is above it.
-        uid=getattr(base, ATTRIBUTE_NAME, None) or IUUID(obj, None),
+        path=path,
+        uid=uid,
         oid=base._p_oid,
         database=base._p_jar.db().database_name,
         title=title_of(obj),
+        parent=None if path is None or (is_parent and uid) else _parent_of(obj, path),
     )
+
+
+def _parent_of(obj, path):
+    """Return a Reference to what has the path without its last name, or None."""
+    parent = aq_parent(aq_inner(obj))
+    base = aq_base(parent)
+    if getattr(base, "_p_oid", None) is None or base._p_jar is None:
+        return None
+    reference = _refer_to(parent, is_parent=True)
+    return reference if reference.path == path[:-1] else None
 
 
 def title_of(obj):
@@ -86,61 +104,3 @@ def title_of(obj):
 def describe(obj):
     """Return ``a Document 'Title'``: how error messages call an object."""
     return f"a {type(aq_base(obj)).__name__} {title_of(obj)!r}"
-
-
-def resolve(reference, app):
-    """Return the object in the task's connection.
-
-    ``app``: the application, wrapped in the task's request.
-    The path is tried first, then the UID, so that renaming and moving do no
-    harm; either way it must be the same object (the oid is compared), not one
-    that took its place. Raises ReferenceGone.
-    """
-    if reference.path is None:
-        return _by_oid(reference, app)
-    found = find(app, reference.path[1:])
-    if found is not None and _is_same(found, reference):
-        return found
-    path = reference.uid and uuidToPhysicalPath(reference.uid)
-    found = path and find(app, path)
-    if found is not None and _is_same(found, reference):
-        return found
-    raise ReferenceGone(
-        f"{reference} no longer exists: it was deleted after the task was scheduled"
-    )
-
-
-def find(obj, path):
-    """Return what is at ``path`` below an object, or None. In an outage, raises that.
-
-    The default of ``unrestrictedTraverse()`` is what that returns in an outage, too.
-    """
-    try:
-        return obj.unrestrictedTraverse(path)
-    except Exception as error:  # of whatever is on the way: anything
-        if isinstance(error, TransientError) or is_outage(error):
-            raise
-        logger.debug("nothing is at %s", path, exc_info=True)
-        return None
-
-
-def _is_same(obj, reference):
-    base = aq_base(obj)
-    return (
-        getattr(base, "_p_oid", None) == reference.oid
-        and base._p_jar.db().database_name == reference.database
-    )
-
-
-def _by_oid(reference, app):
-    try:
-        connection = app._p_jar.get_connection(reference.database)
-        found = connection.get(reference.oid)
-        found._p_activate()
-    except KeyError as error:  # POSKeyError is one
-        if isinstance(error, POSKeyError):
-            reason = "it was removed after the task was scheduled"
-        else:
-            reason = f"there is no database {reference.database!r}"
-        raise ReferenceGone(f"{reference} no longer exists: {reason}") from error
-    return found

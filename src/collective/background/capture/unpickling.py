@@ -6,7 +6,7 @@ where results are read, and by ``capture/describing.py``.
 
 from collective.background.capture.functions import CapturedFunction
 from collective.background.capture.persistence import blob_of
-from collective.background.capture.reference import resolve
+from collective.background.capture.places import resolve
 from collective.background.model.spool import Spool
 from collective.background.zopecompat import make_upload
 from functools import partial

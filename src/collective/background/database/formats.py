@@ -58,7 +58,7 @@ def store_package(package, blobs=None):
         )
     return {
         "data": package.data,
-        "references": [to_dict(reference) for reference in package.references],
+        "references": [_store_reference(found) for found in package.references],
         "spools": [_store_spool(spool, blobs) for spool in package.spools],
     }
 
@@ -70,10 +70,18 @@ def load_package(stored):
     return Package(
         data=stored["data"],
         spools=tuple(_load_spool(spool) for spool in stored["spools"]),
-        references=tuple(
-            from_dict(Reference, values) for values in stored["references"]
-        ),
+        references=tuple(_load_reference(values) for values in stored["references"]),
     )
+
+
+def _store_reference(reference):
+    parent = reference.parent and _store_reference(reference.parent)
+    return {**to_dict(reference), "parent": parent}
+
+
+def _load_reference(stored):
+    parent = stored.get("parent") and _load_reference(stored["parent"])
+    return from_dict(Reference, {**stored, "parent": parent})
 
 
 def _store_spool(spool, blobs):

@@ -10,7 +10,7 @@ attempt.
 from AccessControl.SecurityManagement import getSecurityManager
 from AccessControl.SecurityManagement import newSecurityManager
 from AccessControl.SecurityManagement import setSecurityManager
-from collective.background.capture.reference import find
+from collective.background.capture.places import find
 from collective.background.environment.request import bind_application
 from collective.background.environment.request import fill_form
 from collective.background.environment.request import make_request
