@@ -69,6 +69,7 @@ setup(
         "Acquisition",
         "BTrees",
         "cronsim",
+        "DateTime",
         "dm.zodb.asynchronous",
         "persistent",
         "plone.api",
@@ -120,6 +121,7 @@ setup(
         # of the package itself
         "test": [
             *TESTING,
+            "attrs",
             "beautifulsoup4",
             "five.localsitemanager",
             "gunicorn",

@@ -1,5 +1,6 @@
 """What managers see of the arguments of a task."""
 
+from collections import namedtuple
 from collections import OrderedDict
 from collections.abc import Mapping
 from collective.background import get_scheduler
@@ -7,14 +8,18 @@ from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import schedule_request
 from collective.background import schedule_view
-from collective.background.capture.describing import HIDDEN
 from collective.background.capture.describing import MAX_ARGUMENTS
 from collective.background.capture.describing import MAX_LENGTH
+from collective.background.capture.secrets import HIDDEN
+from dataclasses import dataclass
+from functools import partial
 from helpers import finished
 from io import BytesIO
 from types import SimpleNamespace
 from ZPublisher.HTTPRequest import FileUpload
+from ZPublisher.HTTPRequest import record
 
+import attrs
 import pytest
 import transaction
 
@@ -39,6 +44,29 @@ class Moody(Mapping):
 
     def __len__(self):
         return 1
+
+
+Person = namedtuple("Person", "name, password")
+
+
+@dataclass(slots=True)
+class Slotted:
+    name: str
+    password: str
+
+
+@attrs.define
+class Attributes:
+    name: str
+    password: str
+
+
+class Talkative(SimpleNamespace):
+    def __repr__(self):
+        return f"{self.name} has {self.password}"
+
+
+HOLDERS = (Person, Slotted, Attributes, SimpleNamespace, Talkative)
 
 
 class Unloadable:
@@ -164,6 +192,65 @@ class TestSecrets:
         (shown,) = arguments(schedule(len, address)).values()
         assert "geheim" not in shown
         assert f"postgresql://{HIDDEN}@db.example.com/rows" in shown
+
+    @pytest.mark.parametrize("kind", HOLDERS)
+    def test_in_the_fields_of_any_object(self, arguments, kind):
+        value = kind(name="ann", password="geheim")
+        assert arguments(schedule(import_rows, value)) == {
+            "context.name": "ann",
+            "context.password": HIDDEN,
+        }
+        found = arguments(schedule(import_rows, None, [value]))
+        assert "ann" in found["rows"]
+        assert "geheim" not in found["rows"]
+
+    @pytest.mark.parametrize("pairs", [list, tuple])
+    def test_in_pairs(self, arguments, pairs):
+        value = pairs([("password", "geheim"), ("a", 1), ["token", "geheim"]])
+        found = arguments(schedule(import_rows, None, value))["rows"]
+        assert "geheim" not in found
+        assert "('a', 1)" in found
+
+    @pytest.mark.parametrize("wrap", [bytes, bytearray, lambda data: [data]])
+    def test_in_bytes(self, arguments, wrap):
+        found = arguments(schedule(import_rows, None, wrap(b"password=geheim")))
+        assert found["rows"] in ("<15 bytes>", "[<15 bytes>]")
+
+    def test_in_a_function_with_some_of_its_arguments(self, arguments):
+        value = partial(import_rows, api_token="geheim")
+        found = arguments(schedule(import_rows, value))["context"]
+        assert "geheim" not in found
+        assert "import_rows" in found
+
+    @pytest.mark.parametrize("wrap", [dict, lambda headers: list(headers.items())])
+    def test_headers_that_nobody_knows(self, arguments, wrap):
+        headers = wrap({"X-Sesame": "geheim", "Accept": "text/plain"})
+        url = "https://example.com"
+        expected = {"headers.X-Sesame": HIDDEN, "headers.Accept": "text/plain"}
+        assert arguments(schedule_request("GET", url, headers=headers)) == expected
+        found = arguments(schedule(import_rows, None, [{"headers": headers}]))["rows"]
+        assert "geheim" not in found
+        assert "text/plain" in found
+
+    def test_values_have_their_own_names(self, arguments):
+        def log_in(context, *names, password, title=None):
+            """Something to schedule."""
+
+        found = get_scheduler().arguments(
+            schedule(log_in, 1, "a", "b", title="T", password="geheim")
+        )
+        assert found == (
+            *(("context", "1"), ("names", "a"), ("names", "b")),
+            *(("title", "T"), ("password", HIDDEN)),
+        )
+
+    def test_in_records_of_a_form(self, arguments, folder):
+        login = record()
+        login.name, login.password = "ann", "geheim"
+        form = {"login": login, "logins": [login]}
+        found = arguments(schedule_view(folder, "edit", form))
+        assert (found["login.name"], found["login.password"]) == ("ann", HIDDEN)
+        assert "geheim" not in found["logins"]
 
 
 class TestBounds:

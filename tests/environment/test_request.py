@@ -148,6 +148,12 @@ class TestForm:
         )
         assert result_of(task_id) == ("POST", {"text": "kept"})
 
+    def test_nor_are_they_kept_in_records(self, visit):
+        fields = {"login.name:record": "ann", "login.password:record": "secret"}
+        _, task_id = visit(both(form_of_request), method="POST", data=fields)
+        _, form = result_of(task_id)
+        assert vars(form["login"]) == {"name": "ann"}
+
     def test_what_code_has_put_into_it(self, visit, caplog):
         """It cannot all be carried; the log has what was left behind."""
 

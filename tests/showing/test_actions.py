@@ -5,7 +5,7 @@ from collective.background import get_scheduler
 from collective.background import group
 from collective.background import schedule
 from collective.background import schedule_batch
-from collective.background.capture.describing import HIDDEN
+from collective.background.capture.secrets import HIDDEN
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.model.settings import background_settings

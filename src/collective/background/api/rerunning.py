@@ -15,7 +15,7 @@ from collective.background.api.scheduling import get_scheduler
 from collective.background.capture.call import capture_publication
 from collective.background.capture.call import ViewRequest
 from collective.background.capture.files import take_file
-from collective.background.capture.snapshot import SECRET_FIELDS
+from collective.background.capture.secrets import SECRET_FIELDS
 from collective.background.exceptions import AlreadyInBackground
 from collective.background.exceptions import BadOption
 from collective.background.model.messages import _

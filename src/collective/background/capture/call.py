@@ -113,7 +113,7 @@ def capture_call(function, args, kwargs):
         kind=CALL,
         name=dotted_name(function),
         package=package,
-        names=_names_after(function, bound),
+        names=_positional_names(function, bound),
         **context_of(function, args, kwargs, package),
     )
 
@@ -181,7 +181,7 @@ def capture_batch(function, items, args, kwargs, size):
         kind=BATCH,
         name=dotted_name(function),
         package=package,
-        names=_names_after(function, bound)[1:],
+        names=_positional_names(function, bound)[1:],
         items=tuple(
             _pack(f"item {index} of {dotted_name(function)}", item)
             for index, item in enumerate(items)
@@ -297,7 +297,7 @@ def check_headers(headers):
 
 
 def check_call(function, args, kwargs):
-    """Return how the arguments are called: a mapping of names to values.
+    """Return how the arguments are called: BoundArguments, or None if nobody knows.
 
     Raises BadCall for what is not callable, or not with these arguments, or
     would do nothing when called.
@@ -311,16 +311,25 @@ def check_call(function, args, kwargs):
         check_function(function)
         signature = _signature(plain)
     if signature is None:
-        return {}
+        return None
     try:
-        return signature.bind(*args, **kwargs).arguments
+        return signature.bind(*args, **kwargs)
     except TypeError as error:
         raise BadCall(f"{dotted_name(function)}(): {error}") from error
 
 
-def _names_after(function, bound):
-    """Return the names of the arguments, without that of a method's object."""
-    names = tuple(bound)
+def _positional_names(function, bound):
+    """Return the names of the arguments that can be given without theirs.
+
+    Without that of a method's object. The last one may be that of many (``*args``).
+    """
+    if bound is None:
+        return ()
+    names = tuple(
+        name
+        for name, parameter in bound.signature.parameters.items()
+        if parameter.kind not in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD)
+    )
     return names[1:] if isinstance(function, types.MethodType) else names
 
 
@@ -376,7 +385,8 @@ def _blame(function, bound, args, kwargs):
     """Raise a NotPortable that names what of a call cannot be carried."""
     _try(f"the callable {dotted_name(function)}", function)
     # By their names if they are known, which is not so in a function of C.
-    named = {**kwargs, **bound, **dict(enumerate(args, 1))}
+    by_name = {} if bound is None else bound.arguments
+    named = {**kwargs, **by_name, **dict(enumerate(args, 1))}
     for name, value in named.items():
         _try(f"argument {name!r} of {dotted_name(function)}", value)
 

@@ -4,46 +4,49 @@ Comes in: a Call. Goes out: names and texts; secrets are left out, and nothing i
 read from the database. Called by the scheduler.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from collective.background.capture.call import BATCH
 from collective.background.capture.call import REQUEST
 from collective.background.capture.call import VIEW
+from collective.background.capture.secrets import are_headers
+from collective.background.capture.secrets import HIDDEN
+from collective.background.capture.secrets import is_known_header
+from collective.background.capture.secrets import is_secret
+from collective.background.capture.secrets import without_secrets
 from collective.background.capture.unpickling import Unpickler
+from collective.background.model.messages import portable_line
+from collective.background.model.messages import portable_text
+from dataclasses import fields
+from dataclasses import is_dataclass
+from DateTime import DateTime
+from enum import Enum
+from functools import partial
 from reprlib import Repr
+from types import FunctionType
+from types import MethodType
+from types import ModuleType
 
 import logging
-import re
 
 
 logger = logging.getLogger(__name__)
 
-# What a name has in it whose value is not shown. "auth" and "cookie" are arguments
-# of requests.
-SECRET_NAMES = ("password", "token", "secret", "key", "auth", "cookie")
-HIDDEN = "•••"
-
-# In an address: "user:password@", as proxies and databases have it.
-CREDENTIALS = re.compile(r"//[^/@\s]+@")
-
 MAX_ARGUMENTS = 50
 MAX_LENGTH = 300  # characters of one
+MAX_TEXT = 100 * MAX_LENGTH  # characters that are looked through for secrets
 
-
-def is_secret(name, further=()):
-    """Whether the value of an argument is not to be shown.
-
-    ``further``: what must not be in the name either; upper and lower case are the
-    same.
-    """
-    name = str(name).lower()
-    return any(part.lower() in name for part in (*SECRET_NAMES, *further))
+BUILTIN = (str, bytes, bytearray, memoryview, int, float, complex, list, tuple, set)
+BUILTIN += (frozenset, deque, type, FunctionType, MethodType, ModuleType)
+# What their repr() tells is all that they are, and no secret.
+SAYING_ALL = (Enum, DateTime, partial, BaseException)
 
 
 def describe_arguments(call):
     """Return (name, text) of each argument, as a tuple.
 
-    The entries of a mapping are arguments of their own, by the name
-    ``argument.entry``. What is too much, or too long, is cut off.
+    The entries of a mapping, and the fields of an object, are arguments of their own,
+    by the name ``argument.entry``. What is too much, or too long, is cut off.
     """
     try:
         return _describe(call)
@@ -56,10 +59,7 @@ def _describe(call):
     flat = [
         entry for name, value in _arguments(call) for entry in _flatten(name, value)
     ]
-    described = tuple(
-        (name, HIDDEN if is_secret(name) else _show(value))
-        for name, value in flat[:MAX_ARGUMENTS]
-    )
+    described = tuple((name, _show(value)) for name, value in flat[:MAX_ARGUMENTS])
     left = len(flat) - MAX_ARGUMENTS
     return (*described, ("…", f"and {left} more")) if left > 0 else described
 
@@ -90,11 +90,47 @@ def _names(names, count):
 
 
 def _flatten(name, value):
-    if isinstance(value, Mapping) and not is_secret(name):
-        for key, entry in value.items():
-            yield f"{name}.{key}", entry
+    """Yield (name, value) of an argument, or of what it consists of."""
+    value = _shown(name, value)
+    found = _fields(value)
+    if found is None:
+        yield portable_line(name), value
+        return
+    for key, entry in found:
+        yield portable_line(f"{name}.{key}"), _shown(key, entry)
+
+
+def _shown(name, value):
+    """Return the value of a name, or what is shown instead of it."""
+    if is_secret(name):
+        return HIDDEN
+    if not are_headers(name):
+        return value
+    if isinstance(value, list | tuple) and all(map(_is_pair, value)):
+        value = dict(value)
+    if not isinstance(value, Mapping):
+        return value
+    return {k: v if is_known_header(k) else HIDDEN for k, v in value.items()}
+
+
+def _fields(value):
+    """Return (name, value) of what an object has of its own; None if that is nothing.
+
+    So its own ``repr()``, which may tell anything, is not needed.
+    """
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # a named one
+        return list(zip(value._fields, value, strict=True))
+    if isinstance(value, (*BUILTIN, *SAYING_ALL, Placeholder)):
+        return None
+    if is_dataclass(value):  # it may have slots
+        names = [field.name for field in fields(value)]
+    elif hasattr(value, "__attrs_attrs__"):
+        names = [field.name for field in value.__attrs_attrs__]
     else:
-        yield name, value
+        return list(getattr(value, "__dict__", {}).items()) or None
+    return [(name, getattr(value, name, None)) for name in names]
 
 
 def _load(package):
@@ -142,28 +178,46 @@ class _Repr(Repr):
 
     def repr1(self, x, level):
         # Of whatever class: it goes by the name of the class otherwise.
-        if isinstance(x, Mapping):
-            return self.repr_dict(x, level)
+        if isinstance(x, str):
+            return self.repr_str(without_secrets(str.__str__(x[:MAX_TEXT])), level)
+        if isinstance(x, bytes | bytearray | memoryview):
+            return f"<{len(x)} bytes>"
+        found = _fields(x)
+        if found is not None:
+            return self._repr_fields(x, found, level)
+        if _is_pair(x):
+            x = type(x)((x[0], _shown(*x)))
         return super().repr1(x, level)
 
-    def repr_str(self, x, level):
-        return super().repr_str(_hide(x), level)
-
-    def repr_dict(self, x, level):
-        hidden = {key: HIDDEN if is_secret(key) else x[key] for key in x}
-        return super().repr_dict(hidden, level)
+    def _repr_fields(self, x, found, level):
+        if level <= 0:
+            return self.fillvalue
+        is_mapping = isinstance(x, Mapping)
+        parts = [
+            (self.repr1(name, level - 1) + ": " if is_mapping else f"{name}=")
+            + self.repr1(_shown(name, value), level - 1)
+            for name, value in found[: self.maxdict]
+        ]
+        if len(found) > self.maxdict:
+            parts.append(self.fillvalue)
+        text = ", ".join(parts)
+        return f"{{{text}}}" if is_mapping else f"{type(x).__name__}({text})"
 
     def repr_instance(self, x, level):
         try:
-            return super().repr_instance(x, level)
+            return without_secrets(super().repr_instance(x, level))
         except Exception as error:  # of the class: anything
             return f"<{type(x).__name__}, which cannot be shown: {error}>"
 
 
-def _hide(text):
-    return CREDENTIALS.sub(f"//{HIDDEN}@", text)
+def _is_pair(x):
+    """Whether it may be a name and its value."""
+    return type(x) in (list, tuple) and len(x) == 2 and isinstance(x[0], str)
 
 
 def _show(value):
-    text = _hide(value) if isinstance(value, str) else _Repr().repr(value)
-    return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
+    if isinstance(value, str):
+        text = without_secrets(str.__str__(value[:MAX_TEXT]))
+    else:
+        text = _Repr().repr(value)
+    return portable_text(text, MAX_LENGTH + 1)

@@ -11,6 +11,7 @@ from Acquisition import aq_inner
 from Acquisition import aq_parent
 from collective.background.capture.package import Package
 from collective.background.capture.pickling import pack
+from collective.background.capture.secrets import without_credentials
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
 from collective.background.model.values import value
@@ -36,8 +37,6 @@ logger = logging.getLogger(__name__)
 # what a caller may set on his own account.
 HEADERS = ("HTTP_ACCEPT", "HTTP_ACCEPT_LANGUAGE", "HTTP_USER_AGENT")
 COOKIES = ("I18N_LANGUAGE",)
-# Fields that log a user in; a task has its user from elsewhere.
-SECRET_FIELDS = frozenset({"__ac", "__ac_name", "__ac_password"})
 
 NOTHING = pack({})
 
@@ -173,13 +172,8 @@ def _pick(mapping, names):
     return {name: mapping[name] for name in names if name in mapping}
 
 
-def _is_secret(key):
-    """Whether a field of a form is left behind: a log-in, or any password."""
-    return key in SECRET_FIELDS or "password" in key.lower()
-
-
 def _pack_form(form):
-    form = {key: value for key, value in form.items() if not _is_secret(key)}
+    form = without_credentials(dict(form))
     if not form:
         return NOTHING
     try:

@@ -10,8 +10,8 @@ scheduler itself is for trusted code.
 from AccessControl import getSecurityManager
 from AccessControl import Unauthorized
 from collective.background.api.scheduling import get_scheduler
-from collective.background.capture.describing import HIDDEN
-from collective.background.capture.describing import is_secret
+from collective.background.capture.secrets import HIDDEN
+from collective.background.capture.secrets import is_secret
 from collective.background.capture.snapshot import USER
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound

@@ -1,0 +1,111 @@
+"""What is a secret, and what of texts and forms may be shown and kept."""
+
+from collective.background.capture.secrets import HIDDEN
+from collective.background.capture.secrets import is_known_header
+from collective.background.capture.secrets import is_secret
+from collective.background.capture.secrets import without_credentials
+from collective.background.capture.secrets import without_secrets
+from ZPublisher.HTTPRequest import record
+
+import pytest
+
+
+def a_record(**values):
+    made = record()
+    vars(made).update(values)
+    return made
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("password", "oldPassword", "PASSWD", "user_pwd", "pw", "pw2", "pass"),
+            *("token", "accesstoken", "csrf-token", "secrets", "clientSecret"),
+            *("key", "keys", "apikey", "X-API-Key", "sort_key", "privatekey"),
+            *("auth", "oauth", "Authorization", "_authenticator", "authorised_by"),
+            *("cookie", "cookies", "credential", "credentials", "jwt", "id_jwt"),
+            *("pin", "userPIN", "pins", "sid", "sids", "sig", "X-Sig", "session"),
+            *("sessionId", "PHPSESSID", "passphrase", "otp", "author_key"),
+        ],
+    )
+    def test_of_secrets(self, name):
+        assert is_secret(name)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("author", "authors", "co_author_id", "authority", "keyboard", "keyword"),
+            *("pinboard", "spinner", "opinion", "monkey", "turkey", "secretary"),
+            *("side", "inside", "signal", "design", "passage", "passport", "powder"),
+            *("obsession", "tokenizer", "title", "1", "", "passes"),
+        ],
+    )
+    def test_of_everyday(self, name):
+        assert not is_secret(name)
+
+    def test_further_ones(self):
+        assert is_secret("IBAN_of_ann", ["iban"])
+
+    def test_headers_are_shown_that_are_known(self):
+        assert is_known_header("Content-Type")
+        assert not is_known_header("X-Sesame")
+
+
+class TestTexts:
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("see https://ann:p@ss@example.com/x", "see https://•••@example.com/x"),
+            ("postgres://ann:p/w@example.com/db", "postgres://•••@example.com/db"),
+            ("https://example.com/?a=1&token=x%20y&b=2", "/?a=1&token=•••&b=2"),
+            ("host=db password=geheim user=ann", "host=db password=••• user=ann"),
+            ("password='two words', a=1", "password=•••, a=1"),
+            ('{"password": "ge\\"heim", "a": 1}', '{"password": •••, "a": 1}'),
+            ('{"tokens": ["geheim", "x"], "a": 1}', '{"tokens": •••, "a": 1}'),
+            ("Authorization: Bearer geheim", "Authorization: •••"),
+            ("next=%2Fx%3Ftoken%3Dgeheim", "token%3D•••"),
+        ],
+    )
+    def test_secrets_are_hidden(self, text, shown):
+        found = without_secrets(text)
+        assert "geheim" not in found
+        assert found.endswith(shown)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "http://localhost:8080/Plone/@@view?author=Ann",
+            "mailto:ann@example.com",
+            "https://example.com/@@search?sort_on=date",
+            "three tokens of ann@example.com",
+            "",
+        ],
+    )
+    def test_all_else_stays(self, text):
+        assert without_secrets(text) == text
+
+
+class TestForms:
+    def test_what_logs_in_is_left_out_wherever_it_is(self):
+        login = {"user": "ann", "password": "geheim"}
+        form = {
+            "title": "New",
+            "__ac_password": "geheim",
+            "Passwd": "geheim",
+            "person": a_record(**login),
+            "people": [a_record(**login), (login,)],
+        }
+        kept = without_credentials(form)
+        assert list(kept) == ["title", "person", "people"]
+        assert vars(kept["person"]) == {"user": "ann"}
+        assert vars(kept["people"][0]) == {"user": "ann"}
+        assert kept["people"][1] == ({"user": "ann"},)
+
+    def test_it_is_a_copy(self):
+        form = {"person": a_record(password="geheim")}
+        without_credentials(form)
+        assert form["person"].password == "geheim"
+
+    def test_what_is_hidden_has_no_length(self):
+        assert without_secrets("pw=1") == without_secrets("pw=12345") == f"pw={HIDDEN}"
