@@ -23,12 +23,20 @@ class SettingsForm(RegistryEditForm):
 
 
 class SettingsWrapper(ControlPanelPage, ControlPanelFormWrapper):
-    """Shows the form as a page of the control panel; plone.protect guards its POST."""
+    """Shows the form as a page of the control panel.
+
+    plone.protect guards its POST, as of any form; it does not look at a HEAD.
+    """
 
     name = "@@background-tasks-settings"
     is_live = False
 
-    __call__ = ControlPanelFormWrapper.__call__
+    def __call__(self):
+        form = self.request.form
+        if self.request.method != "POST":
+            for name in [name for name in form if name.startswith("form.")]:
+                del form[name]
+        return ControlPanelFormWrapper.__call__(self)
 
     def part(self):
         return self.contents
