@@ -131,6 +131,7 @@ setup(
             "Pillow",
             "playwright",
             "plone.app.multilingual",
+            "plone.app.redirector",
             "plone.app.textfield",
             "plone.app.theming",
             "plone.autoinclude",

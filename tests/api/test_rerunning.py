@@ -79,6 +79,7 @@ class Work(BrowserView):
                 "method": self.request.method,
                 "form": dict(self.request.form),
                 "query": self.request["QUERY_STRING"],
+                "type": self.request.getHeader("Content-Type"),
                 "upload": upload and (upload.filename, upload.read()),
                 "steps": self.steps,
                 "context": self.context.getId(),
@@ -161,11 +162,13 @@ class TestAgain:
         assert what["form"] == {"number": 3, "several": ["a", "b"], "page": 2, "q": "x"}
         assert what["query"] == "page:int=2&q=x"
         assert what["method"] == "POST"
+        assert what["type"] == "application/x-www-form-urlencoded"
 
     def test_uploads(self, url, token):
         files = {"upload": ("ä.txt", b"what is in it")}
         visit(f"{url}/@@work", data={TOKEN: token}, files=files)
         assert seen[0]["upload"] == ("ä.txt", b"what is in it")
+        assert seen[0]["type"].startswith("multipart/form-data; boundary=")
 
     def test_a_path_below_the_view(self, url, token):
         visit(f"{url}/@@work/one/two", data={TOKEN: token})
@@ -182,10 +185,21 @@ class TestAgain:
         assert record.state == "succeeded", record.error
 
     def test_no_credentials(self, url, token):
-        fields = {TOKEN: token, "__ac_name": "x", "__ac_password": "secret", "a": "1"}
+        fields = {
+            **{TOKEN: token, "__ac_name": "x", "__ac_password": "secret", "a": "1"},
+            **{"users.pwd:records": "secret", "new_password": "secret"},
+        }
         visit(f"{url}/@@work?__ac=secret", data=fields)
-        assert seen[0]["form"].keys() == {TOKEN, "a"}
+        assert seen[0]["form"].keys() == {TOKEN, "a", "users"}
         assert "secret" not in str(seen[0])
+
+    def test_a_body_with_credentials(self, url, token):
+        """A body is kept as it is, or not at all."""
+        headers = {"X-CSRF-TOKEN": token}
+        body = {"users": [{"password": "secret"}]}
+        answer, record = visit(f"{url}/@@work", json=body, headers=headers)
+        assert answer.status_code == 500
+        assert record is None
 
 
 class TestToken:

@@ -1,19 +1,11 @@
-"""What is a secret, and what of texts and forms may be shown and kept."""
+"""What is a secret, and what of texts may be shown."""
 
 from collective.background.capture.secrets import HIDDEN
 from collective.background.capture.secrets import is_known_header
 from collective.background.capture.secrets import is_secret
-from collective.background.capture.secrets import without_credentials
 from collective.background.capture.secrets import without_secrets
-from ZPublisher.HTTPRequest import record
 
 import pytest
-
-
-def a_record(**values):
-    made = record()
-    vars(made).update(values)
-    return made
 
 
 class TestNames:
@@ -84,28 +76,6 @@ class TestTexts:
     )
     def test_all_else_stays(self, text):
         assert without_secrets(text) == text
-
-
-class TestForms:
-    def test_what_logs_in_is_left_out_wherever_it_is(self):
-        login = {"user": "ann", "password": "geheim"}
-        form = {
-            "title": "New",
-            "__ac_password": "geheim",
-            "Passwd": "geheim",
-            "person": a_record(**login),
-            "people": [a_record(**login), (login,)],
-        }
-        kept = without_credentials(form)
-        assert list(kept) == ["title", "person", "people"]
-        assert vars(kept["person"]) == {"user": "ann"}
-        assert vars(kept["people"][0]) == {"user": "ann"}
-        assert kept["people"][1] == ({"user": "ann"},)
-
-    def test_it_is_a_copy(self):
-        form = {"person": a_record(password="geheim")}
-        without_credentials(form)
-        assert form["person"].password == "geheim"
 
     def test_what_is_hidden_has_no_length(self):
         assert without_secrets("pw=1") == without_secrets("pw=12345") == f"pw={HIDDEN}"

@@ -2,7 +2,7 @@
 
 from collective.background.capture.call import capture_call
 from collective.background.capture.snapshot import Snapshot
-from collective.background.capture.snapshot import UserReference
+from collective.background.capture.users import UserReference
 from collective.background.database.feeder import Feeder
 from collective.background.database.instances import instances_of
 from collective.background.database.look import Look

@@ -8,7 +8,7 @@ from collective.background import schedule
 from collective.background.capture.pickling import pack
 from collective.background.capture.snapshot import capture_snapshot
 from collective.background.capture.snapshot import find_database
-from collective.background.capture.snapshot import UserReference
+from collective.background.capture.users import UserReference
 from collective.background.environment.application import Environment
 from collective.background.environment.application import environment
 from collective.background.exceptions import ReferenceGone

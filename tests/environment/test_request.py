@@ -2,8 +2,11 @@
 
 from collective.background import get_scheduler
 from collective.background import schedule
+from collective.background import schedule_view
+from collective.background.exceptions import NotPortable
 from collective.background.model.spool import MEMORY_LIMIT
 from collective.background.testing import scheduled
+from helpers import body_of
 from helpers import finished
 from helpers import kept_files
 from helpers import result_of
@@ -11,6 +14,8 @@ from helpers import TIMEOUT
 from helpers import waiting
 from plone import api
 from plone.app.event.base import default_timezone
+from plone.protect.authenticator import createToken
+from urllib.parse import quote
 from zope.component import getGlobalSiteManager
 from zope.globalrequest import getRequest
 from zope.i18n import translate
@@ -20,6 +25,7 @@ from zope.i18nmessageid import MessageFactory
 from zope.interface import alsoProvides
 from zope.interface import directlyProvidedBy
 from zope.interface import Interface
+from ZPublisher import HTTPRequest
 from ZPublisher.HTTPRequest import FileUpload
 
 import datetime
@@ -144,9 +150,13 @@ class TestForm:
                 "__ac": "cookie",
                 "form.widgets.Password_ctl": "secret",
                 "text": "kept",
+                "user.password:record": "secret",
+                "user.name:record": "kept",
             },
         )
-        assert result_of(task_id) == ("POST", {"text": "kept"})
+        method, form = result_of(task_id)
+        assert (method, set(form)) == ("POST", {"text", "user"})
+        assert vars(form["user"]) == {"name": "kept"}
 
     def test_nor_are_they_kept_in_records(self, visit):
         fields = {"login.name:record": "ann", "login.password:record": "secret"}
@@ -284,7 +294,7 @@ class TestSecrets:
 
     HEADERS = {  # noqa: RUF012
         "Authorization": "Basic bm9ib2R5OnNlY3JldA==",
-        "Cookie": "__ac=secret; I18N_LANGUAGE=de; other=secret",
+        "Cookie": "__ac=secret; I18N_LANGUAGE=de; __cp=the clipboard; other=secret",
         "Forwarded": "for=secret",
         "X-Forwarded-For": "secret",
         "X-Forwarded-Host": "secret",
@@ -313,7 +323,7 @@ class TestSecrets:
         }
         assert "secret" not in str(environ)
         assert "REMOTE_USER" not in environ
-        assert cookies == {"I18N_LANGUAGE": "de"}
+        assert cookies == {"I18N_LANGUAGE": "de", "__cp": "the clipboard"}
         assert auth is None
 
     def test_nothing_is_kept_with_the_task(self, visit):
@@ -329,6 +339,53 @@ class TestSecrets:
         (record,) = records
         assert "secret" not in repr(record)
         assert finished(record.id).user_id is None
+
+
+def test_pasting_from_the_clipboard(visit, site, folder):
+    """Plone's own view finds what the visitor has copied."""
+    api.content.create(folder, "Document", "page")
+    api.content.create(site, "Folder", "target")
+    clipboard = folder.manage_copyObjects(["page"])
+    transaction.commit()
+    form = {"folder": "/target", "_authenticator": createToken()}
+    task_id = visit(
+        lambda view: schedule_view(view.context, "@@fc-paste", form, method="POST"),
+        headers={"Cookie": f"__cp={quote(clipboard)}"},
+    )
+    assert '"status": "success"' in body_of(task_id)
+    assert "page" in site["target"]
+
+
+class TestAddresses:
+    def test_of_the_visitor(self, visit):
+        """For those who write it down."""
+
+        def look():
+            request = getRequest()
+            return request["REMOTE_ADDR"], request.getClientAddr()
+
+        headers = {"X-Forwarded-For": "192.0.2.1"}
+        task_id = visit(lambda view: schedule(look), headers=headers)
+        assert result_of(task_id) == ("127.0.0.1", "127.0.0.1")
+
+    @pytest.mark.parametrize("trusted", [["127.0.0.1"], ["127.0.0.1", "192.0.2.1"]])
+    def test_of_the_visitor_behind_a_proxy(self, visit, monkeypatch, trusted):
+        """What Zope has found out is not looked at again."""
+
+        def look():
+            request = getRequest()
+            return request["REMOTE_ADDR"], request.getClientAddr()
+
+        monkeypatch.setattr(HTTPRequest, "trusted_proxies", trusted)
+        headers = {"X-Forwarded-For": "198.51.100.7, 192.0.2.1"}
+        here, task_id = visit(both(look), headers=headers)
+        assert result_of(task_id) == here
+
+    @pytest.mark.parametrize("host", ["[::1", "example.org:port"])
+    def test_a_header_that_is_none(self, visit, host):
+        """It is told at once, and not by a task that fails."""
+        with pytest.raises(NotPortable, match="its header 'Host' is wrong"):
+            visit(lambda view: schedule(max, 1, 2), headers={"Host": host})
 
 
 class TestLanguage:

@@ -2,7 +2,7 @@
 
 from collective.background import exceptions
 from collective.background.capture.reference import Reference
-from collective.background.capture.snapshot import UserReference
+from collective.background.capture.users import UserReference
 from collective.background.model import values
 from collective.background.model.records import BatchFailure
 from collective.background.model.records import BatchResult

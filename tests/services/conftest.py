@@ -80,8 +80,10 @@ def tree(users, folder):
 def later(editor):
     """Return a function that makes a call as a task, with its record and its answer."""
 
-    def later(method, url, session=editor, headers=(), **kwargs):
+    def later(method, url, session=editor, headers=(), prefer="", **kwargs):
         headers = {**dict(headers), **PREFER}
+        if prefer:
+            headers["Prefer"] = f"{prefer}, {headers['Prefer']}"
         accepted = session.request(method, url, headers=headers, **kwargs)
         assert accepted.status_code == 202, accepted.text
         record = get_scheduler().wait(accepted.json()["id"], TIMEOUT)

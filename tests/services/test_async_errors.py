@@ -142,11 +142,24 @@ class TestAnsweredAtOnce:
         transaction.commit()
         self.assert_changed(visitor.request(**change("folder/inner", headers=PREFER)))
 
-    @pytest.mark.parametrize("field", ["__ac_password", "__ac_name", "__ac"])
+    @pytest.mark.parametrize(
+        "field", ["__ac_password", "__ac_name", "__ac", "password", "user.pwd:record"]
+    )
     def test_credentials_in_the_address(self, tree, editor, field):
         """They would be kept with the address."""
         url = f"folder/inner?{field}=secret"
         self.assert_changed(editor.request(**change(url, headers=PREFER)))
+
+    def test_passwords_in_a_body(self, tree, editor):
+        """They would be kept with it."""
+        body = {"title": "Changed", "rows": [{"new_password": "secret"}]}
+        self.assert_changed(editor.patch("folder/inner", json=body, headers=PREFER))
+
+    def test_passwords_in_a_form(self, tree, editor):
+        sent = {"data": {"password": "secret"}, "files": {"file": b"data"}}
+        answer = editor.post("folder/@copy", headers=PREFER, **sent)
+        assert answer.status_code != 202
+        assert "Preference-Applied" not in answer.headers
 
     def test_what_the_user_may_not_do(self, tree, other):
         """Permissions are checked before, as always."""

@@ -4,7 +4,9 @@ from collective.background import get_scheduler
 from helpers import add_users
 from helpers import TIMEOUT
 from plone import api
+from plone.app.redirector.interfaces import IRedirectionStorage
 from sessions import PREFER
+from zope.component import getUtility
 from zope.component.hooks import site as in_site
 from zope.configuration import xmlconfig
 
@@ -113,6 +115,17 @@ class TestCalls:
             "Reader",
         )
 
+    def test_other_preferences(self, tree, editor, later):
+        prefer = {"Prefer": "return=representation"}
+        change = {"json": {"title": "Changed"}}
+        at_once = editor.patch("folder/inner", headers=prefer, **change)
+        record, result = later(
+            "PATCH", "folder/inner", prefer="return=representation", **change
+        )
+        assert record.state == "succeeded", record.error
+        assert result.status_code == at_once.status_code == 200
+        assert result.json()["title"] == at_once.json()["title"] == "Changed"
+
     def test_below_the_marker_of_the_api(self, tree, editor):
         """The address says that it is the REST API, not the header."""
         editor.headers["Accept"] = "text/html"
@@ -172,3 +185,13 @@ class TestFiles:
         assert record.error.type == "zipfile.BadZipFile"
         assert result.status_code == 500
         assert result.json()["type"] == "BadZipFile"
+
+    def test_a_form_that_is_told_by_its_type(self, tree, later, manager):
+        rows = "/old-page,/folder\n"
+        record, result = later(
+            "POST", "@aliases", manager, files={"file": ("a.csv", rows, "text/csv")}
+        )
+        assert record.state == "succeeded", record.error
+        assert result.status_code == 204
+        storage = getUtility(IRedirectionStorage)
+        assert storage.get("/plone/old-page") == "/plone/folder"

@@ -17,7 +17,7 @@ from collective.background.capture.call import capture_view
 from collective.background.capture.pickling import pack
 from collective.background.capture.snapshot import RequestSnapshot
 from collective.background.capture.snapshot import Snapshot
-from collective.background.capture.snapshot import UserReference
+from collective.background.capture.users import UserReference
 from collective.background.database.changes import await_others
 from collective.background.database.groups import StoredGroup
 from collective.background.database.instances import add_instance

@@ -14,10 +14,13 @@ from collective.background.api.groups import current_group
 from collective.background.api.scheduling import get_scheduler
 from collective.background.capture.call import capture_publication
 from collective.background.capture.call import ViewRequest
+from collective.background.capture.credentials import has_credentials
+from collective.background.capture.credentials import has_credentials_in_json
+from collective.background.capture.credentials import without_credentials
 from collective.background.capture.files import take_file
-from collective.background.capture.secrets import SECRET_FIELDS
 from collective.background.exceptions import AlreadyInBackground
 from collective.background.exceptions import BadOption
+from collective.background.exceptions import NotPortable
 from collective.background.model.messages import _
 from collective.background.model.options import make_options
 from collective.background.model.spool import Spool
@@ -28,6 +31,7 @@ from plone import api
 from plone.protect.authenticator import check
 from plone.protect.interfaces import IDisableCSRFProtection
 from plone.rest.interfaces import IAPIRequest
+from urllib.request import parse_http_list
 from zope.component import getMultiAdapter
 from zope.i18n import translate
 
@@ -35,7 +39,8 @@ from zope.i18n import translate
 # Of the headers, besides those of every snapshot. None of them says who the user is:
 # one that has locked content proves it with the token, a script that it was on a page
 # of the site.
-HEADERS = ("Accept", "Content-Type", "Lock-Token", "X-CSRF-TOKEN")
+HEADERS = ("Accept", "Content-Type", "Lock-Token", "Prefer", "X-CSRF-TOKEN")
+RESPOND_ASYNC = "respond-async"  # a preference that a task has fulfilled
 # What the publisher reads into the form, besides what has files in it.
 FORM_TYPES = ("application/x-www-form-urlencoded", "application/x-url-encoded", "")
 
@@ -76,32 +81,64 @@ def schedule_again(context, request, /, **options):
     """Schedule the request once more, and return the id of the task.
 
     ``context``: the content on which the request works. ``options``: of ``using()``.
-    Raises BadOption when the request has not come to that content, and as
-    ``schedule()``.
+    Raises BadOption when the request has not come to that content, NotPortable when
+    its body has credentials, and as ``schedule()``.
     """
     options = make_options(options)
-    form = {k: v for k, v in request.form.items() if k not in SECRET_FIELDS}
-    headers = {name.lower(): request.getHeader(name) for name in HEADERS}
+    headers = {name.lower(): request.getHeader(name) or "" for name in HEADERS}
     if "++api++" in request.steps:
         # What the address has said without words.
         headers["accept"] = "application/json"
-    file = request.get("BODYFILE")
-    if _is_form(headers["content-type"] or "", request):
-        file = headers["content-type"] = None
+    headers["prefer"] = without_preference(headers["prefer"], RESPOND_ASYNC)
+    form_type = ""
+    body = Spool.of(b"")
+    if _is_form(request):
+        form_type = headers.pop("content-type")
+    elif request.get("BODYFILE") is not None:
+        body = _take_body(request["BODYFILE"])
     view = ViewRequest(
         method=request.method,
         headers={name: value for name, value in headers.items() if value},
-        body=Spool.of(b"") if file is None else take_file(file),
+        body=body,
         # What is in it is in the form as well.
         query="" if has_credentials(request.form) else request["QUERY_STRING"],
+        form_type=form_type,
     )
+    form = without_credentials(dict(request.form))
     call = capture_publication(context, steps_below(context, request), form, view)
     return get_scheduler().add_task(call, options.resolve((), {}), current_group())
 
 
-def has_credentials(form):
-    """Whether a form has fields that log a user in. ``form``: a dictionary."""
-    return not SECRET_FIELDS.isdisjoint(form)
+def sends_credentials(request):
+    """Whether a request has fields that log a user in, or passwords.
+
+    In its form, or in a body that is no form.
+    """
+    if has_credentials(request.form):
+        return True
+    file = None if _is_form(request) else request.get("BODYFILE")
+    return file is not None and has_credentials_in_json(file)
+
+
+def without_preference(header, name):
+    """Return a header "Prefer" without a preference. ``name``: in lower case."""
+    preferences = (each.strip() for each in parse_http_list(header))
+    return ", ".join(each for each in preferences if preference_name(each) != name)
+
+
+def preference_name(preference):
+    """Return the name of one of a header "Prefer", in lower case."""
+    return preference.partition(";")[0].partition("=")[0].strip().lower()
+
+
+def _take_body(file):
+    """Return a Spool of a body. Raises NotPortable for one that has credentials."""
+    if has_credentials_in_json(file):
+        raise NotPortable(
+            "the body of the request has a password or a log-in, and no task keeps "
+            "these; do at once what needs them"
+        )
+    return take_file(file)
 
 
 def steps_below(context, request):
@@ -121,8 +158,9 @@ def steps_below(context, request):
     )
 
 
-def _is_form(content_type, request):
+def _is_form(request):
     """Whether the form has all that the body says."""
+    content_type = request.getHeader("Content-Type") or ""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return True

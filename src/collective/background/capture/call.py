@@ -51,13 +51,15 @@ _signatures = WeakKeyDictionary()
 class ViewRequest:
     """Of the request with which a view is published: what is not in the form.
 
-    ``query``: the query string; what it says is in the form, too.
+    ``query``: the query string; what it says is in the form, too. ``form_type``: the
+    Content-Type of a body that is not here, as the form has all that it said; or "".
     """
 
     method: str
     headers: dict
     body: Spool
     query: str = ""
+    form_type: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,18 +1,13 @@
 """What is a secret: by the name that a value has, or by its place in a text.
 
-Comes in: names, texts and forms. Goes out: whether they may be shown, and what of them
-may be kept. Used by ``describing`` and ``snapshot``.
+Comes in: names and texts. Goes out: whether they may be shown, and what of them. Used
+by ``describing``; ``credentials`` has what is not even kept.
 """
-
-from ZPublisher.HTTPRequest import record
 
 import re
 
 
 HIDDEN = "•••"
-
-# Fields that log a user in; a task has its user from elsewhere.
-SECRET_FIELDS = frozenset({"__ac", "__ac_name", "__ac_password"})
 
 # A name with one of these in it is that of a secret, also where words are written
 # together ("accesstoken"). "auth" and "cookies" are arguments of requests.
@@ -72,6 +67,11 @@ def _is_secret_word(word):
     return word in _WORDS or word.removesuffix("s") in _WORDS - {"pass"}
 
 
+def is_password(name):
+    """Whether a value with this name is a password."""
+    return _IS_PASSWORD.search(str(name)) is not None
+
+
 def are_headers(name):
     """Whether the entries of a value with this name are headers of HTTP."""
     return _HEADERS.search(str(name)) is not None
@@ -95,28 +95,3 @@ def without_secrets(text):
         parts += [text[end : found.end()], HIDDEN]
         end = _VALUE.match(text, found.end()).end()
     return "".join((*parts, text[end:]))
-
-
-def without_credentials(form):
-    """Return a form, or a part of one, without what logs somebody in.
-
-    Also where that is inside of records, lists and dictionaries.
-    """
-    kind = type(form)
-    if kind is record:
-        kept = record()
-        vars(kept).update(without_credentials(vars(form)))
-        return kept
-    if kind is dict:
-        return {
-            key: without_credentials(value)
-            for key, value in form.items()
-            if not _is_credential(str(key))
-        }
-    if kind in (list, tuple):
-        return kind(map(without_credentials, form))
-    return form
-
-
-def _is_credential(name):
-    return name in SECRET_FIELDS or _IS_PASSWORD.search(name) is not None

@@ -5,26 +5,21 @@ Goes out: a Snapshot, and the database that the thread has to open.
 Made by ``scheduling/rules.py``, read by ``environment/``.
 """
 
-from AccessControl import getSecurityManager
 from Acquisition import aq_base
-from Acquisition import aq_inner
-from Acquisition import aq_parent
+from collective.background.capture.credentials import without_credentials
 from collective.background.capture.package import Package
 from collective.background.capture.pickling import pack
-from collective.background.capture.secrets import without_credentials
-from collective.background.exceptions import BadOption
+from collective.background.capture.users import current_user
+from collective.background.capture.users import named_user
+from collective.background.capture.users import UserReference
 from collective.background.exceptions import NotPortable
-from collective.background.model.values import value
 from collective.background.zopecompat import directly_provided
-from collective.background.zopecompat import emergency_user
-from collective.background.zopecompat import is_special
 from collective.background.zopecompat import language_of
-from collective.background.zopecompat import system_user
-from collective.background.zopecompat import user_folder_in
 from collective.background.zopecompat import virtual_names
 from collective.background.zopecompat import zope_database
 from dataclasses import dataclass
 from dataclasses import replace
+from urllib.parse import urlsplit
 from zope.component.hooks import getSite
 from zope.globalrequest import getRequest
 
@@ -36,29 +31,10 @@ logger = logging.getLogger(__name__)
 # All that is kept of a visitor's headers; see FORBIDDEN_HEADERS in call.py for
 # what a caller may set on his own account.
 HEADERS = ("HTTP_ACCEPT", "HTTP_ACCEPT_LANGUAGE", "HTTP_USER_AGENT")
-COOKIES = ("I18N_LANGUAGE",)
+# The second one is the clipboard.
+COOKIES = ("I18N_LANGUAGE", "__cp")
 
 NOTHING = pack({})
-
-USER = "user"
-ANONYMOUS = "anonymous"
-SYSTEM = "system"
-EMERGENCY = "emergency"
-
-
-@value("user")
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UserReference:
-    """Who a task runs as.
-
-    - ``kind``: "user", "anonymous", "system" (Zope itself) or "emergency"
-    - ``id``: the user id; None for anonymous
-    - ``folder``: physical path of his user folder, a string, or None
-    """
-
-    kind: str
-    id: str | None = None
-    folder: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +49,8 @@ class RequestSnapshot:
     - ``language``: the one that was negotiated, or None
     - ``skin``: the name of the skin, or None
     - ``interfaces``: browser layers and other markers, in their order
+    - ``client``: the address of the visitor, as far as Zope knows it, or "". For those
+      who write it down; nothing may be concluded from it
     """
 
     method: str
@@ -87,6 +65,7 @@ class RequestSnapshot:
     headers: dict
     cookies: dict
     interfaces: tuple
+    client: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +101,7 @@ def capture_snapshot(user_id=None, with_form=True):
     request = getRequest()
     return Snapshot(
         site_path=None if site is None else "/".join(site.getPhysicalPath()),
-        user=current_user() if user_id is None else _named_user(user_id, site),
+        user=current_user() if user_id is None else named_user(user_id, site),
         request=None if request is None else _capture_request(request, site, with_form),
     )
 
@@ -155,7 +134,7 @@ def _capture_request(request, site, with_form):
     return RequestSnapshot(
         method=request.environ.get("REQUEST_METHOD", "GET"),
         form=_pack_form(request.form if with_form else {}),
-        server_url=known.get("SERVER_URL", ""),
+        server_url=_check_address(known.get("SERVER_URL", "")),
         script=virtual_names(request),
         virtual_root=known.get("VirtualRootPhysicalPath"),
         url=known.get("URL", ""),
@@ -165,7 +144,20 @@ def _capture_request(request, site, with_form):
         headers=_pick(request.environ, HEADERS),
         cookies=_pick(request.cookies, COOKIES),
         interfaces=directly_provided(request),
+        client=request.getClientAddr(),
     )
+
+
+def _check_address(url):
+    """Return the address of a server. Raises NotPortable if it cannot be read."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise NotPortable(
+            f"the request was sent to {url!r}, which is no address ({error}): its "
+            "header 'Host' is wrong"
+        ) from error
+    return url
 
 
 def _pick(mapping, names):
@@ -173,7 +165,7 @@ def _pick(mapping, names):
 
 
 def _pack_form(form):
-    form = without_credentials(dict(form))
+    form = without_credentials(form)
     if not form:
         return NOTHING
     try:
@@ -190,50 +182,3 @@ def _pack_form(form):
             else:
                 portable[key] = value
         return pack(portable)
-
-
-def current_user():
-    """Return the UserReference of the current user.
-
-    Raises NotPortable for a temporary user whom no user folder knows.
-    """
-    user = getSecurityManager().getUser()
-    base = aq_base(user)
-    if base is aq_base(system_user()):
-        return UserReference(kind=SYSTEM, id=user.getUserName())
-    if base is aq_base(emergency_user()):
-        return UserReference(kind=EMERGENCY, id=user.getUserName())
-    user_id = user.getId()
-    if user_id is None:
-        if user.has_role("Authenticated"):
-            raise NotPortable(
-                f"the current user {user.getUserName()!r} is a temporary one that "
-                "no user folder knows; schedule as another: using(user=…)"
-            )
-        return UserReference(kind=ANONYMOUS)
-    folder = aq_parent(aq_inner(user))
-    if folder is None or is_special(base):
-        # Made on the spot, perhaps with more rights than he has of his own.
-        return _named_user(user_id, getSite())
-    return UserReference(
-        kind=USER, id=user_id, folder="/".join(folder.getPhysicalPath())
-    )
-
-
-def _named_user(user_id, site):
-    """Return the user as the site's user folder or one above it knows him."""
-    if not isinstance(user_id, str) or not user_id:
-        raise BadOption(f"user is {user_id!r}; it must be the id of a user")
-    if user_id == system_user().getUserName():
-        return UserReference(kind=SYSTEM, id=user_id)
-    container = aq_inner(site)
-    while container is not None:
-        folder = user_folder_in(container)
-        if folder is not None and folder.getUserById(user_id) is not None:
-            return UserReference(
-                kind=USER, id=user_id, folder="/".join(folder.getPhysicalPath())
-            )
-        container = aq_parent(container)
-    raise BadOption(
-        f"user is {user_id!r}, but no user folder of the site or above it knows him"
-    )

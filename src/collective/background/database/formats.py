@@ -18,8 +18,8 @@ from collective.background.capture.pickling import pack
 from collective.background.capture.reference import Reference
 from collective.background.capture.snapshot import RequestSnapshot
 from collective.background.capture.snapshot import Snapshot
-from collective.background.capture.snapshot import UserReference
 from collective.background.capture.unpickling import unpack
+from collective.background.capture.users import UserReference
 from collective.background.database.blobs import content_of
 from collective.background.database.values import from_dict
 from collective.background.database.values import load_text

@@ -40,6 +40,8 @@ def make_request(snapshot, environ=None, stdin=None):
     }
     if snapshot is not None:
         variables.update(snapshot.headers)
+        # No header says for whom it was forwarded, so Zope concludes nothing from it.
+        variables["REMOTE_ADDR"] = snapshot.client
     variables.update(environ or {})
     response = WSGIResponse(stdout=BytesIO(), stderr=BytesIO())
     request = WSGIRequest(stdin or BytesIO(), variables, response)

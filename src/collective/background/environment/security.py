@@ -1,7 +1,7 @@
 """The user of a task, fetched afresh from the user folder that knows him."""
 
 from Acquisition import aq_base
-from collective.background.capture import snapshot as captured
+from collective.background.capture import users as captured
 from collective.background.exceptions import UserGone
 from collective.background.zopecompat import anonymous_user
 from collective.background.zopecompat import emergency_user

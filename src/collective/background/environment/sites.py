@@ -1,8 +1,8 @@
 """The sites of a database in which the add-on is installed, and looking into them."""
 
 from collective.background.capture.snapshot import Snapshot
-from collective.background.capture.snapshot import SYSTEM
-from collective.background.capture.snapshot import UserReference
+from collective.background.capture.users import SYSTEM
+from collective.background.capture.users import UserReference
 from collective.background.environment.application import environment
 from collective.background.zopecompat import system_user
 from plone.base.interfaces import IPloneSiteRoot

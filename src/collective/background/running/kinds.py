@@ -68,7 +68,8 @@ class ViewKind(CallKind):
 
     def run(self, env):
         context, steps, form = unpack(self.call.package, env.app)
-        return publish(env, context, steps, form, self.call.view.query)
+        view = self.call.view
+        return publish(env, context, steps, form, view.query, view.form_type)
 
 
 class RequestKind(CallKind):

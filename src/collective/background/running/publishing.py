@@ -68,20 +68,23 @@ class Failed(Exception):
         self.response = response
 
 
-def publish(env, context, steps, form, query=""):
+def publish(env, context, steps, form, query="", form_type=""):
     """Publish the view at ``steps`` below ``context`` and return its Response.
 
     ``env``: the Environment, whose request has the method, headers and body of
     the view. ``steps``: names, the first one that of the view. ``form``: is
-    added to what the body says. ``query``: the query string, which is not read:
-    what it says is in the form.
+    added to what the body says. ``query``: the query string, and ``form_type``: the
+    Content-Type, which are not read: what they stand for is in the form.
     Raises Failed when the view raises an exception, or the REST API answers with 4xx
     or 5xx; ConflictErrors go through, so that the attempt is repeated, and so do
     TaskCancelled and Superseded.
     """
     request = env.request
     try:
-        start, names = _prepare(env, context, steps, form, query)
+        start, names = _prepare(env, context, steps, form)
+        request.environ["QUERY_STRING"] = query
+        if form_type:
+            request.environ["CONTENT_TYPE"] = form_type
         published = _traverse(request, start, names)
         _authorize(request)
         instead = run_post_traverse(request)
@@ -113,7 +116,7 @@ def publish(env, context, steps, form, query=""):
     return answer
 
 
-def _prepare(env, context, steps, form, query):
+def _prepare(env, context, steps, form):
     """Read the body, and return where to start and the names from there.
 
     The environment has already gone as far as the site.
@@ -124,7 +127,6 @@ def _prepare(env, context, steps, form, query):
     choose_service(request)
     request.processInputs()
     request.form.update(form)
-    request.environ["QUERY_STRING"] = query
     # A button of the form may have added a name.
     path = request["PATH_INFO"].split("/")
     if env.site is not None:

@@ -7,8 +7,10 @@ publisher calls this, by way of the subscriber.
 """
 
 from collective.background import current_task
-from collective.background.api.rerunning import has_credentials
+from collective.background.api.rerunning import preference_name
+from collective.background.api.rerunning import RESPOND_ASYNC
 from collective.background.api.rerunning import schedule_again
+from collective.background.api.rerunning import sends_credentials
 from collective.background.api.rerunning import steps_below
 from collective.background.interfaces import ICollectiveBackgroundLayer
 from collective.background.interfaces import ISynchronousService
@@ -27,7 +29,6 @@ from zope.component.hooks import getSite
 from zope.interface import alsoProvides
 
 
-RESPOND_ASYNC = "respond-async"
 MAX_BODY = 100_000_000  # bytes of a request that are kept for a task
 
 
@@ -43,9 +44,7 @@ def ask_after_traversal(site, event):
 
 def prefers_async(header):
     """Whether a header "Prefer" asks for it. ``header``: its value, or None."""
-    preferences = parse_http_list(header or "")
-    names = (preference.partition(";")[0] for preference in preferences)
-    return any(name.strip().lower() == RESPOND_ASYNC for name in names)
+    return RESPOND_ASYNC in map(preference_name, parse_http_list(header or ""))
 
 
 def answer_instead(request):
@@ -65,8 +64,8 @@ def _is_possible(service, request):
         and not ISynchronousService.providedBy(service)
         and current_task() is None
         and int(request.environ.get("CONTENT_LENGTH") or 0) <= MAX_BODY
-        and not has_credentials(request.form)
         and may_have_tasks()
+        and not sends_credentials(request)
     )
 
 

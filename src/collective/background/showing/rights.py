@@ -9,9 +9,9 @@ give them to himself.
 
 from AccessControl import getSecurityManager
 from AccessControl.PermissionRole import rolesForPermissionOn
-from collective.background.capture.snapshot import current_user
-from collective.background.capture.snapshot import USER
-from collective.background.capture.snapshot import UserReference
+from collective.background.capture.users import current_user
+from collective.background.capture.users import USER
+from collective.background.capture.users import UserReference
 from collective.background.environment.security import find_user
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable

@@ -12,7 +12,7 @@ from AccessControl import Unauthorized
 from collective.background.api.scheduling import get_scheduler
 from collective.background.capture.secrets import HIDDEN
 from collective.background.capture.secrets import is_secret
-from collective.background.capture.snapshot import USER
+from collective.background.capture.users import USER
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.model import states
