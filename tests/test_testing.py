@@ -6,22 +6,35 @@ from collective.background import recurring
 from collective.background import schedule
 from collective.background import schedule_view
 from collective.background import using
+from collective.background.exceptions import BadOption
+from collective.background.exceptions import NotCommitted
 from collective.background.exceptions import WaitTimeout
+from collective.background.model.messages import _
 from collective.background.recurring import registration
 from collective.background.testing import drain
 from collective.background.testing import eager
+from collective.background.testing import queues
 from collective.background.testing import scheduled
 from collective.background.testing import tick
+from collective.background.testing import upload
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
+from helpers import body_of
+from helpers import result_of
 from plone import api
 from processes import environ
 from processes import Process
+from Products.Five.browser import BrowserView
+from threading import Barrier
 from threading import current_thread
 from threading import Event
+from zope.component import getGlobalSiteManager
 from zope.component.hooks import getSite
 from zope.globalrequest import getRequest
+from zope.interface import Interface
+from ZPublisher import zpublish
+from ZPublisher.HTTPRequest import FileUpload
 
 import pytest
 import signal
@@ -86,8 +99,24 @@ class TestDrain:
         drain()
         assert list(folder) == ["page"]
 
-    def test_does_not_wait_for_what_is_not_committed(self, folder):
+    def test_refuses_to_forget_what_is_not_committed(self, tier, folder):
+        committed = schedule(add_document, folder, "page")
+        transaction.commit()
+        using(title=_("The first")).schedule(add_document, folder, "first")
+        savepoint = transaction.savepoint()
+        using(title="The undone").schedule(add_document, folder, "undone")
+        savepoint.rollback()
+        using(title="The last").schedule(add_document, folder, "last")
+        with pytest.raises(NotCommitted, match="scheduled: 'The first', 'The last';"):
+            drain()
+        transaction.commit()
+        get_scheduler().get_result(committed)  # it forgets, but schedules nothing
+        drain()
+        assert sorted(folder) == ["first", "last", "page"]
+
+    def test_but_not_what_was_aborted(self, tier, folder):
         schedule(add_document, folder, "page")
+        transaction.abort()
         drain()
         assert list(folder) == []
 
@@ -237,6 +266,88 @@ class TestScheduled:
             schedule(lambda folder: schedule(add_document, folder, "page"), folder)
             transaction.commit()
         assert len(records) == 2
+
+
+class TestQueues:
+    def test_they_are_there_for_the_time_of_the_block(self, tier):
+        with queues(imports=2, mail=1):
+            for name in ("imports", "mail", "default"):
+                using(queue=name).schedule(len, name)
+            transaction.commit()
+            drain()
+            assert get_scheduler().count(states="succeeded") == 3
+        for name in ("imports", "mail"):
+            with pytest.raises(BadOption, match=f"no queue '{name}'"):
+                using(queue=name).schedule(len, name)
+
+    def test_so_many_run_at_once(self, functional):
+        meeting = Barrier(3, timeout=TIMEOUT)
+        with queues(imports=3):
+            for _ in range(3):
+                using(queue="imports").schedule(lambda: meeting.wait() >= 0)
+            transaction.commit()
+            drain()
+            assert not meeting.broken
+            slots = {queue.name: queue.slots for queue in get_scheduler().queues()}
+            assert slots == {"default": 2, "imports": 3}
+
+    def test_with_eager(self, functional):
+        with queues(imports=1), eager() as scheduler:
+            task_id = using(queue="imports").schedule(len, "abc")
+            transaction.commit()
+            assert scheduler.record(task_id).state == "succeeded"
+
+    def test_default_may_have_other_slots(self, functional):
+        (before,) = get_scheduler().queues()
+        with queues(default=1):
+            (status,) = get_scheduler().queues()
+            assert status.slots == 1
+        assert get_scheduler().queues() == [before]
+
+    def test_mistakes_change_nothing(self, functional):
+        before = get_scheduler().queues()
+        with pytest.raises(BadOption, match="imports"), queues(imports=0):
+            pass
+        assert get_scheduler().queues() == before
+
+
+def look_at(file):
+    return file.filename, file.headers["content-type"], file.read()
+
+
+class TestUpload:
+    SENT = ("a.csv", "text/csv", b"a;b")
+
+    def test_is_as_that_of_a_visitor(self):
+        file = upload(b"a;b", "a.csv", "text/csv")
+        assert isinstance(file, FileUpload)
+        assert look_at(file) == self.SENT
+        file.seek(0)
+        assert file.read(1) == b"a"
+
+    def test_a_task_has_it(self, tier):
+        task_id = schedule(look_at, upload(b"a;b", "a.csv", "text/csv"))
+        assert result_of(task_id) == self.SENT
+
+    def test_so_has_a_view(self, tier, folder):
+        form = {"file": upload(b"a;b", "a.csv", "text/csv")}
+        task_id = schedule_view(folder, "look-at-upload", form)
+        assert body_of(task_id) == "a.csv"
+
+    @pytest.fixture(autouse=True)
+    def view(self, functional):
+        class View(BrowserView):
+            __roles__ = None  # public
+
+            @zpublish
+            def __call__(self):
+                return self.request.form["file"].filename
+
+        required = (Interface, Interface)
+        site_manager = getGlobalSiteManager()
+        site_manager.registerAdapter(View, required, Interface, "look-at-upload")
+        yield
+        site_manager.unregisterAdapter(View, required, Interface, "look-at-upload")
 
 
 SESSION = """

@@ -1,9 +1,8 @@
 """The layer for the add-on's tests: a site with two editors and a folder."""
 
-from collective.background.interfaces import ITransactionalScheduler
-from collective.background.memory.scheduler import TransactionalScheduler
-from collective.background.model.config import Settings
 from collective.background.testing import BACKGROUND_FIXTURE
+from collective.background.testing import queues
+from contextlib import ExitStack
 from countries_demo.database import open_database
 from countries_demo.database import Session
 from plone import api
@@ -12,7 +11,6 @@ from plone.app.testing import FunctionalTesting
 from plone.app.testing import PloneSandboxLayer
 from plone.testing.zope import WSGI_SERVER_FIXTURE
 from tempfile import TemporaryDirectory
-from zope.component import provideUtility
 
 
 EDITORS = {"editor1": "secret-of-editor1", "editor2": "secret-of-editor2"}
@@ -27,10 +25,8 @@ class CountriesDemoLayer(PloneSandboxLayer):
         self.loadZCML(package=countries_demo)
         # Queues are set in zope.conf, so tests say which ones there are. Two
         # slots, unlike there: what two imports do to each other is to be tested.
-        settings = Settings(queues={"imports": 2})
-        provideUtility(
-            TransactionalScheduler(settings=settings), ITransactionalScheduler
-        )
+        self._queues = ExitStack()
+        self._queues.enter_context(queues(imports=2))
         self._directory = TemporaryDirectory()
         self._engine = open_database(f"sqlite:///{self._directory.name}/test.sqlite")
         Session.configure(bind=self._engine)
@@ -47,6 +43,7 @@ class CountriesDemoLayer(PloneSandboxLayer):
         folder.reindexObjectSecurity()
 
     def tearDownZope(self, app):
+        self._queues.close()
         self._engine.dispose()
         self._directory.cleanup()
 

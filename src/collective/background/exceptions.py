@@ -85,6 +85,10 @@ class TasksUnfinished(BackgroundError):
     """A scheduler cannot be taken away: some of its tasks have not ended."""
 
 
+class NotCommitted(BackgroundError):
+    """Somebody waits for tasks whose transaction is not committed yet."""
+
+
 class WaitTimeout(BackgroundError, TimeoutError):
     """A task did not end within the time that somebody waited for it."""
 

@@ -118,6 +118,7 @@ def post(scheduler, record, entrant, news):
         reserve=lambda: rooms.append(admit(scheduler, entrant)),
         finish=finish,
         forget=forget,
+        title=record.title,
     )
 
 

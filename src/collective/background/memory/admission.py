@@ -33,6 +33,7 @@ def schedule(lifecycle, call, options, group):
             reserve=lambda: _reserve(lifecycle, task, bound),
             finish=lambda: lifecycle.commit(task, record),
             forget=lambda: _forget(lifecycle, task),
+            title=record.title,
         )
     except BaseException:
         task.close()

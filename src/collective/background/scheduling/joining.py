@@ -18,7 +18,7 @@ SORT_KEY = "~~collective.background:{:012d}"
 _counter = count()
 
 
-def join_transaction(reserve, finish, forget):
+def join_transaction(reserve, finish, forget, title=None):
     """Take part in the current transaction.
 
     - ``reserve()`` is called when it begins to commit, before anybody has
@@ -26,18 +26,38 @@ def join_transaction(reserve, finish, forget):
     - ``finish()`` when it is committed
     - ``forget()`` when it was aborted, or a savepoint taken before was rolled
       back; also after ``reserve``, but never after ``finish``
+    - ``title``: of what is scheduled with it, if anything is
 
     Raises NoTransaction when it is too late, as in an after-commit hook.
     """
     current = transaction.get()
+    manager = _DataManager(reserve, finish, forget, title)
     try:
-        current.join(_DataManager(reserve, finish, forget))
+        current.join(manager)
     except ValueError as error:
         raise NoTransaction(
             f"the current transaction has the status {current.status!r}, so "
             "it is too late to schedule something; an after-commit hook has to "
             "begin a transaction of its own, and to commit it"
         ) from error
+    if title is not None:
+        current.set_data(scheduled_here, [*_scheduling(current), manager])
+
+
+def scheduled_here():
+    """Return the titles of what the current transaction has scheduled, as a list.
+
+    Without what was undone with a savepoint. It waits for the commit.
+    """
+    managers = _scheduling(transaction.get())
+    return [manager.title for manager in managers if not manager.has_ended]
+
+
+def _scheduling(current):
+    try:
+        return current.data(scheduled_here)
+    except KeyError:
+        return []
 
 
 @implementer(IDataManager, IDataManagerSavepoint)
@@ -50,11 +70,12 @@ class _DataManager:
 
     transaction_manager = transaction.manager
 
-    def __init__(self, reserve, finish, forget):
+    def __init__(self, reserve, finish, forget, title):
+        self.title = title
+        self.has_ended = False
         self._reserve = reserve
         self._finish = finish
         self._forget = forget
-        self._ended = False
         self._key = SORT_KEY.format(next(_counter))
 
     def sortKey(self):
@@ -77,7 +98,7 @@ class _DataManager:
         """All that could be refused was refused in ``commit``."""
 
     def tpc_finish(self, transaction):
-        self._ended = True
+        self.has_ended = True
         try:
             self._finish()
         except Exception:  # this must not fail: the others have committed
@@ -85,8 +106,8 @@ class _DataManager:
 
     def abort(self, transaction):
         # Called more than once, and even after tpc_finish.
-        if not self._ended:
-            self._ended = True
+        if not self.has_ended:
+            self.has_ended = True
             self._forget()
 
     tpc_abort = abort

@@ -2,23 +2,26 @@
 
 Layers with the add-on installed, ``drain()`` to wait for threads, ``serving()`` to
 execute tasks of the database meanwhile, ``eager()`` to do without threads,
-``scheduled()`` to see what was scheduled, ``tick()`` for recurring tasks.
+``scheduled()`` to see what was scheduled, ``tick()`` for recurring tasks, ``queues()``
+and ``upload()`` for what a project and its visitors bring along.
 """
 
 from collective.background.api.scheduling import get_scheduler
 from collective.background.capture.snapshot import find_database
 from collective.background.database import outbox
 from collective.background.database.watch import Watch
+from collective.background.exceptions import NotCommitted
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITransactionalScheduler
-from collective.background.memory.scheduler import TransactionalScheduler
-from collective.background.memory.threads import TaskThreads
 from collective.background.recurring.state import find_state
 from collective.background.recurring.ticks import find_due
 from collective.background.recurring.ticks import see_to
-from collective.background.zopecompat import own_transaction_manager
+from collective.background.scheduling.joining import scheduled_here
+from collective.background.testing.eagerly import eager
+from collective.background.testing.surroundings import queues
+from collective.background.testing.surroundings import upload
 from contextlib import contextmanager
 from persistent import Persistent
 from plone import api
@@ -28,9 +31,24 @@ from plone.app.testing import IntegrationTesting
 from plone.app.testing import PLONE_FIXTURE
 from plone.app.testing import PloneSandboxLayer
 from zope.component import getGlobalSiteManager
+from zope.i18n import translate
 
 import transaction
 
+
+__all__ = [
+    "BACKGROUND_FIXTURE",
+    "BACKGROUND_FUNCTIONAL_TESTING",
+    "BACKGROUND_INTEGRATION_TESTING",
+    "CollectiveBackgroundLayer",
+    "drain",
+    "eager",
+    "queues",
+    "scheduled",
+    "serving",
+    "tick",
+    "upload",
+]
 
 TIMEOUT = 60  # seconds; far more than a test's task should take
 
@@ -39,8 +57,10 @@ def drain(timeout=TIMEOUT):
     """Wait until no task waits or runs, and begin a new transaction.
 
     ``timeout``: seconds; raises WaitTimeout after that. What the tasks have
-    committed is seen from then on. Commit before, or nothing has started.
+    committed is seen from then on. Raises NotCommitted if the current transaction has
+    scheduled something: that would be forgotten, as a new one begins.
     """
+    _check_committed()
     scheduler = get_scheduler()
     if isinstance(scheduler, Persistent):
         with serving():
@@ -48,6 +68,16 @@ def drain(timeout=TIMEOUT):
     else:
         scheduler.wait_all(timeout)
     transaction.begin()
+
+
+def _check_committed():
+    titles = [translate(title) for title in scheduled_here()]
+    if titles:
+        raise NotCommitted(
+            "drain() was called before the commit of what the current transaction has "
+            f"scheduled: {', '.join(map(repr, titles))}; call transaction.commit() "
+            "before, or transaction.abort()"
+        )
 
 
 @contextmanager
@@ -71,25 +101,6 @@ def serving(timeout=TIMEOUT):
         watch.leave(Deadline(timeout))
         watch.executor.forget(watch)
         outbox.connect(None)
-
-
-@contextmanager
-def eager():
-    """Run tasks at commit, in the thread that commits, instead of in threads.
-
-    Everything else stays as it is: what is scheduled is captured, and runs in an
-    environment, a connection and a transaction of its own. Nothing waits for its
-    time: ``delay`` and ``backoff`` are as good as 0. Yields the scheduler that is
-    used meanwhile; ``get_scheduler()`` returns it as well.
-    """
-    site_manager = getGlobalSiteManager()
-    usual = site_manager.getUtility(ITransactionalScheduler)
-    scheduler = EagerScheduler(settings=usual.settings)
-    site_manager.registerUtility(scheduler, ITransactionalScheduler)
-    try:
-        yield scheduler
-    finally:
-        site_manager.registerUtility(usual, ITransactionalScheduler)
 
 
 @contextmanager
@@ -128,22 +139,6 @@ def tick(now):
         if state.last == now:
             started.append(state.task_id)
     return started
-
-
-class NoThreads(TaskThreads):
-    """Runs each task in the thread in which it may start, at once."""
-
-    def start(self, task):
-        # The thread is in the middle of a commit; the task gets a transaction
-        # manager of its own for the time being.
-        with own_transaction_manager():
-            self.run(task)
-
-
-class EagerScheduler(TransactionalScheduler):
-    """Runs each task in the thread that commits, at once."""
-
-    THREADS_FACTORY = NoThreads
 
 
 class CollectiveBackgroundLayer(PloneSandboxLayer):
