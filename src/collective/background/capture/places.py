@@ -111,7 +111,7 @@ def _ask_intids(obj, reference, app):
     intid = intids and intids.queryId(obj)
     if intid is None:
         return None
-    path = getattr(intids.refs[intid], "path", None)
+    path = getattr(intids.refs.get(intid), "path", None)
     return path and find(app, path)
 
 

@@ -104,6 +104,7 @@ class ClaimedExecution(Execution):
         super().__init__(feeder, task)
         self._claim = claim
         self._saved = None  # the cursor of the last chunk that was about to commit
+        self._written = None  # by the current attempt: what may be large
 
     def begin_attempt(self, env):
         stored = self._stored(env)
@@ -125,14 +126,22 @@ class ClaimedExecution(Execution):
         stored = self._stored(env)
         check(stored, self._claim)
         stored.status.succeed(self._claim.fence, self._task, package)
+        self._written = stored.status.result
         hold(stored)
 
     def save_cursor(self, env, end, new_failures):
         stored = self._stored(env)
         check(stored, self._claim)
         stored.status.reach(self._claim.fence, self._task, end, new_failures)
+        self._written = stored.status.failures
         hold(stored)
         self._saved = end
+
+    def committed(self):
+        """Nobody looks at the result in this connection, whose cache would keep it."""
+        if self._written is not None:
+            self._written._p_deactivate()
+            self._written = None
 
     def was_committed(self):
         database = self.database.databases[self._claim.database_name]

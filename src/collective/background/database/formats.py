@@ -31,13 +31,14 @@ from collective.background.model.spool import CapturedUpload
 from collective.background.model.spool import Spool
 from importlib import import_module
 from requests.structures import CaseInsensitiveDict
+from ZODB.blob import Blob
 
 import logging
 
 
 logger = logging.getLogger(__name__)
 
-MAX_INLINE = 50_000  # bytes of a file; a longer one is a blob
+MAX_INLINE = 50_000  # bytes of a file or a pickle; a longer one is a blob
 
 
 # Packages.
@@ -57,7 +58,7 @@ def store_package(package, blobs=None):
             "and tasks of this site may run in any; use a function of a module"
         )
     return {
-        "data": package.data,
+        "data": _store_data(package.data),
         "references": [_store_reference(found) for found in package.references],
         "spools": [_store_spool(spool, blobs) for spool in package.spools],
     }
@@ -68,10 +69,21 @@ def load_package(stored):
     if stored is None:
         return None
     return Package(
-        data=stored["data"],
+        data=_load_data(stored["data"]),
         spools=tuple(_load_spool(spool) for spool in stored["spools"]),
         references=tuple(_load_reference(values) for values in stored["references"]),
     )
+
+
+def _store_data(data):
+    return data if len(data) <= MAX_INLINE else blob_of(Spool.of(data))
+
+
+def _load_data(stored):
+    if not isinstance(stored, Blob):
+        return stored
+    with content_of(stored).open() as file:
+        return file.read()
 
 
 def _store_reference(reference):

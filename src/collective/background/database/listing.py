@@ -155,7 +155,9 @@ def result_of(stored):
     """Return (result, exception) of a StoredTask that has ended."""
     left = stored.result if stored.is_done else stored.ending
     if left is not None:
-        return unpack_here(left.result), unpack_here(left.exception)
+        pair = unpack_here(left.result), unpack_here(left.exception)
+        left._p_deactivate()  # it may be large; who asks again is rare
+        return pair
     if stored.is_done:
         return None, ResultGone(
             f"what the task {stored.id} did was undone, and so its result is gone"

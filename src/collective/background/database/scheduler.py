@@ -118,7 +118,7 @@ class PersistentTransactionalScheduler(Persistent):
         stored = self._store(call, options, group)
         record = stored.record()
         notify(TaskScheduled(record))
-        news = News()
+        news = News(spent=[stored.body])
         wish = entrant(record, after=options.after, is_bound=is_bound())
         outbox.post(self, record, wish, news)
         self._add(stored, group, news, after=options.after)
@@ -138,7 +138,7 @@ class PersistentTransactionalScheduler(Persistent):
             ended = outcome.succeeded(outcome.pack_result(work()))
         fence = stored.reserve(process_executor().instance)
         stored.status.succeed(fence, task, ended.result)
-        news = News()
+        news = News(spent=[stored.body, stored.status.result])
         self._add(stored, group, news)
         self.shards.leave(stored)
         stored.end(ended, task)
@@ -341,7 +341,11 @@ class PersistentTransactionalScheduler(Persistent):
 
     def arguments(self, id):
         stored = self.shards.find(id)
-        return None if stored is None else describe_arguments(stored.body.call)
+        if stored is None:
+            return None
+        described = describe_arguments(stored.body.call)
+        stored.body._p_deactivate()
+        return described
 
     def records(self, *, start=0, limit=50, **filters):
         return listing.records(self, start, limit, filters)

@@ -31,18 +31,22 @@ class News:
     ``reached``: TaskRecords of tasks that have reached their state; ``scheduled``: of
     those that nobody's transaction has scheduled; ``touched``: ids of groups that may
     have ended with this transaction and others at the same time; ``lost``: titles of
-    tasks that are lost with this process.
+    tasks that are lost with this process. ``spent``: persistent objects that may be
+    large, and are not looked at any more: they leave the cache of the connection.
     """
 
     reached: list = field(default_factory=list)
     scheduled: list = field(default_factory=list)
     touched: set = field(default_factory=set)
     lost: list = field(default_factory=list)
+    spent: list = field(default_factory=list)
 
     def __bool__(self):
         return bool(self.reached or self.scheduled)
 
     def tell(self):
+        for obj in self.spent:
+            obj._p_deactivate()
         for record in self.scheduled:
             _tell(announce_scheduled, record)
             note_transition(record)
@@ -70,6 +74,7 @@ def settle(scheduler, stored, news):
         scheduler.shards.ended(task)
         record = task.record()
         news.reached.append(record)
+        news.spent += filter(None, (task.ending,))
         if task.state in task.callback_states:
             calls = task.body.callbacks(task.state)
             call_back(scheduler, task, calls, news, record)
@@ -159,6 +164,7 @@ def call_back(scheduler, stored, calls, news, record):
 
     ``calls``: Calls; ``record``: of the task or the group, which they are called with.
     """
+    news.spent.append(stored.body)
     for call in calls:
         callback = rules.make_callback(
             replace(call, extra=(record,)),
@@ -172,3 +178,4 @@ def call_back(scheduler, stored, calls, news, record):
         scheduler._p_jar.add(made)  # it may be reserved before this is committed
         scheduler.shards.add(made)
         news.scheduled.append(made.record())
+        news.spent.append(made.body)

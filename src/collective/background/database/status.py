@@ -103,5 +103,6 @@ class Status(Persistent):
         part = self.failures
         while part is not None:
             parts.append(part.failures)
-            part = part.previous
+            spent, part = part, part.previous
+            spent._p_deactivate()
         return tuple(failure for found in reversed(parts) for failure in found)

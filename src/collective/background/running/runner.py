@@ -123,6 +123,7 @@ def _commit(execution, env, work):
             "task %s is committed, whatever went wrong after that: %s",
             *(execution.id, outcome.describe_error(error).traceback),
         )
+    execution.committed()
     _collect_messages(execution, env)
     if env.request is not None:
         follow_up(env.request)

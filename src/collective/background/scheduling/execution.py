@@ -128,6 +128,9 @@ class Execution:
         after ``batch_failures``.
         """
 
+    def committed(self):
+        """Called once the transaction of an attempt is committed."""
+
     def was_committed(self):
         """Called when the connection was lost while the work was committed.
 
