@@ -195,13 +195,21 @@ def try_again():
         raise Retry(delay=0)
 
 
+def two_are_left():
+    """Return a group, and the ids of those of its tasks that have not ended."""
+    with group("All", on_failure=note) as whole:
+        first, *ids = [schedule(len, "x") for _ in range(3)]
+    transaction.commit()
+    get_scheduler().cancel(first)
+    transaction.begin()
+    return whole, ids
+
+
 class TestGroups:
     def test_the_last_two_that_end_at_once(self, paused, persistent_site):
         """Neither sees that all have ended; the next look does."""
         until(lambda: outbox.feeder_of(paused))
-        with group("All", on_failure=note) as whole:
-            ids = [schedule(len, "x"), schedule(len, "y")]
-        transaction.commit()
+        whole, ids = two_are_left()
         news = News()
         with elsewhere(paused) as (one, ends_one), elsewhere(paused) as (two, ends_two):
             changes.cancel(one, ids[0], news)
@@ -209,19 +217,17 @@ class TestGroups:
             ends_one.commit()
             ends_two.commit()
         transaction.begin()
-        assert paused.record(whole.id).state == "cancelled"
-        assert not paused.groups[whole.id].told
+        assert paused.groups[whole.id].is_over
+        assert paused.groups[whole.id].ending is None
         outbox.wake_up(paused, news)
-        until(lambda: paused.groups[whole.id].told)
+        until(lambda: paused.groups[whole.id].ending)
 
     def test_and_the_second_one_while_a_look_sees_to_the_first(
         self, paused, monkeypatch
     ):
         """Which does not see the second one yet."""
         until(lambda: outbox.feeder_of(paused))
-        with group("All", on_failure=note) as whole:
-            ids = [schedule(len, "x"), schedule(len, "y")]
-        transaction.commit()
+        whole, ids = two_are_left()
         first, second = News(), News()
         check_groups = following.check_groups
         was_late = Event()
@@ -240,14 +246,12 @@ class TestGroups:
             monkeypatch.setattr(following, "check_groups", check_and_be_late)
             outbox.wake_up(paused, first)
             assert was_late.wait(TIMEOUT)
-        until(lambda: paused.groups[whole.id].told)
+        until(lambda: paused.groups[whole.id].ending)
 
     def test_and_in_a_process_that_does_not_serve(self, idle_site):
         """It has no looks, and so it sees to it itself."""
         scheduler = get_scheduler()
-        with group("All", on_failure=note) as whole:
-            ids = [schedule(len, "x"), schedule(len, "y")]
-        transaction.commit()
+        whole, ids = two_are_left()
         news = News()
         with elsewhere(scheduler) as (one, ends), elsewhere(scheduler) as (two, too):
             changes.cancel(one, ids[0], news)
@@ -255,10 +259,10 @@ class TestGroups:
             ends.commit()
             too.commit()
         transaction.begin()
-        assert not scheduler.groups[whole.id].told
+        assert scheduler.groups[whole.id].ending is None
         outbox.wake_up(scheduler, news)
         transaction.begin()
-        assert scheduler.groups[whole.id].told
+        assert scheduler.groups[whole.id].ending
 
     def test_one_whose_first_task_is_run_at_once(self, scheduler, persistent_site):
         with group("All", on_success=note):

@@ -106,7 +106,10 @@ class TestRecord:
             schedule(len, "a")
         record = run(rows.id, scheduler)
         assert record.state == "failed"
-        assert record.error.message == "it did not work"
+        assert record.error.type == "collective.background.exceptions.GroupFailed"
+        assert record.error.message == (
+            "1 of 2 failed; the first one, 'test_groups.fail': it did not work"
+        )
         assert record.progress.done == 2
 
     def test_what_is_scheduled_elsewhere_does_not_belong_to_it(self, scheduler):
@@ -159,11 +162,14 @@ class TestRecord:
         transaction.abort()
         assert scheduler.record(rows.id) is None
 
-    def test_without_tasks_there_is_none(self, scheduler):
-        with group() as rows:
+    def test_without_tasks_it_has_succeeded_at_the_commit(self, scheduler):
+        with group(on_success=note) as rows:
             pass
-        transaction.commit()
-        assert scheduler.record(rows.id) is None
+        record = scheduler.record(rows.id)
+        assert (record.state, record.user_id) == ("queued", TEST_USER_ID)
+        record = run(rows.id, scheduler)
+        assert (record.state, record.progress.total) == ("succeeded", 0)
+        assert [state for _, state, _ in ended] == ["succeeded"]
 
     def test_what_a_savepoint_forgets_does_not_count(self, scheduler):
         with group() as rows:

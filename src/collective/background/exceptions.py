@@ -175,6 +175,17 @@ class TaskCancelled(BackgroundError):
     """The task was cancelled before it had finished."""
 
 
+class PredecessorFailed(TaskCancelled):
+    """The task was cancelled since one after which it was to start has not succeeded.
+
+    Nobody has wanted that, so it is told as a failure is.
+    """
+
+
+class GroupFailed(BackgroundError):
+    """Not all tasks of a group have succeeded."""
+
+
 class TaskTimedOut(BackgroundError):
     """The task has run for longer than its ``timeout``."""
 

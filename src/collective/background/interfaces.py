@@ -71,8 +71,15 @@ class ITransactionalScheduler(Interface):
         """Let a captured call join the current transaction; return the task's id.
 
         ``call``: a ``capture.call.Call``, ``options``: ``options.Options``,
-        ``group``: the ``groups.Group`` to which the task belongs.
+        ``group``: the ``scheduling.groups.Group`` to which the task belongs.
         Raises as ``schedule`` does. Called by ``collective.background.api.scheduling``.
+        """
+
+    def add_group(group):
+        """Let a ``scheduling.groups.Group`` join the current transaction.
+
+        Nothing if it has done so. Raises NoTransaction. Called by
+        ``collective.background.api.groups``.
         """
 
     def run_now(call, options, work, group=None):

@@ -8,7 +8,6 @@ releases before.
 """
 
 from BTrees.OOBTree import OOBTree
-from collective.background.api.groups import Group
 from collective.background.capture.call import capture_batch
 from collective.background.capture.call import capture_call
 from collective.background.capture.call import capture_callbacks
@@ -43,6 +42,7 @@ from collective.background.model.records import TaskMessage
 from collective.background.model.spool import Spool
 from collective.background.recurring.state import State
 from collective.background.running import outcome
+from collective.background.scheduling.groups import Group
 from collective.background.scheduling.task import Task
 from collective.background.showing.mail import mail_user
 from datetime import datetime
@@ -83,7 +83,8 @@ class Golden:
         self.root["scheduler"] = self.scheduler
         self.root["ids"] = self.ids = OOBTree()
         transaction.commit()
-        self.group = Group(title=TITLE, callbacks=callbacks())
+        snapshot = Snapshot(site_path="/plone", user=USER, request=request())
+        self.group = Group(title=TITLE, callbacks=callbacks(), snapshot=snapshot)
 
     def fill(self):
         self.add_waiting()
@@ -221,11 +222,12 @@ class Golden:
         self.end(self.add("failed batch", a_batch()), ended)
 
     def add_group(self):
-        self.scheduler.groups[self.group.id] = StoredGroup(self.group)
+        group = StoredGroup(self.group, self.scheduler._p_oid, KEEP)
+        self.scheduler.groups[group.id] = group
         self.ids["group"] = self.group.id
         for name in ("member", "failed member"):
             stored = self.add(name, a_call(), group=self.group)
-            self.scheduler.groups[self.group.id].add(stored.id)
+            group.add(stored)
         self.end(stored, failed(ValueError("no")))
 
 

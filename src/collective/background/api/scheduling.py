@@ -5,6 +5,8 @@ when that commits, and is forgotten when it aborts.
 """
 
 from collective.background.api.groups import current_group
+from collective.background.api.groups import in_order
+from collective.background.api.groups import note_member
 from collective.background.capture.call import capture_batch
 from collective.background.capture.call import capture_call
 from collective.background.capture.call import capture_request
@@ -93,7 +95,7 @@ class Scheduling:
         _check_number("size", size, 1)
         _check_number("inline_below", inline_below, 0)
         call = capture_batch(callable, items, args, kwargs, size)
-        if len(items) >= inline_below or self._options.is_put_off:
+        if len(items) >= inline_below or in_order(self._options).is_put_off:
             return self._add(call, (items, *args), kwargs)
 
         def work():
@@ -102,11 +104,13 @@ class Scheduling:
             return BatchResult(done=len(items), failures=())
 
         options = self._options.resolve((items, *args), kwargs)
-        return get_scheduler().run_now(call, options, work, current_group())
+        id = get_scheduler().run_now(call, options, work, current_group())
+        return note_member(id, options)
 
     def _add(self, call, args, kwargs):
-        options = self._options.resolve(args, kwargs)
-        return get_scheduler().add_task(call, options, current_group())
+        options = in_order(self._options.resolve(args, kwargs))
+        id = get_scheduler().add_task(call, options, current_group())
+        return note_member(id, options)
 
 
 def _check_number(name, value, minimum):
@@ -135,8 +139,8 @@ def using(**options):
       one gets UniqueConflict, at which the publisher repeats the request
     - ``timeout``: seconds after which the task fails at its next cancellation
       point (none)
-    - ``after``: the id of a task or several: start when they have succeeded, and be
-      cancelled when one has not
+    - ``after``: the id of a task or a group, or several: start when they have
+      succeeded, and be cancelled when one has not
     - ``on_success``, ``on_failure``: functions that are called with the record of
       the task when it has succeeded, or failed for good; as tasks of their own, of
       the same user

@@ -9,11 +9,13 @@ from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
 from collective.background.database.shard import CANCEL
 from collective.background.database.shard import FORGET
+from collective.background.database.wholes import find_any
+from collective.background.database.wholes import forget_group
+from collective.background.database.wholes import leave
+from collective.background.database.wholes import reopen
 from collective.background.model import states
 from collective.background.scheduling import rules
-
-
-FEW = 16  # members of a group, so that who takes some away conflicts
+from collective.background.scheduling.groups import KIND
 
 
 def cancel(scheduler, id, news):
@@ -35,35 +37,45 @@ def retry(scheduler, id, news, admit):
     ``admit(stored, after)``: raises QueueFull, ShuttingDown; ``after``: ids of those
     that it has to wait for. Raises IllegalTransition.
     """
-    if id in scheduler.groups:
-        members = map(scheduler.shards.find, scheduler.groups[id].ids())
-        ended = [m.id for m in members if m and states.can_be_retried(m.state)]
-        rules.check_retries(id, ended)
-        for member in ended:
-            retry(scheduler, member, news, admit)
-        return
-    stored = scheduler.shards.find(id)
-    states.check_transition(id, stored.state, states.QUEUED)
+    group = scheduler.groups.get(id)
+    if group is None:
+        tasks = [scheduler.shards.find(id)]
+    else:
+        tasks = _to_be_retried(scheduler, group)
+        rules.check_retries(id, tasks)
+    # All are queued before one is looked at that is to start after another.
+    for stored in tasks:
+        _queue_again(scheduler, stored, admit)
+        news.reached.append(stored.record())
+    for stored in tasks:
+        await_others(scheduler, stored, news)
+
+
+def _to_be_retried(scheduler, group):
+    """Return the tasks of a group, and of those in it, that may be queued again."""
+    tasks = []
+    for member in filter(None, (find_any(scheduler, id) for id in group.ids())):
+        if member.kind == KIND:
+            tasks += _to_be_retried(scheduler, member)
+        elif states.can_be_retried(member.state):
+            tasks.append(member)
+    return tasks
+
+
+def _queue_again(scheduler, stored, admit):
     shards = scheduler.shards
+    states.check_transition(stored.id, stored.state, states.QUEUED)
     if stored.unique is not None:
-        rules.check_unique(id, stored.unique, shards.holder(stored.unique))
-    # Those before it had succeeded if it was begun, and may be forgotten by now.
-    after = () if stored.attempts else stored.after
-    admit(stored, after)
-    shards.no_longer_requested(id)  # that was meant for the run that has ended
+        rules.check_unique(stored.id, stored.unique, shards.holder(stored.unique))
+    admit(stored, stored.after)
+    reopen(scheduler, stored, stored.standing)
+    shards.no_longer_requested(stored.id)  # that was meant for the run that has ended
     shards.no_longer_expiring(stored)
     shards.leave(stored)
     stored.requeue()
     if stored.unique is not None:
         shards.hold(stored)
-    stored.after = after
     shards.wait(stored)
-    group = scheduler.groups.get(stored.group_id or "")
-    if group is not None:
-        group.left.change(1)
-        group.told = False
-    news.reached.append(stored.record())
-    await_others(scheduler, stored, news)
 
 
 def await_others(scheduler, stored, news):
@@ -71,41 +83,39 @@ def await_others(scheduler, stored, news):
 
     ``stored``: it waits, and is in the index.
     """
-    missing = []
-    reason = None
+    missing, hindrances = [], []
     for id in stored.after:
-        before = scheduler.shards.find(id)
+        before = find_any(scheduler, id)
         if before is not None and before.state == states.SUCCEEDED:
             continue
         missing.append(id)
         if before is None:
-            reason = rules.predecessor_unknown(id)
+            hindrances.append(rules.predecessor_unknown(id))
         elif before.state in states.FINISHED:
-            reason = rules.in_vain(before)
-    stored.after = tuple(missing)  # also for when it is tried again
-    if reason is not None:
-        give_up(scheduler, stored, reason)
-        settle(scheduler, stored, news)
-        return
+            hindrances.append(rules.in_vain(before, before.standing))
+    stored.after = tuple(missing)
     for id in missing:
         scheduler.shards.link(id, stored)
-    if not missing:
+    if hindrances:
+        give_up(scheduler, stored, rules.worst(hindrances))
+        settle(scheduler, stored, news)
+    elif not missing:
         scheduler.shards.stand_in_line(stored)
 
 
 def dismiss(scheduler, id, news):
-    """Raises IllegalTransition for a task that has not ended."""
-    if id in scheduler.groups:
-        return _each(scheduler, id, dismiss, news)
-    stored = scheduler.shards.find(id)
-    rules.check_dismissal(stored)
-    stored.dismissed = True
+    """Raises IllegalTransition for a task or a group that has not ended."""
+    what = find_any(scheduler, id)
+    rules.check_dismissal(what)
+    what.dismissed = True
+    if what.kind == KIND:
+        _each(scheduler, id, dismiss, news)
 
 
 def remove(scheduler, id, news):
     """Forget a task, or let it be forgotten as soon as it has ended."""
     if id in scheduler.groups:
-        return _each(scheduler, id, remove, news)
+        return _remove_group(scheduler, id, news)
     cancel(scheduler, id, news)
     stored = scheduler.shards.find(id)
     if stored is None:
@@ -116,20 +126,26 @@ def remove(scheduler, id, news):
         scheduler.shards.request(id, FORGET)
 
 
-def forget(scheduler, stored):
-    """Remove a task that has ended, for good."""
-    scheduler.shards.remove(stored)
-    group = scheduler.groups.get(stored.group_id or "")
-    if group is not None and stored.id in group.members:
-        group.members.remove(stored.id)
-        # Of those that take the last ones away at the same time, one sees it.
-        if len(group.members) <= FEW:
-            group._p_changed = True
-        if not group.ids():
-            del scheduler.groups[group.id]
+def _remove_group(scheduler, id, news):
+    group = scheduler.groups[id]
+    group.is_silent = True  # who removes it need not hear of its end
+    _each(scheduler, id, remove, news)
+    if id in scheduler.groups and not group.ids():
+        forget_group(scheduler, group)
+
+
+def forget(scheduler, what):
+    """Remove what has ended for good: a task, or a group without members."""
+    if what.kind == KIND:
+        forget_group(scheduler, what)
+        return
+    for id in what.after:
+        scheduler.shards.unlink(id, what)
+    scheduler.shards.remove(what)
+    leave(scheduler, what, what.standing)
 
 
 def _each(scheduler, id, change, news):
     for member in scheduler.groups[id].ids():
-        if scheduler.shards.find(member) is not None:
+        if find_any(scheduler, member) is not None:
             change(scheduler, member, news)

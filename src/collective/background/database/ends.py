@@ -10,6 +10,7 @@ from collective.background.database.rescue import let_go
 from collective.background.database.rescue import lose
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import settle
+from collective.background.database.wholes import begin
 from collective.background.model import states
 from collective.background.running import outcome
 from datetime import timedelta
@@ -128,6 +129,7 @@ def _put_off(look, held, stored):
         ended, task, look.now + timedelta(seconds=min(ended.retry_in, LONGEST))
     )
     look.scheduler.shards.wait(stored)
+    begin(look.scheduler, stored)
     look.news.reached.append(stored.record())
 
 

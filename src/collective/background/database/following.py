@@ -11,6 +11,7 @@ from collective.background.database.settling import follow
 from collective.background.database.settling import settle
 from collective.background.database.settling import settle_groups
 from collective.background.database.shard import FORGET
+from collective.background.database.wholes import find_any
 from collective.background.model import states
 from functools import partial
 
@@ -85,7 +86,8 @@ def _follow_request(look, id):
 
 
 def _follow_links(look, id):
-    before = look.scheduler.shards.find(id)
+    before = find_any(look.scheduler, id)
     if before is None or before.state in states.FINISHED:
-        for task in follow(look.scheduler, before, id):
+        ending = before and before.standing
+        for task in follow(look.scheduler, id, before, ending):
             settle(look.scheduler, task, look.news)

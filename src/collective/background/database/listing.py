@@ -6,9 +6,11 @@ who looks at what waits leaves out what is reserved, and looks for that in the H
 
 from collections import Counter
 from collective.background.database.shard import number_of
+from collective.background.database.wholes import group_of
 from collective.background.exceptions import ResultGone
 from collective.background.model import states
 from collective.background.model.selection import Selection
+from collective.background.scheduling.groups import record_of_whole
 from collective.background.scheduling.results import unpack_here
 from dataclasses import replace
 from heapq import merge
@@ -26,12 +28,41 @@ def record_of(scheduler, stored):
         _, started, report = _held_as(holding, stored)
         is_running = started is not None
         requested = scheduler.shards.requested(stored.id)
-    record = stored.record(
-        report, is_running=is_running, cancel_requested=requested is not None
+    return _at_its_site(
+        stored.record(
+            report, is_running=is_running, cancel_requested=requested is not None
+        )
     )
+
+
+def record_of_group(scheduler, group):
+    """Return the TaskRecord of a StoredGroup of a scheduler."""
+    running = [
+        record
+        for stored in held(scheduler)
+        if _is_within(scheduler, stored, group)
+        and (record := record_of(scheduler, stored)).state == states.RUNNING
+    ]
+    record = record_of_whole(
+        group, cancel_requested=any(each.cancel_requested for each in running)
+    )
+    if running and record.state in states.UNFINISHED:
+        started = record.started or min(each.started for each in running)
+        record = replace(record, state=states.RUNNING, started=started, attempts=1)
+    return _at_its_site(record)
+
+
+def _is_within(scheduler, member, group):
+    """Whether a member belongs to a StoredGroup, or to one within that."""
+    while member is not None and member.group_id != group.id:
+        member = group_of(scheduler, member)
+    return member is not None
+
+
+def _at_its_site(record):
+    """Return a TaskRecord whose site may have been renamed, or copied, since then."""
     site = getSite()
     if site is not None and record.site_path is not None:
-        # The site may have been renamed, or copied, since then.
         path = "/".join(site.getPhysicalPath())
         if path != record.site_path:
             return replace(record, site_path=path)

@@ -25,13 +25,15 @@ from collective.background.database.groups import StoredGroup
 from collective.background.database.instances import instances_for
 from collective.background.database.private import privately
 from collective.background.database.room import entrant
+from collective.background.database.settling import close_group
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
-from collective.background.database.settling import settle_group
 from collective.background.database.shard import microseconds
 from collective.background.database.shard import new_id
 from collective.background.database.shards import Shards
 from collective.background.database.tasks import StoredTask
+from collective.background.database.wholes import find_any
+from collective.background.database.wholes import group_of
 from collective.background.exceptions import TaskNotFound
 from collective.background.executing.clock import clock_of
 from collective.background.executing.deadline import Deadline
@@ -121,8 +123,25 @@ class PersistentTransactionalScheduler(Persistent):
         news = News(spent=[stored.body])
         wish = entrant(record, after=options.after, is_bound=is_bound())
         outbox.post(self, record, wish, news)
-        self._add(stored, group, news, after=options.after)
+        self._add(stored, news, after=options.after)
         return stored.id
+
+    def add_group(self, group):
+        if group.id in self.groups:
+            return
+        if group.parent is not None:
+            self.add_group(group.parent)
+        self.renew()
+        keep = rules.how_long_to_keep(process_executor().settings)
+        stored = self.groups[group.id] = StoredGroup(group, self.home(), keep)
+        if group.parent is not None:
+            self.groups[group.parent_id].add(stored)
+        news = News()
+        # More may join until then; and nobody else knows it before.
+        self._p_jar.transaction_manager.get().addBeforeCommitHook(
+            self._close_group, (group.id, news)
+        )
+        self._tell_when_committed(news)
 
     def run_now(self, call, options, work, group=None):
         holder = self._find_holder(options)
@@ -139,16 +158,19 @@ class PersistentTransactionalScheduler(Persistent):
         fence = stored.reserve(process_executor().instance)
         stored.status.succeed(fence, task, ended.result)
         news = News(spent=[stored.body, stored.status.result])
-        self._add(stored, group, news)
+        self._add(stored, news)
         self.shards.leave(stored)
         stored.end(ended, task)
         settle(self, stored, news)
+        self._tell_when_committed(news)
+        return stored.id
+
+    def _tell_when_committed(self, news):
         join_transaction(
             reserve=lambda: None,
             finish=lambda: (news.tell(), outbox.wake_up(self, news)),
             forget=lambda: None,
         )
-        return stored.id
 
     def _find_holder(self, options):
         unique = options.unique
@@ -158,6 +180,8 @@ class PersistentTransactionalScheduler(Persistent):
         """Return a StoredTask of a call in the present environment."""
         outbox.check_admission()
         self.renew()
+        if group is not None:
+            self.add_group(group)
         self._check_queue(options.queue)
         settings = process_executor().settings
         task = rules.capture_task(call, options, group, None, settings, self.record)
@@ -179,29 +203,24 @@ class PersistentTransactionalScheduler(Persistent):
             transaction.savepoint(optimistic=True)
         return self._p_oid
 
-    def _add(self, stored, group, news, after=()):
+    def _add(self, stored, news, after=()):
         # Who takes the scheduler away at this very moment sees the task, or we see
         # that it is gone.
         self._p_activate()
         self._p_jar.readCurrent(self)
         stored.after = after
         self.shards.add(stored)
+        group = group_of(self, stored)
         if group is not None:
-            if group.id not in self.groups:
-                self.groups[group.id] = StoredGroup(group)
-                # More may join until then; and nobody else knows it before.
-                self._p_jar.transaction_manager.get().addBeforeCommitHook(
-                    self._close_group, (group.id, news)
-                )
-            self.groups[group.id].add(stored.id)
+            self.shards.no_longer_expiring(group)  # it was empty, and has ended
+            group.add(stored)
         if after:
             changes.await_others(self, stored, news)
 
     def _close_group(self, id, news):
-        """A group is about to be committed; its tasks may have ended already."""
         group = self.groups.get(id)
         if group is not None:  # it was not rolled back
-            settle_group(self, group, news)
+            close_group(self, group, news)
 
     def _check_queue(self, name):
         if name not in process_executor().settings.queues:
@@ -241,7 +260,7 @@ class PersistentTransactionalScheduler(Persistent):
         """Do something to a task, or to each of a group, and return the record."""
 
         def do(scheduler):
-            if not scheduler._knows(id):
+            if find_any(scheduler, id) is None:
                 raise rules.not_found(id)
             news = News()
             change(scheduler, id, news, *arguments)
@@ -255,12 +274,9 @@ class PersistentTransactionalScheduler(Persistent):
         outbox.wake_up(self, news)
         return record
 
-    def _knows(self, id):
-        return self.shards.find(id) is not None or bool(id and id in self.groups)
-
     def _is_new(self, id):
         """Whether only the current transaction knows a task, or a group."""
-        stored = self.shards.find(id) or (self.groups.get(id) if id else None)
+        stored = find_any(self, id)
         if stored is None:
             return False
         stored._p_activate()  # the serial of what was not loaded yet is zero as well
@@ -298,10 +314,9 @@ class PersistentTransactionalScheduler(Persistent):
     # Reading.
 
     def record(self, id):
-        if id and id in self.groups:
-            group = self.groups[id]
-            records = [self.record(member) for member in group.ids()]
-            return group.record([record for record in records if record])
+        group = self.groups.get(id or "")
+        if group is not None:
+            return listing.record_of_group(self, group)
         stored = self.shards.find(id)
         return None if stored is None else self.record_of(stored)
 

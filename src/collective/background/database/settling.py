@@ -8,15 +8,20 @@ the commit: what is returned, News, is for that.
 from collective.background.database.shard import FORGET
 from collective.background.database.shard import new_id
 from collective.background.database.tasks import StoredTask
+from collective.background.database.wholes import forget_group
+from collective.background.database.wholes import group_of
 from collective.background.model import states
 from collective.background.running import outcome
 from collective.background.scheduling import rules
+from collective.background.scheduling.endings import standing_of
+from collective.background.scheduling.endings import told_as
 from collective.background.telling.events import announce
 from collective.background.telling.events import announce_scheduled
 from collective.background.telling.events import note_transition
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from zope.i18n import translate
 
 import logging
 
@@ -68,45 +73,52 @@ def settle(scheduler, stored, news):
 
     ``stored``: the StoredTask; ``news``: News, to which is added.
     """
-    ended = [stored]
+    _settle_all(scheduler, [stored], news)
+
+
+def _settle_all(scheduler, ended, news):
     # No recursion: many may wait for each other in a chain.
     for task in ended:
         scheduler.shards.ended(task)
         record = task.record()
         news.reached.append(record)
         news.spent += filter(None, (task.ending,))
-        if task.state in task.callback_states:
-            calls = task.body.callbacks(task.state)
-            call_back(scheduler, task, calls, news, record)
-        ended += follow(scheduler, task, task.id)
-        if task.group_id is not None:
-            settle_member(scheduler, task, news)
+        ending = standing_of(record)
+        if told_as(ending) in task.callback_states:
+            news.spent.append(task.body)
+            calls = task.body.callbacks(told_as(ending))
+            call_back(scheduler, task, task.body.snapshot, calls, news, record)
+        ended += follow(scheduler, task.id, record, ending)
+        ended += _settle_member(scheduler, task, ending, record.error, news)
         request = scheduler.shards.requested(task.id)
         scheduler.shards.no_longer_requested(task.id)
         if request == FORGET:
             scheduler.forget(task)
 
 
-def follow(scheduler, before, id):
-    """See to the tasks that wait for one that has ended; return those that end.
+def follow(scheduler, id, before, ending):
+    """See to the tasks that wait for what has ended; return those that end.
 
-    ``before``: the StoredTask that they wait for, or None if it is forgotten; ``id``:
-    its id.
+    ``before``: the TaskRecord of what they wait for, a task or a group; None if it is
+    forgotten. ``id``: its id; ``ending``: what it has come to, see ``endings``.
+
+    Those that have ended, but could be tried again, are told of a success, too: it may
+    be forgotten by then.
     """
     ended = []
     for task in scheduler.shards.successors(id):
-        scheduler.shards.unlink(id, task)
-        if task.state not in states.WAITING:
-            continue
-        if before is None:
-            give_up(scheduler, task, rules.predecessor_unknown(id))
-            ended.append(task)
-        elif before.state == states.SUCCEEDED:
+        if ending == states.SUCCEEDED:
+            scheduler.shards.unlink(id, task)
             task.after = tuple(each for each in task.after if each != id)
-            if not task.after:
-                scheduler.shards.stand_in_line(task)
-        else:
-            give_up(scheduler, task, rules.in_vain(before))
+            scheduler.shards.stand_in_line(task)
+        elif task.state in states.WAITING:
+            is_gone = before is None
+            reason = (
+                rules.predecessor_unknown(id)
+                if is_gone
+                else rules.in_vain(before, ending)
+            )
+            give_up(scheduler, task, reason)
             ended.append(task)
     return ended
 
@@ -117,8 +129,6 @@ def give_up(scheduler, task, reason):
     To be settled.
     """
     scheduler.shards.leave(task)
-    for id in task.after:
-        scheduler.shards.unlink(id, task)
     task.end(outcome.cancelled(reason))
 
 
@@ -128,53 +138,73 @@ def cancel_waiting(scheduler, task, news):
     settle(scheduler, task, news)
 
 
-def settle_member(scheduler, task, news):
-    """A task of a group has ended: see whether the group has."""
-    group = scheduler.groups.get(task.group_id)
+def _settle_member(scheduler, member, ending, error, news, is_closing=False):
+    """A member has ended: see whether its group has. Returns as ``_settle_group``."""
+    group = group_of(scheduler, member)
     if group is None:
-        return
-    group.left.change(-1)
+        return []
+    group.count(member, ending, error)
     news.touched.add(group.id)
-    if not group.is_new:
-        settle_group(scheduler, group, news)
+    if group.is_new and not is_closing:
+        return []
+    return _settle_group(scheduler, group, news, is_closing)
 
 
 def settle_groups(scheduler, ids, news):
-    """See whether groups have ended, whose last tasks may have done so at once."""
+    """See whether groups have ended, whose last members may have done so at once."""
     for id in ids:
         group = scheduler.groups.get(id)
         if group is not None:
-            settle_group(scheduler, group, news)
+            _settle_all(scheduler, _settle_group(scheduler, group, news), news)
 
 
-def settle_group(scheduler, group, news):
-    """Call who is to be told if all tasks of a group have ended, and nobody was."""
-    if group.told or group.left() > 0:
-        return
-    group.told = True
-    member = next(filter(None, map(scheduler.shards.find, group.ids())), None)
-    if member is not None:
-        whole = scheduler.record(group.id)
-        calls = group.callbacks(whole.state)
-        call_back(scheduler, member, calls, news, whole)
+def close_group(scheduler, group, news):
+    """The transaction that has opened a group is about to commit.
 
-
-def call_back(scheduler, stored, calls, news, record):
-    """Schedule the callbacks of ``stored``, or of a group to which it belongs.
-
-    ``calls``: Calls; ``record``: of the task or the group, which they are called with.
+    Its members may have ended already.
     """
-    news.spent.append(stored.body)
+    _settle_all(scheduler, _settle_group(scheduler, group, news, True), news)
+
+
+def _settle_group(scheduler, group, news, is_closing=False):
+    """Call who is to be told if all members of a group have ended, and nobody was.
+
+    ``is_closing``: whether more may not join it, though it is new. Returns tasks that
+    end with it, as they were to start after it.
+    """
+    if group.ending is not None or not group.is_over:
+        return []
+    scheduler.shards.protect(group.id)
+    ending = group.end()
+    record = scheduler.record(group.id)
+    calls = () if group.is_silent else group.callbacks(told_as(ending))
+    if calls:
+        call_back(scheduler, group, group.snapshot, calls, news, record)
+    ended = follow(scheduler, group.id, record, ending)
+    ended += _settle_member(scheduler, group, ending, record.error, news, is_closing)
+    if group.total == 0:
+        scheduler.shards.expire(group)  # the others go with their last member
+    elif not group.ids():
+        forget_group(scheduler, group)
+    return ended
+
+
+def call_back(scheduler, origin, snapshot, calls, news, record):
+    """Schedule the callbacks of what has ended, a StoredTask or a StoredGroup.
+
+    ``snapshot``: the environment; ``calls``: Calls; ``record``: the TaskRecord which
+    they are called with.
+    """
     for call in calls:
         callback = rules.make_callback(
             replace(call, extra=(record,)),
-            record.title,
-            stored.body.snapshot,
+            translate(record.title),
+            snapshot,
             None,
-            stored,
+            origin,
         )
         id, number = new_id(scheduler._p_jar)
-        made = StoredTask(callback, id, number, stored.home)
+        made = StoredTask(callback, id, number, origin.home)
         scheduler._p_jar.add(made)  # it may be reserved before this is committed
         scheduler.shards.add(made)
         news.scheduled.append(made.record())

@@ -83,9 +83,18 @@ class Shards(Persistent):
         """
         shard = self.of(task.id)
         shard.index(task)
-        shard.expiring[expiring_key(task)] = task
-        shard.changes._p_activate()  # or what follows has no effect
-        self._p_jar.readCurrent(shard.changes)
+        self.expire(task)
+        self.protect(task.id)
+
+    def expire(self, what):
+        """A task, or a group that is empty, is forgotten when its time has come."""
+        self.of(what.id).expiring[expiring_key(what)] = what
+
+    def protect(self, id):
+        """A task or a group ends in this transaction, which sees who waits for it."""
+        changes = self.of(id).changes
+        changes._p_activate()  # or what follows has no effect
+        self._p_jar.readCurrent(changes)
 
     def remove(self, task):
         """Forget a task that has ended."""
@@ -98,10 +107,10 @@ class Shards(Persistent):
             if keys.get(task.unique, ("",))[0] == task.id:
                 del keys[task.unique]
 
-    def no_longer_expiring(self, task):
-        """A task that has ended is about to be tried again, or forgotten."""
-        if task.finished is not None:
-            self.of(task.id).expiring.pop(expiring_key(task), None)
+    def no_longer_expiring(self, what):
+        """What has ended is about to be tried again, or forgotten."""
+        if what.finished is not None:
+            self.of(what.id).expiring.pop(expiring_key(what), None)
 
     # Unique keys.
 

@@ -31,6 +31,7 @@ from collective.background.database.values import store_text
 from collective.background.model import states
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskRecord
+from collective.background.scheduling.endings import standing_of
 from collective.background.scheduling.task import LOG_LINES
 from collective.background.scheduling.task import Task
 from dataclasses import replace
@@ -131,6 +132,11 @@ class StoredTask(Persistent):
     @property
     def error(self):
         return load_error(self._error)
+
+    @property
+    def standing(self):
+        """Its ending, see ``endings``, or its state until then."""
+        return standing_of(self)
 
     @property
     def is_reserved(self):

@@ -5,6 +5,7 @@ For scripts and tests: in the connection of the caller nothing would change.
 
 from collective.background.database.counting import count_waiting
 from collective.background.database.private import connected
+from collective.background.database.wholes import find_any
 from collective.background.exceptions import WaitTimeout
 from collective.background.model import states
 from collective.background.scheduling import rules
@@ -35,12 +36,9 @@ def wait(scheduler, id, timeout):
 
 
 def _is_settled(scheduler, id):
-    """Whether what follows the end of a task, or of each of a group, is done."""
-    group = scheduler.groups.get(id)
-    ids = [id] if group is None else group.ids()
-    found = filter(None, map(scheduler.shards.find, ids))
-    is_told = group is None or group.told
-    return is_told and all(stored.state in states.FINISHED for stored in found)
+    """Whether what follows the end of a task, or of a group, is done."""
+    what = find_any(scheduler, id)
+    return what is not None and what.state in states.FINISHED
 
 
 def wait_all(scheduler, timeout):

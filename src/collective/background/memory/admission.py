@@ -5,6 +5,7 @@ of those that have come in.
 """
 
 from collective.background.capture.snapshot import find_database
+from collective.background.memory.groups import GroupState
 from collective.background.memory.room import entrant
 from collective.background.memory.sequel import callbacks_of
 from collective.background.model import states
@@ -58,7 +59,7 @@ def run_now(lifecycle, call, options, work, group):
         with running(Execution(lifecycle, task)):
             ended = outcome.succeeded(outcome.pack_result(work()))
         task.keep_arguments()
-        callbacks = callbacks_of(task, ended.state)
+        callbacks = callbacks_of(task, ended)
         join_transaction(
             reserve=lambda: None,
             finish=lambda: lifecycle.commit_ended(task, callbacks),
@@ -71,6 +72,24 @@ def run_now(lifecycle, call, options, work, group):
         lifecycle.store.keep(task)
         lifecycle.end(task, ended)
     return task.id
+
+
+def add_group(lifecycle, group):
+    """Let a group join the current transaction; see ``ITransactionalScheduler``."""
+    if lifecycle.find_any(group.id) is not None:
+        return
+    if group.parent is not None:
+        add_group(lifecycle, group.parent)
+    state = GroupState(
+        group, rules.how_long_to_keep(lifecycle.settings), find_database()
+    )
+    join_transaction(
+        reserve=lambda: None,
+        finish=lambda: _commit_group(lifecycle, state),
+        forget=lambda: _forget_group(lifecycle, state),
+    )
+    with lifecycle.changed:
+        lifecycle.store.keep_group(state)
 
 
 def check_room(lifecycle, task, bound):
@@ -86,8 +105,10 @@ def _make_task(lifecycle, call, options, group):
     settings = lifecycle.settings
     rules.check_queue(options.queue, settings.queues)
     rules.check_admission(lifecycle.is_stopping)
+    if group is not None:
+        add_group(lifecycle, group)
     return rules.capture_task(
-        call, options, group, find_database(), settings, lifecycle.find
+        call, options, group, find_database(), settings, lifecycle.find_any
     )
 
 
@@ -107,6 +128,19 @@ def _reserve(lifecycle, task, bound):
         if task.unique_key is not None:
             lifecycle.store.take_key(task)
         lifecycle.unfinished.take_room(task)
+
+
+def _commit_group(lifecycle, group):
+    with lifecycle.changed:
+        lifecycle.store.commit_group(group)
+        lifecycle.changed.notify_all()
+    if not group.present:  # else its last member sees to its end
+        lifecycle.sequel.end_group(group)
+
+
+def _forget_group(lifecycle, group):
+    with lifecycle.changed:
+        lifecycle.store.forget_group(group)
 
 
 def _forget(lifecycle, task):

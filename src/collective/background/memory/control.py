@@ -8,24 +8,26 @@ a task or a group.
 from collective.background.memory.admission import check_room
 from collective.background.model import states
 from collective.background.scheduling import rules
+from collective.background.scheduling.groups import KIND
 from collective.background.scheduling.room import is_bound
 from collective.background.telling.events import announce
 
 
 def cancel(lifecycle, id):
     """Cancel what waits, and ask what runs to stop; return the TaskRecord."""
-    members = _members(lifecycle, id)
-    if not members:
+    group = _group(lifecycle, id)
+    if group is None:
         return lifecycle.cancel(lifecycle.get(id))
-    for member in members:
-        cancel(lifecycle, member)
+    for member in _members(lifecycle, group):
+        cancel(lifecycle, member.id)
     return lifecycle.find_record(id)
 
 
 def remove(lifecycle, id):
     """Forget tasks, as soon as they have ended; nothing if they are not known."""
-    for member in _members(lifecycle, id):
-        remove(lifecycle, member)
+    group = _group(lifecycle, id)
+    if group is not None:
+        _remove_group(lifecycle, group)
     task = lifecycle.find(id)
     if task is None:
         return
@@ -42,39 +44,68 @@ def retry(lifecycle, id):
     Raises IllegalTransition when nothing has, or when an unfinished task has the unique
     key; QueueFull; ShuttingDown.
     """
-    members = _members(lifecycle, id)
-    if not members:
-        return _retry(lifecycle, lifecycle.get(id))
-    ended = [
-        member
-        for member in members
-        if states.can_be_retried(lifecycle.find_record(member).state)
-    ]
-    rules.check_retries(id, ended)
-    for member in ended:
-        retry(lifecycle, member)
+    group = _group(lifecycle, id)
+    if group is None:
+        tasks = [lifecycle.get(id)]
+    else:
+        tasks = _to_be_retried(lifecycle, group)
+        rules.check_retries(id, tasks)
+    queued = []
+    try:
+        for task in tasks:
+            queued.append((task, _queue_again(lifecycle, task)))
+    finally:
+        # All are queued before one is looked at that is to start after another.
+        for task, record in queued:
+            announce(record)
+            if task.committed:
+                lifecycle.hand_over(task)
     return lifecycle.find_record(id)
 
 
 def dismiss(lifecycle, id):
     """Let a user see no more of what has ended; return the TaskRecord."""
-    members = _members(lifecycle, id)
-    for member in members:
-        dismiss(lifecycle, member)
-    if not members:
-        task = lifecycle.get(id)
-        with lifecycle.changed:
-            rules.check_dismissal(task)
-            task.dismissed = True
+    what = lifecycle.find_any(id)
+    if what is None:
+        raise rules.not_found(id)
+    rules.check_dismissal(what)
+    _dismiss(lifecycle, what)
     return lifecycle.find_record(id)
 
 
-def _members(lifecycle, id):
+def _group(lifecycle, id):
     with lifecycle.changed:
-        return lifecycle.store.members(id)
+        return lifecycle.store.find_group(id)
 
 
-def _retry(lifecycle, task):
+def _members(lifecycle, group):
+    """Return the members of a GroupState that are known, as a list."""
+    with lifecycle.changed:
+        return list(group.present.values())
+
+
+def _remove_group(lifecycle, group):
+    group.is_silent = True  # who removes it need not hear of its end
+    for member in _members(lifecycle, group):
+        remove(lifecycle, member.id)
+    with lifecycle.changed:
+        if not group.present:
+            lifecycle.store.forget_group(group)
+
+
+def _to_be_retried(lifecycle, group):
+    """Return the tasks of a group, and of those in it, that may be queued again."""
+    tasks = []
+    for member in _members(lifecycle, group):
+        if member.kind == KIND:
+            tasks += _to_be_retried(lifecycle, member)
+        elif states.can_be_retried(member.state):
+            tasks.append(member)
+    return tasks
+
+
+def _queue_again(lifecycle, task):
+    """Return the TaskRecord of a task that waits again."""
     store = lifecycle.store
     bound = is_bound()
     with lifecycle.changed:
@@ -86,8 +117,14 @@ def _retry(lifecycle, task):
         store.set_state(task, states.QUEUED)
         task.reset()
         store.reopen(task)
-        record = lifecycle.record(task)
-    announce(record)
-    if task.committed:
-        lifecycle.hand_over(task)
-    return record
+        if task.committed:
+            lifecycle.unfinished.take_room(task)
+        return lifecycle.record(task)
+
+
+def _dismiss(lifecycle, what):
+    """``what``: a Task or a GroupState that has ended."""
+    with lifecycle.changed:
+        what.dismissed = True
+    for member in _members(lifecycle, what) if what.kind == KIND else ():
+        _dismiss(lifecycle, member)

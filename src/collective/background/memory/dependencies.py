@@ -1,44 +1,36 @@
 """``after``: tasks that wait until others have succeeded.
 
-Plain data, changed under the scheduler's lock only.
+Plain data, changed under the scheduler's lock only. A task that has ended, but could be
+tried again, is told of successes, too: they may be forgotten by then.
 """
 
 
 class Dependencies:
-    """Which tasks wait for which others."""
+    """Which tasks are to start after which others; each has these in its ``after``."""
 
     def __init__(self):
-        self._missing = {}  # ids that a waiting task still waits for, by its id
         self._waiting = {}  # tasks that wait, by the id of the one they wait for
 
-    def add(self, task, ids):
-        """Let ``task`` wait until the tasks with these ids have succeeded."""
-        self._missing[task.id] = set(ids)
-        for id in ids:
+    def add(self, task):
+        """Let a task wait for what is in its ``after``."""
+        for id in task.after:
             self._waiting.setdefault(id, {})[task.id] = task
 
     def discard(self, task):
-        """``task`` does not wait any more, if it did."""
-        for id in self._missing.pop(task.id, ()):
-            waiting = self._waiting[id]
-            del waiting[task.id]
+        """A task was forgotten; perhaps it waited."""
+        for id in task.after:
+            waiting = self._waiting.get(id, {})
+            waiting.pop(task.id, None)
             if not waiting:
-                del self._waiting[id]
-
-    def is_waiting(self, task):
-        return task.id in self._missing
+                self._waiting.pop(id, None)
 
     def succeeded(self, id):
-        """The task ``id`` has succeeded: return those that wait for nothing now."""
-        free = []
-        for task in self._waiting.pop(id, {}).values():
-            missing = self._missing[task.id]
-            missing.discard(id)
-            if not missing:
-                del self._missing[task.id]
-                free.append(task)
-        return free
+        """What has this id has succeeded: return those that wait for nothing now."""
+        waiting = self._waiting.pop(id, {}).values()
+        for task in waiting:
+            task.after.discard(id)
+        return [task for task in waiting if not task.after]
 
     def waiting_for(self, id):
-        """Return the tasks that wait for the task ``id``."""
+        """Return the tasks that are to start after what has this id."""
         return list(self._waiting.get(id, {}).values())

@@ -34,6 +34,7 @@ class Lifecycle:
     - ``changed``: the Condition of the scheduler's lock. Notified when a task has
       ended, and when a running one is to stop
     - ``unfinished``: the Unfinished tasks; ``threads``: the TaskThreads
+    - ``sequel``: the Sequel, which sees to what follows an end
     - ``is_stopping``: whether nothing more is to start
     """
 
@@ -41,7 +42,7 @@ class Lifecycle:
         self.store = store
         self._own_settings = settings
         self._make_threads = make_threads
-        self._sequel = Sequel(self)
+        self.sequel = Sequel(self)
         self.begin_anew()
 
     def begin_anew(self):
@@ -80,8 +81,13 @@ class Lifecycle:
     def find_record(self, id):
         """Return the TaskRecord of the task or the group with an id, or None."""
         with self.changed:  # or it would be of two moments
-            what = self.store.find_group(id) or self.store.find(id)
+            what = self.find_any(id)
             return None if what is None else self.record(what)
+
+    def find_any(self, id):
+        """Return the Task or the GroupState with an id, or None."""
+        with self.changed:
+            return self.store.find_group(id) or self.store.find(id)
 
     def find(self, id):
         """Return the Task with an id, or None."""
@@ -109,7 +115,7 @@ class Lifecycle:
         """A task is committed that has ended before. ``callbacks``: see ``Sequel``."""
         with self.changed:
             self.store.commit(task)
-        self._sequel.follow(task, self.record(task), callbacks)
+        self.sequel.follow(task, self.record(task), callbacks)
 
     def hand_over(self, task):
         """Let a task start, if it is queued: when its time has come, those before it
@@ -122,7 +128,7 @@ class Lifecycle:
             is_stopping = self.is_stopping
             if not is_stopping:
                 hindrance = self.unfinished.line_up(task)
-                has_to_wait = self.unfinished.dependencies.is_waiting(task)
+                has_to_wait = bool(task.after)
         if is_stopping:
             self._lose([task])
         elif hindrance is not None:
@@ -167,7 +173,7 @@ class Lifecycle:
                 self.unfinished.put_off(task, ended)
                 record = self.record(task)
             else:
-                callbacks = callbacks_of(task, ended.state)
+                callbacks = callbacks_of(task, ended)
                 record = self.end(task, ended)
         if is_given_up:
             logger.warning(
@@ -180,7 +186,7 @@ class Lifecycle:
             finally:
                 self.threads.start(task)
         else:
-            self._sequel.follow(task, record, callbacks)
+            self.sequel.follow(task, record, callbacks)
 
     def _goes_on(self, task, ended):
         may_go_on = not (task.cancel_requested or self.is_stopping)
@@ -215,7 +221,7 @@ class Lifecycle:
                     self.changed.notify_all()
                 record = self.record(task)
         if is_waiting:
-            self._sequel.follow(task, record)
+            self.sequel.follow(task, record)
         return record
 
     def stop(self):

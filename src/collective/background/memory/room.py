@@ -64,7 +64,7 @@ class Room:
 
 def _is_due(task):
     """Whether a task that is to wait from now on has a slot as its only wish."""
-    if task.options.after and not task.attempts:
+    if task.after:
         return False
     # Who tries a task again does not want it to wait for its time.
     return task.state in states.FINISHED or task.not_before <= monotonic()

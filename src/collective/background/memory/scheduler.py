@@ -87,6 +87,9 @@ class TransactionalScheduler(BaseScheduler):
     def add_task(self, call, options, group=None):
         return admission.schedule(self.lifecycle, call, options, group)
 
+    def add_group(self, group):
+        admission.add_group(self.lifecycle, group)
+
     def run_now(self, call, options, work, group=None):
         return admission.run_now(self.lifecycle, call, options, work, group)
 
@@ -135,7 +138,9 @@ class TransactionalScheduler(BaseScheduler):
         return None if task is None else task.arguments
 
     def wait(self, id, timeout):
-        what = self.lifecycle.store.find_group(id) or self.lifecycle.get(id)
+        what = self.lifecycle.find_any(id)
+        if what is None:
+            raise rules.not_found(id)
         with self.lifecycle.changed:
             has_ended = self.lifecycle.changed.wait_for(
                 lambda: what.state in states.FINISHED, timeout

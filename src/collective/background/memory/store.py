@@ -4,15 +4,15 @@ Plain data, changed under the scheduler's lock only.
 """
 
 from collections import OrderedDict
+from collective.background.memory.dependencies import Dependencies
 from collective.background.memory.index import Index
 from collective.background.memory.uniqueness import UniqueKeys
 from collective.background.model import states
-from collective.background.scheduling.groups import GroupState
 from time import monotonic
 
 
 class Store:
-    """All tasks, with their groups and unique keys.
+    """All tasks, with their groups, unique keys and dependencies.
 
     ``tasks``: a mapping for tasks by their id; ``completed``: an ordered one for when
     they have ended (of the monotonic clock, seconds). ``keep_count()``: returns how
@@ -33,6 +33,7 @@ class Store:
         self._index = Index()  # of those that are committed
         self._groups = {}
         self._unique = UniqueKeys()
+        self.dependencies = Dependencies()
 
     # What is asked for is forgotten before, if it is too old.
 
@@ -55,10 +56,9 @@ class Store:
         """Return the GroupState with an id, or None."""
         return self._groups.get(id)
 
-    def members(self, id):
-        """Return the ids of the tasks of a group; none if there is no such group."""
-        group = self._groups.get(id)
-        return list(group.present) if group else []
+    def group_of(self, member):
+        """Return the GroupState to which a task or a group belongs, or None."""
+        return self._groups.get(member.group_id)
 
     def find_holder(self, task):
         """Return the task that has the unique key of ``task``, or None.
@@ -72,9 +72,7 @@ class Store:
     def keep(self, task):
         """A task is scheduled, in a transaction that may still abort."""
         self.tasks[task.id] = task
-        if task.group is not None:
-            group = self._groups.setdefault(task.group.id, GroupState(task.group, task))
-            group.note(task)
+        self._note(task)
         if task.unique_key is not None:
             self._unique.join(task.unique_key, task)
 
@@ -98,17 +96,13 @@ class Store:
         task.state = state
         if is_known:
             self._index.add(task)
-        group = task.group and self._groups.get(task.group.id)
-        if group:
-            group.note(task)
+        self._note(task)
 
     def note_end(self, task):
         """A task has ended, and is kept for its time from now on."""
         self._give_key_back(task)
         if task.id in self.tasks:
-            now = monotonic()
-            self._completed[task.id] = now
-            self._ended.setdefault(task.keep, OrderedDict())[task.id] = now
+            self._keep_for_a_while(task)
             self.evict()
 
     def reopen(self, task):
@@ -121,11 +115,8 @@ class Store:
         self.tasks.pop(task.id, None)
         self.reopen(task)
         self._index.discard(task)
-        group = task.group and self._groups.get(task.group.id)
-        if group:
-            group.leave(task)
-            if not group.present:
-                del self._groups[task.group.id]
+        self.dependencies.discard(task)
+        self._leave(task)
         self._give_key_back(task)
         task.close()
 
@@ -135,9 +126,61 @@ class Store:
         # Of those that are kept equally long, the first ones have ended first.
         for keep, ended in self._ended.items():
             while ended and next(iter(ended.values())) <= now - keep:
-                self.forget(self.tasks[next(iter(ended))])
+                self._forget_id(next(iter(ended)))
         while len(self._completed) > self._keep_count():
-            self.forget(self.tasks[next(iter(self._completed))])
+            self._forget_id(next(iter(self._completed)))
+
+    def _keep_for_a_while(self, what):
+        now = monotonic()
+        self._completed[what.id] = now
+        self._ended.setdefault(what.keep, OrderedDict())[what.id] = now
+
+    def _forget_id(self, id):
+        if id in self.tasks:
+            self.forget(self.tasks[id])
+        else:
+            self.forget_group(self._groups[id])
+
+    # Groups.
+
+    def keep_group(self, group):
+        """A GroupState is new, in a transaction that may still abort."""
+        self._groups[group.id] = group
+        self._note(group)
+
+    def commit_group(self, group):
+        """The transaction in which a group was opened is committed."""
+        group.commit()
+        self._note(group)
+        if group.id in self._groups and not group.present:
+            self._keep_for_a_while(group)  # the others go with their last member
+
+    def told_of(self, group):
+        """The end of a group was told; all its members may be forgotten by now."""
+        if group.total and not group.present:
+            self.forget_group(group)
+
+    def forget_group(self, group):
+        """Keep a group no longer. It may be forgotten already."""
+        if self._groups.pop(group.id, None) is not None:
+            self.reopen(group)
+            self._leave(group)
+
+    def _note(self, member):
+        """A task or a group has another standing, and so may those above it."""
+        group = self.group_of(member)
+        while group is not None:
+            group.note(member)
+            member, group = group, self.group_of(group)
+
+    def _leave(self, member):
+        """A task or a group was forgotten; a group is so with its last member."""
+        group = self.group_of(member)
+        if group is None:
+            return
+        group.leave(member)
+        if group.is_told and not group.present:
+            self.forget_group(group)
 
     def _give_key_back(self, task):
         if task.unique_key is not None:

@@ -3,7 +3,6 @@
 Plain data, changed under the scheduler's lock only.
 """
 
-from collective.background.memory.dependencies import Dependencies
 from collective.background.memory.room import Room
 from collective.background.model import states
 from collective.background.scheduling import rules
@@ -18,14 +17,12 @@ class Unfinished:
 
     - ``tasks``: those that are committed, by their id
     - ``running``: the ids of those that are in a thread
-    - ``dependencies``: which wait until others have succeeded
     - ``room``: the waiting Room
     """
 
     def __init__(self, store):
         self.tasks = {}
         self.running = set()
-        self.dependencies = Dependencies()
         self._store = store
         self.room = Room()
 
@@ -48,29 +45,37 @@ class Unfinished:
         Returns the exception if that is in vain, else None.
         """
         self.room.enter(task, task.not_before)
-        if task.attempts:  # they had succeeded, and may be forgotten by now
-            return None
-        missing = []
-        for id in task.options.after:
-            before = self._store.tasks.get(id)
+        hindrances = []
+        for id in sorted(task.after):
+            before = self._store.find_group(id) or self._store.tasks.get(id)
             # What another transaction has not committed may never be.
             if before is None or not before.committed:
-                return rules.predecessor_unknown(id)
-            if before.state in states.UNFINISHED:
-                missing.append(id)
-            elif before.state != states.SUCCEEDED:
-                return rules.in_vain(before)
-        if missing:
-            self.dependencies.add(task, missing)
+                hindrances.append(rules.predecessor_unknown(id))
+            elif before.state == states.SUCCEEDED:
+                task.after.discard(id)
+            elif before.state in states.FINISHED:
+                hindrances.append(rules.in_vain(before, before.standing))
+        if task.after:
+            self._store.dependencies.add(task)
             self.room.enter(task, inf)
-        return None
+        return rules.worst(hindrances)
 
     def release(self, id):
-        """The task ``id`` has succeeded: return those that may start because of it."""
-        free = self.dependencies.succeeded(id)
+        """What has this id has succeeded: return those that may start because of it."""
+        free = self._lined_up(self._store.dependencies.succeeded(id))
         for task in free:
             self.room.enter(task, task.not_before)
         return free
+
+    def waiting_for(self, id):
+        """Return the tasks that wait for what has this id."""
+        return self._lined_up(self._store.dependencies.waiting_for(id))
+
+    def _lined_up(self, tasks):
+        """Return those that wait; the others have ended, or come into line only now."""
+        return [
+            task for task in tasks if task.id in self.tasks and self.is_waiting(task)
+        ]
 
     # From state to state.
 
@@ -113,7 +118,6 @@ class Unfinished:
         self.room.leave(task)
         self.leave_thread(task)
         self.tasks.pop(task.id, None)
-        self.dependencies.discard(task)
         task.result, task.exception = ended.result, ended.exception
         task.error = ended.error
         task.finished = datetime.now(UTC)

@@ -1,117 +1,141 @@
-"""The groups of the in-process scheduler: what is known of their tasks.
+"""Groups: what is the same of them wherever tasks are kept.
 
-Plain data, changed under the scheduler's lock only.
+The members of a group are tasks, and the groups that were opened in it. It has an owner
+of its own: who has opened it; its tasks may run as others.
 """
 
-from collections import Counter
-from collective.background.capture.snapshot import without_form
+from collective.background.capture.snapshot import Snapshot
+from collective.background.exceptions import GroupFailed
 from collective.background.model import states
+from collective.background.model.config import DEFAULT_QUEUE
+from collective.background.model.records import ErrorInfo
 from collective.background.model.records import Progress
-from dataclasses import replace
+from collective.background.model.records import TaskRecord
+from collective.background.scheduling.endings import state_of
+from dataclasses import dataclass
+from dataclasses import field
 from datetime import datetime
 from datetime import UTC
+from zope.i18n import translate
+
+import secrets
 
 
 KIND = "group"
 
-# What the whole is, once all have ended: the first of these that one of them is.
-WORST_FIRST = (states.FAILED, states.LOST, states.CANCELLED, states.SUCCEEDED)
+# What a group has of its first task, if that is its owner's; and without one.
+OF_THE_FIRST = {
+    "title": "collective.background.group",
+    "callable": "collective.background.group",
+    "queue": DEFAULT_QUEUE,
+    "priority": 0,
+    "context_path": None,
+    "context_uid": None,
+}
+
+_GROUP_FAILED = f"{GroupFailed.__module__}.{GroupFailed.__qualname__}"
+_WORDS = {
+    states.FAILED: "failed",
+    states.LOST: "were lost",
+    states.CANCELLED: "were cancelled",
+}
 
 
-def state_of(found):
-    """Return the state of a group whose tasks have these states, a set."""
-    if not found & states.UNFINISHED:
-        return next(state for state in WORST_FIRST if state in found)
-    return states.QUEUED if found == {states.QUEUED} else states.RUNNING
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """A group of tasks; ``get_scheduler()`` takes its ``id`` like that of a task.
+
+    - ``title``: for people, or None
+    - ``callbacks``: Calls by ``SUCCEEDED`` or ``FAILED``, see ``endings.told_as``
+    - ``snapshot``: the environment in which it was opened, without a form
+    - ``parent``: the Group in which it was opened, or None
+    - ``created``: when, aware, UTC
+    """
+
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    title: str | None = None
+    callbacks: dict = field(default_factory=dict)
+    snapshot: Snapshot
+    parent: "Group | None" = None
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def parent_id(self):
+        """The id of the group of which it is a member, or None."""
+        return None if self.parent is None else self.parent.id
+
+    @property
+    def line(self):
+        """It, the group of which it is a member, and so on: a list."""
+        group, found = self, []
+        while group is not None:
+            found.append(group)
+            group = group.parent
+        return found
 
 
-def record_of_whole(first, tasks, *, started, **values):
+def is_of(user, member):
+    """Whether a task or a group is that of a user, a UserReference."""
+    return (member.user_id, member.user_path) == (user.id, user.folder)
+
+
+def first_of(user, task):
+    """Return what the group of a user has of its first task, see ``OF_THE_FIRST``."""
+    if not is_of(user, task):
+        return dict(OF_THE_FIRST)
+    return {name: getattr(task, name) for name in OF_THE_FIRST}
+
+
+def record_of_whole(whole, *, cancel_requested):
     """Return the TaskRecord of a group.
 
-    ``first``: that of its first task; ``tasks``: all that are known, or their records.
-    ``started`` and ``values``: what the group has of its own.
+    ``cancel_requested``: whether all or some of it was asked to stop. ``whole``: has
+    of the record what is its own, and
+
+    - ``own_title``: or None; ``user``: a UserReference of its owner
+    - ``first``: see ``first_of``
+    - ``standing``: its ending, or its state until then
+    - ``counts``: {ending: how many of its members have ended like that}, ``total``: how
+      many there are, both also of those that were forgotten
+    - ``first_error(state)``: (title, ErrorInfo) of the first one of its owner that has
+      ended in that state, or None
     """
-    return replace(
-        first,
-        kind=KIND,
-        group_id=None,
-        started=started,
-        attempts=1 if started else 0,
-        cancel_requested=any(task.cancel_requested for task in tasks),
-        error=next((task.error for task in tasks if task.error), None),
-        messages=(),
-        has_result=False,
-        log=(),
-        **values,
+    state = state_of(whole.standing)
+    return TaskRecord(
+        **{
+            **whole.first,
+            "title": whole.own_title or whole.first["title"],
+            "id": whole.id,
+            "kind": KIND,
+            "state": state,
+            "group_id": whole.group_id,
+            "user_id": whole.user.id,
+            "user_path": whole.user.folder,
+            "site_path": whole.site_path,
+            "created": whole.created,
+            "started": whole.started,
+            "finished": whole.finished,
+            "attempts": 1 if whole.started else 0,
+            "dismissed": whole.dismissed,
+            "cancel_requested": cancel_requested,
+            "progress": Progress(done=sum(whole.counts.values()), total=whole.total),
+            "error": _error_of(whole, state) if state in _WORDS else None,
+        }
     )
 
 
-class GroupState:
-    """One group: the states of its tasks, also of those that were forgotten.
-
-    ``present``: the tasks that are still known, by their id. ``snapshot`` and
-    ``database``: of the first one, for the group's callbacks.
-    """
-
-    def __init__(self, group, task):
-        self.group = group
-        self.snapshot = without_form(task.snapshot)
-        self.database = task.database
-        self.present = {}
-        self.started = self.finished = None
-        self._first = task
-        self._states = {}
-        self._counts = Counter()
-        self._told = False
-
-    def note(self, task):
-        """A task has joined the group, or changed its state."""
-        self.present[task.id] = task
-        self._count(task.id, task.state)
-        now = datetime.now(UTC)
-        if task.state == states.RUNNING:
-            self.started = self.started or now
-        self.finished = now if self.state in states.FINISHED else None
-        if self.finished is None:
-            self._told = False
-
-    def leave(self, task):
-        """A task was forgotten. One that was never committed does not count."""
-        self.present.pop(task.id, None)
-        if not task.committed:
-            self._count(task.id, None)
-
-    def _count(self, id, state):
-        before = self._states.pop(id, None)
-        if before is not None:
-            self._counts[before] -= 1
-        if state is not None:
-            self._states[id] = state
-            self._counts[state] += 1
-
-    @property
-    def state(self):
-        """The state of the whole."""
-        return state_of({state for state, count in self._counts.items() if count})
-
-    def tell(self):
-        """Return whether it has ended, and nobody was told so far."""
-        ended = self.finished is not None and not self._told
-        self._told = self._told or ended
-        return ended
-
-    def record(self, instance):
-        """Return the TaskRecord of the whole."""
-        first = self._first.record(instance)
-        ended = sum(self._counts[state] for state in states.FINISHED)
-        present = self.present.values()
-        return record_of_whole(
-            first,
-            present,
-            id=self.group.id,
-            title=self.group.title or first.title,
-            state=self.state,
-            started=self.started,
-            finished=self.finished,
-            progress=Progress(done=ended, total=len(self._states)),
-        )
+def _error_of(whole, state):
+    """Return the ErrorInfo of a group that has not succeeded."""
+    number = sum(
+        count for ending, count in whole.counts.items() if state_of(ending) == state
+    )
+    message = f"{number} of {whole.total} {_WORDS[state]}"
+    first = whole.first_error(state)
+    if first is None:
+        return ErrorInfo(type=_GROUP_FAILED, message=message, traceback="")
+    title, error = first
+    return ErrorInfo(
+        type=_GROUP_FAILED,
+        message=f"{message}; the first one, {translate(title)!r}: {error.message}",
+        traceback=error.traceback,
+    )

@@ -11,6 +11,7 @@ from collective.background.capture.snapshot import capture_snapshot
 from collective.background.capture.snapshot import without_form
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import IllegalTransition
+from collective.background.exceptions import PredecessorFailed
 from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskNotFound
@@ -33,20 +34,37 @@ def capture_task(call, options, group, database, settings, is_known):
     ``schedule()``.
     """
     for id in options.after:
-        if not is_known(id):
-            raise BadOption(
-                f"after is {id!r}, but there is no such task (any more); "
-                "pass what schedule() has returned"
-            )
+        _check_predecessor(id, group, is_known)
     if options.context is not None:
         call = replace(call, **chosen_context(options.context))
         options = replace(options, context=None)  # no content is shared with a thread
     callbacks = capture_callbacks(options)
     snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
-    keep = seconds_to_keep()
-    if keep is None:
-        keep = settings.keep
+    keep = how_long_to_keep(settings)
     return Task(call, snapshot, database, options, keep, callbacks, group)
+
+
+def how_long_to_keep(settings):
+    """Return for how long tasks of this site are kept when they have ended (seconds).
+
+    ``settings``: of the process, for sites that do not say.
+    """
+    keep = seconds_to_keep()
+    return settings.keep if keep is None else keep
+
+
+def _check_predecessor(id, group, is_known):
+    """Raise BadOption if a task of a group, or of none, cannot start after another."""
+    if not is_known(id):
+        raise BadOption(
+            f"after is {id!r}, but there is no such task or group (any more); pass "
+            "what schedule() has returned, or the id of a group"
+        )
+    if group is not None and id in {each.id for each in group.line}:
+        raise BadOption(
+            f"after is {id!r}, but that is the group to which the task belongs, so it "
+            "would wait for itself; schedule it after the with block"
+        )
 
 
 def make_callback(call, title, snapshot, database, task):
@@ -129,19 +147,30 @@ def cancelled_while_waiting(attempts):
 
 def predecessor_unknown(id):
     """The task was to start after one that is not there."""
-    return TaskCancelled(
+    return PredecessorFailed(
         f"the task {id}, after which this one was to start, is not known (any more)"
     )
 
 
-def in_vain(before):
+def in_vain(before, ending):
     """The task was to start after one that has ended without success.
 
-    ``before``: that one, or its record.
+    ``before``: that one or a group, or its record; ``ending``: see ``endings``.
     """
-    return TaskCancelled(
+    # Who has cancelled one has cancelled what was to come after it.
+    cls = TaskCancelled if ending == states.CANCELLED else PredecessorFailed
+    return cls(
         f"the task {before.id} {translate(before.title)!r}, after which this one was "
         f"to start, is {before.state}"
+    )
+
+
+def worst(hindrances):
+    """Return the one of some reasons to be cancelled that is told; None of none."""
+    return min(
+        hindrances,
+        key=lambda reason: not isinstance(reason, PredecessorFailed),
+        default=None,
     )
 
 

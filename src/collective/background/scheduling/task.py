@@ -5,6 +5,7 @@ from collective.background.capture.describing import describe_arguments
 from collective.background.model import states
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskRecord
+from collective.background.scheduling.endings import standing_of
 from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
@@ -31,6 +32,7 @@ class Task:
       ``capture/``; ``callbacks``: Calls by the state for which they are meant
     - ``not_before``: of the monotonic clock (seconds)
     - ``group``: the Group to which it belongs, or None
+    - ``after``: ids of tasks and groups that have still to succeed before, a set
     - ``failures``: how many attempts have failed without a conflict; ``outages``: how
       many of the last ones because the database was away, which are no failures
     - ``lines``: how many lines it has logged so far
@@ -45,6 +47,7 @@ class Task:
 
     __slots__ = (
         "_arguments",
+        "after",
         "attempts",
         "batch_failures",
         "call",
@@ -94,6 +97,7 @@ class Task:
         self.not_before = monotonic() + options.seconds_to_wait(self.created)
         self.callbacks = callbacks or {}
         self.group = group
+        self.after = set(options.after)
         self.attempts = self.failures = self.outages = self.lines = 0
         self.committed = self.cancel_requested = self.forget = False
         self.dismissed = self.superseded = self.is_stopping = False
@@ -128,6 +132,10 @@ class Task:
         return self.call.context_path
 
     @property
+    def context_uid(self):
+        return self.call.context_uid
+
+    @property
     def callable(self):
         return self.call.name
 
@@ -142,6 +150,15 @@ class Task:
     @property
     def group_id(self):
         return None if self.group is None else self.group.id
+
+    @property
+    def kind(self):
+        return self.call.kind
+
+    @property
+    def standing(self):
+        """Its ending, see ``endings``, or its state until then."""
+        return standing_of(self)
 
     @property
     def eta(self):
@@ -179,7 +196,7 @@ class Task:
             id=self.id,
             title=self.title,
             state=self.state,
-            kind=self.call.kind,
+            kind=self.kind,
             callable=self.callable,
             queue=self.queue,
             priority=self.priority,
@@ -187,7 +204,7 @@ class Task:
             user_path=self.user_path,
             site_path=self.site_path,
             context_path=self.context_path,
-            context_uid=self.call.context_uid,
+            context_uid=self.context_uid,
             created=self.created,
             started=self.started,
             finished=self.finished,

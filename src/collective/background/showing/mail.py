@@ -8,7 +8,6 @@ that task commits.
 
 from collective.background.interfaces import INotifier
 from collective.background.interfaces import ITransactionalScheduler
-from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.showing.presentation import duration
 from collective.background.showing.presentation import error_text
@@ -75,7 +74,7 @@ def _paragraphs(record, title, state, text):
     ]
     if record.run_time is not None:
         parts.append(text(_("It took ${time}."), time=duration(record.run_time)))
-    if record.state == states.FAILED:
+    if record.error is not None:
         parts.append(error_text(record.error))
     parts += [text(message.text) for message in record.messages]
     links = {

@@ -1,0 +1,76 @@
+"""What happens to groups, as their members come, end, are tried again and forgotten.
+
+In the transaction of the caller. ``member``: a StoredTask or a StoredGroup.
+"""
+
+from collective.background.scheduling.endings import state_of
+
+
+FEW = 16  # members of a group, so that who takes some away conflicts
+
+
+def group_of(scheduler, member):
+    """Return the StoredGroup of which this is a member, or None."""
+    return scheduler.groups.get(member.group_id or "")
+
+
+def find_any(scheduler, id):
+    """Return the StoredTask or the StoredGroup with an id, or None."""
+    return scheduler.groups.get(id or "") or scheduler.shards.find(id)
+
+
+def begin(scheduler, member):
+    """A member has begun, and so have the groups above it."""
+    group = group_of(scheduler, member)
+    while group is not None:
+        group.begin(member.started)
+        group = group_of(scheduler, group)
+
+
+def reopen(scheduler, member, ending):
+    """A member that has ended like that is to be tried again.
+
+    So the groups above it have not ended, either.
+    """
+    group = group_of(scheduler, member)
+    if group is None:
+        return
+    before = group.ending
+    if group.uncount(member, ending):
+        _find_another_error(scheduler, group, state_of(ending), member)
+    if before is not None:
+        reopen(scheduler, group, before)
+
+
+def leave(scheduler, member, ending):
+    """A member that has ended like that is forgotten; its group goes with the last."""
+    group = group_of(scheduler, member)
+    if group is None or member.id not in group.members:
+        return
+    group.members.remove(member.id)
+    if group.is_new:
+        group.withdraw(member, ending)
+        return
+    # Of those that take the last ones away at the same time, one sees it.
+    if len(group.members) <= FEW:
+        group._p_changed = True
+    if not group.ids() and group.ending is not None:
+        forget_group(scheduler, group)
+
+
+def forget_group(scheduler, group):
+    """Remove a group that has ended, and has no members any more, for good."""
+    scheduler.shards.no_longer_expiring(group)
+    del scheduler.groups[group.id]
+    leave(scheduler, group, group.ending)
+
+
+def _find_another_error(scheduler, group, state, member):
+    """The first one with this state is tried again: perhaps there is another one."""
+    for id in group.ids():
+        other = find_any(scheduler, id)
+        if other is None or other is member or other.state != state:
+            continue
+        if (other.user_id, other.user_path) == (group.user_id, group.user_path):
+            group.note_error(other, state, scheduler.record(id).error)
+            return
