@@ -14,6 +14,7 @@ from helpers import finished
 from helpers import jar_of
 from helpers import result_of
 from helpers import task_jar
+from io import BytesIO
 from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
 from plone import api
@@ -21,6 +22,7 @@ from plone.app.textfield import RichTextValue
 from plone.namedfile.file import NamedBlobFile
 from plone.namedfile.file import NamedBlobImage
 from plone.namedfile.file import NamedFile
+from types import SimpleNamespace
 from z3c.relationfield import RelationValue
 from ZODB.blob import Blob
 from ZODB.broken import find_global
@@ -29,6 +31,7 @@ from zope.component import getUtility
 from zope.globalrequest import getRequest
 from zope.intid.interfaces import IIntIds
 from zope.keyreference.interfaces import IKeyReference
+from ZPublisher.HTTPRequest import FileUpload
 
 import pytest
 import transaction
@@ -45,6 +48,19 @@ class Holder:
 
 def new_file(data=SMALL):
     return NamedBlobFile(data, filename="a.txt")
+
+
+def new_upload(data, filename):
+    field = SimpleNamespace(
+        file=BytesIO(data), headers={}, filename=filename, name="upload"
+    )
+    return FileUpload(field)
+
+
+def read_or_fail(upload):
+    """Fail with the file itself, if it has anything in it."""
+    if upload.read():
+        raise ValueError(upload)
 
 
 def data_of(file):
@@ -238,6 +254,32 @@ class TestBlobs:
         assert result.done == 1
         assert [failure.index for failure in result.failures] == [0, 2]
         assert [failure.item for failure in result.failures] == ["item 0", "item 2"]
+
+
+class TestUploads:
+    def test_of_an_item_that_fails(self, tier):
+        """Neither the failure nor the error keeps the file."""
+        items = [
+            new_upload(b"", "empty.txt"),
+            new_upload(SMALL, "small.txt"),
+            new_upload(LARGE, "large.txt"),
+        ]
+        result = result_of(schedule_batch(read_or_fail, items))
+        assert result.done == 1
+        assert [failure.item for failure in result.failures] == [
+            "small.txt",
+            "large.txt",
+        ]
+
+    def test_of_items_that_all_fail(self, tier):
+        """They are there again for a retry."""
+        items = [new_upload(SMALL, "a.txt"), new_upload(LARGE, "b.txt")]
+        task_id = schedule_batch(read_or_fail, items, size=1)
+        assert finished(task_id).state == "failed"
+        get_scheduler().retry(task_id)
+        assert finished(task_id).state == "failed"
+        result, _ = get_scheduler().get_result(task_id)
+        assert [failure.item for failure in result.failures] == ["a.txt", "b.txt"]
 
 
 class TestTrees:

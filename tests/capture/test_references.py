@@ -166,6 +166,15 @@ class TestWhereTheyAreFound:
         task_id = schedule(function, content=document)
         assert result_of(task_id) == [("/plone/folder/doc", True)]
 
+    def test_the_site_manager(self, site):
+        """It has no name of its own, but acquires that of the site."""
+
+        def function(manager):
+            site = api.portal.get()
+            return aq_base(manager) is aq_base(site.getSiteManager())
+
+        assert result_of(schedule(function, site.getSiteManager())) is True
+
     def test_two_references_are_the_same_object(self, document):
         def function(one, others):
             (other,) = others

@@ -1,5 +1,6 @@
 """What cannot be carried is refused at once, by name, and leaves nothing behind."""
 
+from Acquisition import aq_base
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
@@ -15,10 +16,14 @@ from contextlib import ExitStack
 from functools import partial
 from helpers import finished
 from helpers import result_of
+from persistent.mapping import PersistentMapping
 from plone import api
+from plone.app.testing import TEST_USER_ID
 from plone.behavior import AnnotationStorage
 from Products.Five.browser import BrowserView
 from types import FunctionType
+from ZODB.DB import DB
+from ZODB.DemoStorage import DemoStorage
 from zope.interface import Interface
 from zope.interface.interface import InterfaceClass
 from ZPublisher.HTTPResponse import WSGIResponse
@@ -53,6 +58,15 @@ STRANGERS = {
     "database": lambda site, stack: site._p_jar.db(),
     "transaction": lambda site, stack: transaction.get(),
     "module": lambda site, stack: os,
+    "user": lambda site, stack: site.acl_users.getUserById(TEST_USER_ID),
+    "user without wrapper": lambda site, stack: aq_base(
+        site.acl_users.getUserById(TEST_USER_ID)
+    ),
+    "member": lambda site, stack: api.user.get_current(),
+    "object of another database": lambda site, stack: stack.enter_context(foreign()),
+    "object of another database in a value": lambda site, stack: PersistentMapping(
+        inside=stack.enter_context(foreign())
+    ),
     "behaviour in annotations": lambda site, stack: in_annotations(site),
 }
 
@@ -63,6 +77,17 @@ class IRemark(Interface):
 
 def in_annotations(content):
     return AnnotationStorage(IRemark)(content)
+
+
+@contextmanager
+def foreign():
+    """An object of a database that has the name of the site's, and other objects."""
+    database = DB(DemoStorage(), database_name="unnamed")
+    with closing(database):
+        with database.transaction() as connection:
+            connection.root()["mapping"] = PersistentMapping()
+        with database.transaction() as connection:
+            yield connection.root()["mapping"]
 
 
 @contextmanager
@@ -138,6 +163,17 @@ class TestTheErrorNames:
         items = [*range(50), threading.Lock()]
         with pytest.raises(NotPortable, match=r"item 50 of .*function"):
             schedule_batch(function, items)
+
+    def test_a_user(self, site):
+        with pytest.raises(NotPortable, match=r"pass his id \(user\.getId\(\)\)"):
+            schedule(function, api.user.get_current())
+
+    def test_the_database(self, site):
+        with (
+            foreign() as mapping,
+            pytest.raises(NotPortable, match="database 'unnamed' that is none of"),
+        ):
+            schedule(function, mapping)
 
     def test_the_field_of_a_form(self, site):
         with pytest.raises(NotPortable, match=r"form\['field'\]"):

@@ -25,6 +25,7 @@ from collective.background.capture.reference import refer_to
 from collective.background.capture.refusals import check_method
 from collective.background.capture.refusals import check_value
 from collective.background.exceptions import NotPortable
+from collective.background.model.outages import is_outage
 from collective.background.model.spool import Spool
 from datetime import date
 from datetime import datetime
@@ -69,9 +70,7 @@ def _pack(obj, pickler_class, functions):
     except BaseException as error:
         for spool in pickler.spools:
             spool.close()
-        if isinstance(error, Exception) and not isinstance(
-            error, (NotPortable, TransientError)
-        ):
+        if _tells_of_obj(error):
             raise NotPortable(f"{type(error).__name__}: {error}") from error
         raise
     return Package(
@@ -81,6 +80,13 @@ def _pack(obj, pickler_class, functions):
         live=tuple(pickler.live),
         local=tuple(pickler.local),
         has_persistent=pickler.has_persistent,
+    )
+
+
+def _tells_of_obj(error):
+    """Whether an error was raised because something cannot be pickled."""
+    return isinstance(error, Exception) and not (
+        isinstance(error, (NotPortable, TransientError)) or is_outage(error)
     )
 
 

@@ -10,6 +10,7 @@ not one that took its place.
 """
 
 from Acquisition import aq_base
+from collective.background.capture.reference import has_place
 from collective.background.capture.reference import refer_to
 from collective.background.exceptions import ReferenceGone
 from collective.background.model.outages import is_outage
@@ -89,7 +90,7 @@ def _is_same(obj, reference):
 
 def _place(obj, reference, app):
     """Return a stored object where it is now, acquisition-wrapped, or None."""
-    if not hasattr(obj, "getPhysicalPath"):
+    if not has_place(obj):
         return None
     for ask in (_ask_catalog, _ask_intids, _ask_parent):
         found = ask(obj, reference, app)

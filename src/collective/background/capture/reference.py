@@ -9,11 +9,13 @@ task's request; found again by ``places``. Used by the pickler
 from Acquisition import aq_base
 from Acquisition import aq_inner
 from Acquisition import aq_parent
+from collective.background.exceptions import NotPortable
 from collective.background.model.messages import portable_line
 from collective.background.model.values import value
 from dataclasses import dataclass
 from plone.uuid.interfaces import ATTRIBUTE_NAME
 from plone.uuid.interfaces import IUUID
+from zope.component.hooks import getSite
 
 import logging
 
@@ -51,15 +53,23 @@ class Reference:
 def refer_to(obj):
     """Return a Reference to ``obj``, a persistent object.
 
-    It must have an identity already: ``base._p_oid`` and ``base._p_jar``.
+    It must have an identity already: ``base._p_oid`` and ``base._p_jar``. Raises
+    NotPortable if that is one of a database that tasks of the site do not open.
     """
+    database, site = aq_base(obj)._p_jar.db(), aq_base(getSite())
+    here = getattr(site, "_p_jar", None)
+    name = database.database_name
+    if here is not None and here.db().databases.get(name) is not database:
+        raise NotPortable(
+            f"{describe(obj)} is in a database {name!r} that is none of those of the "
+            "site; pass what the task needs of it"
+        )
     return _refer_to(obj, is_parent=False)
 
 
 def _refer_to(obj, is_parent):
     base = aq_base(obj)
-    # Not of the wrapped object, which may acquire the method.
-    path = obj.getPhysicalPath() if hasattr(base, "getPhysicalPath") else None
+    path = obj.getPhysicalPath() if has_place(base) else None
     # That of an object without its wrapper does not begin at the root.
     path = path if path and path[0] == "" else None
     # The attribute of nearly all content, which the adapter looks up after
@@ -72,6 +82,16 @@ def _refer_to(obj, is_parent):
         database=base._p_jar.db().database_name,
         title=title_of(obj),
         parent=None if path is None or (is_parent and uid) else _parent_of(obj, path),
+    )
+
+
+def has_place(base):
+    """Whether an object, without its wrapper, can be in the tree of content.
+
+    With a wrapper it may acquire the method, or the name of what it is in.
+    """
+    return hasattr(base, "getPhysicalPath") and (
+        hasattr(base, "id") or hasattr(base, "getId")
     )
 
 

@@ -3,12 +3,15 @@
 Called by the picklers of ``capture/pickling.py`` with what they meet.
 """
 
+from AccessControl.users import BasicUser
+from Acquisition import aq_base
 from collective.background.capture.reference import describe
 from collective.background.exceptions import NotPortable
 from collective.background.zopecompat import is_annotations_behavior
 from collective.background.zopecompat import is_of_catalog
 from persistent import Persistent
 from persistent.wref import WeakRef
+from Products.CMFCore.interfaces import IMember
 from ZODB.Connection import Connection
 from zope.publisher.interfaces import IRequest
 from zope.publisher.interfaces import IView
@@ -54,6 +57,11 @@ def check_value(obj):
         )
     if isinstance(obj, Connection):
         raise NotPortable("a ZODB connection belongs to one thread")
+    if isinstance(aq_base(obj), BasicUser) or IMember.providedBy(obj):
+        raise NotPortable(
+            "a user belongs to his user folder, and may have other roles later; pass "
+            "his id (user.getId()), or let the task run as him: using(user=…)"
+        )
     if isinstance(obj, WeakRef):
         raise NotPortable(
             "a weak reference belongs to the connection of one thread; pass the object "
