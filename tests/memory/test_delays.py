@@ -219,7 +219,10 @@ class TestWhileItWaits:
         assert "'Reminder' of anonymous" in line
         assert "lost" in line
 
-    def test_the_dispatcher_ends_with_the_last_one(self, scheduler, put_off, until):
+    def test_the_dispatcher_ends_with_the_last_one(
+        self, make_scheduler, put_off, until
+    ):
+        scheduler = make_scheduler(keep=0)  # else it waits until they are forgotten
         ids = [put_off(delay=HOUR) for _ in range(3)]
         for task_id in ids:
             assert has_dispatcher()

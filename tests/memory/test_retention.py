@@ -1,10 +1,13 @@
 """Records: which there are, for how long, and what they hold on to."""
 
 from collections import OrderedDict
+from collective.background import group
 from collective.background import schedule
+from collective.background import schedule_batch
 from collective.background import using
 from collective.background.exceptions import BadOption
 from collective.background.memory import store
+from collective.background.memory.forgetting import TOGETHER
 from collective.background.model.spool import Spool
 from helpers import finished
 from helpers import kept_files
@@ -100,6 +103,61 @@ class TestRetention:
         assert scheduler.count() == 51
         # One when it has ended, one for each call that reads.
         assert 0 < Counting.seen <= 3
+
+
+class TestWhileNobodyAsks:
+    def test_it_is_forgotten_as_well(self, make_scheduler, clock, until):
+        scheduler = make_scheduler(keep=60)
+        for _ in range(3):
+            finished(schedule(lambda: None))
+        clock.advance(59)
+        assert len(scheduler._schedules) == 3
+        clock.advance(1 + TOGETHER)
+        until(lambda: not scheduler._schedules)
+
+    def test_also_what_never_had_a_thread(self, make_scheduler, clock, until):
+        scheduler = make_scheduler(keep=60)
+        scheduler.pause("default")
+        task_id = schedule(lambda: None)
+        transaction.commit()
+        scheduler.cancel(task_id)
+        schedule_batch(len, ["x"], inline_below=2)
+        transaction.commit()
+        clock.advance(60 + TOGETHER)
+        until(lambda: not scheduler._schedules)
+
+    def test_and_an_empty_group(self, make_scheduler, clock, until):
+        scheduler = make_scheduler(keep=60)
+        with group() as whole:
+            pass
+        transaction.commit()
+        assert scheduler.record(whole.id) is not None
+        clock.advance(60 + TOGETHER)
+        until(lambda: not scheduler._completed)
+
+    def test_it_goes_on_until_nothing_is_left(self, make_scheduler, clock, until):
+        scheduler = make_scheduler(keep=60)
+        finished(schedule(lambda: None))
+        clock.advance(30)
+        finished(schedule(lambda: None))
+        clock.advance(30 + TOGETHER)
+        until(lambda: len(scheduler._schedules) == 1)
+        clock.advance(30)
+        until(lambda: not scheduler._schedules)
+
+    def test_the_thread_that_waits_for_it_ends(self, make_scheduler, clock, until):
+        scheduler = make_scheduler(keep=60)
+        finished(schedule(lambda: None))
+        dispatcher = scheduler.executor.dispatcher
+        assert dispatcher._thread.is_alive()
+        clock.advance(60 + TOGETHER)
+        until(lambda: dispatcher._thread is None)
+
+    def test_nor_does_anybody_wait_for_that(self, make_scheduler):
+        scheduler = make_scheduler(keep=60)
+        finished(schedule(lambda: None))
+        scheduler.wait_all(TIMEOUT)
+        assert scheduler.executor.dispatcher._thread is None
 
 
 class TestMemory:

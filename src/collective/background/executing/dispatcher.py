@@ -11,10 +11,8 @@ Goes out: calls of ``job.run()``, each in a thread named
 """
 
 from collective.background.executing.queues import Queue
-from heapq import heapify
-from heapq import heappop
-from heapq import heappush
-from itertools import count
+from collective.background.executing.timers import Timers
+from math import inf
 from time import monotonic
 
 import logging
@@ -41,11 +39,8 @@ class Dispatcher:
         self._thread = None
         self._ended = []  # (queue, thread), to be joined
         self._dismissed = False
-        # Jobs whose time has not come. In the heap there may be some which were
-        # discarded; they are dropped when their time has come, or by discard().
-        self._timers = {}
-        self._heap = []
-        self._numbers = count()
+        self._timers = Timers()  # jobs whose time has not come, by their ids
+        self._reminders = Timers()  # functions by the source that is to be reminded
 
     def push(self, job, at=0.0):
         """Let a job start as soon as it is its turn, and not before ``at``.
@@ -56,22 +51,30 @@ class Dispatcher:
         """
         with self._wake:
             if at > monotonic():
-                entry = self._timers[job.id] = (at, next(self._numbers), job)
-                heappush(self._heap, entry)
+                self._timers.set(job.id, at, job)
             else:
                 self.queues[job.queue].push(job)
 
     def discard(self, job):
         """A waiting job is not to start any more; return whether it was waiting."""
         with self._wake:
-            if self._timers.pop(job.id, None) is None:
+            if not self._timers.discard(job.id):
                 return self.queues[job.queue].discard(job)
-            if len(self._heap) > 2 * len(self._timers):
-                self._heap = list(self._timers.values())
-                heapify(self._heap)
             # If it was the last one, there is nothing to stay for.
             self._wake.notify_all()
             return True
+
+    def remind(self, source, at, function):
+        """Let ``function()`` be called, by the dispatcher's thread and under no lock.
+
+        At ``at``, of the monotonic clock, or before, if that was asked for: each source
+        is reminded of one thing at a time. Not after it was stopped. If nothing else is
+        to be done, not without ``wake_up()``; nor after ``join()``.
+        """
+        with self._wake:
+            if at < self._reminders.moment(source):
+                self._reminders.set(source, at, function)
+                self._wake.notify_all()
 
     def pause(self, name, source):
         with self._wake:
@@ -87,9 +90,9 @@ class Dispatcher:
         with self._wake:
             for queue in self.queues.values():
                 queue.stop(source)
-            for id, (_, _, job) in list(self._timers.items()):
-                if job.source is source:
-                    del self._timers[id]
+            for job in [job for job in self._timers if job.source is source]:
+                self._timers.discard(job.id)
+            self._reminders.discard(source)
             self._wake.notify_all()
 
     def statuses(self, source):
@@ -125,7 +128,8 @@ class Dispatcher:
         """See to what was pushed."""
         refused = []
         with self._wake:
-            if self._thread is None and (self._can_start() or self._timers):
+            has_more = self._timers or self._reminders
+            if self._thread is None and (self._can_start() or has_more):
                 self._dismissed = False
                 self._thread = threading.Thread(
                     target=self._dispatch, name="background-dispatcher", daemon=True
@@ -135,9 +139,7 @@ class Dispatcher:
                 except RuntimeError as error:
                     self._thread = None
                     jobs = [job for _, job in self._next_jobs()]
-                    # Nobody would wake up for these.
-                    jobs += [job for _, _, job in self._timers.values()]
-                    self._timers, self._heap = {}, []
+                    jobs += self._timers.take_all()  # nobody would wake up for these
                     refused = [(job, error) for job in jobs]
             self._wake.notify_all()
         _refuse(refused)
@@ -155,24 +157,23 @@ class Dispatcher:
 
     def _queue_due(self):
         """Move jobs whose time has come to their queues."""
-        while self._heap and self._heap[0][0] <= monotonic():
-            entry = heappop(self._heap)
-            _, _, job = entry
-            if self._timers.get(job.id) is entry:
-                del self._timers[job.id]
-                self.queues[job.queue].push(job)
+        for job in self._timers.take(monotonic()):
+            self.queues[job.queue].push(job)
 
     def _until_due(self):
         """Return seconds until there may be something to do by itself."""
-        if self._heap and self._timers:
-            return min(LONGEST, max(0.0, self._heap[0][0] - monotonic()))
-        return IDLE
+        moment = min(self._timers.next(), self._reminders.next())
+        if moment == inf:
+            return IDLE
+        return min(LONGEST, max(0.0, moment - monotonic()))
 
     def _has_work(self):
         return bool(self._ended) or self._can_start()
 
     def _has_nothing_left(self):
-        return self._is_idle() and not self._can_start() and not self._timers
+        is_reminded = self._reminders and not self._dismissed
+        has_more = self._timers or is_reminded
+        return self._is_idle() and not self._can_start() and not has_more
 
     def _dispatch(self):
         """The whole life of the dispatcher's thread."""
@@ -182,13 +183,16 @@ class Dispatcher:
                 if not self._has_work() and not is_dismissed:
                     self._wake.wait(self._until_due())
                 self._queue_due()
-                if self._has_nothing_left():
+                reminders = self._reminders.take(monotonic())
+                if self._has_nothing_left() and not reminders:
                     self._thread = None
                     return
                 ended, self._ended = self._ended, []
             for _, thread in ended:
                 thread.join()
             self._start_threads(ended)
+            for function in reminders:
+                _remind(function)
 
     def _start_threads(self, ended):
         refused = []
@@ -227,6 +231,13 @@ class Dispatcher:
             with self._wake:
                 self._ended.append((queue, threading.current_thread()))
                 self._wake.notify_all()
+
+
+def _remind(function):
+    try:
+        function()
+    except Exception:  # the others are to go on
+        logger.exception("a reminder of the dispatcher failed")
 
 
 def _refuse(refused):

@@ -136,6 +136,7 @@ def _commit_group(lifecycle, group):
         lifecycle.changed.notify_all()
     if not group.present:  # else its last member sees to its end
         lifecycle.sequel.end_group(group)
+        lifecycle.forgetting.look()
 
 
 def _forget_group(lifecycle, group):

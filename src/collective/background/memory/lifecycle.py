@@ -7,6 +7,7 @@ comes of it is done under none: events, threads, and what follows the end.
 from collective.background.exceptions import TaskLost
 from collective.background.executing.executor import Executor
 from collective.background.executing.executor import process_executor
+from collective.background.memory.forgetting import Forgetting
 from collective.background.memory.sequel import callbacks_of
 from collective.background.memory.sequel import Sequel
 from collective.background.memory.unfinished import Unfinished
@@ -27,14 +28,13 @@ logger = logging.getLogger(__name__)
 class Lifecycle:
     """The tasks of a scheduler; for the executor, a source of jobs.
 
-    ``store``: the Store that has them. ``settings``: Settings for an executor of its
-    own, or None for that of the process. ``make_threads(lifecycle)``: returns what runs
-    tasks, a TaskThreads.
+    ``store``: the Store that has them; ``settings``: of an executor of its own, or None
+    for that of the process; ``make_threads(lifecycle)``: returns the TaskThreads.
 
     - ``changed``: the Condition of the scheduler's lock. Notified when a task has
       ended, and when a running one is to stop
     - ``unfinished``: the Unfinished tasks; ``threads``: the TaskThreads
-    - ``sequel``: the Sequel, which sees to what follows an end
+    - ``sequel``, ``forgetting``: what follows an end, soon and later
     - ``is_stopping``: whether nothing more is to start
     """
 
@@ -43,6 +43,7 @@ class Lifecycle:
         self._own_settings = settings
         self._make_threads = make_threads
         self.sequel = Sequel(self)
+        self.forgetting = Forgetting(self)
         self.begin_anew()
 
     def begin_anew(self):
@@ -116,6 +117,7 @@ class Lifecycle:
         with self.changed:
             self.store.commit(task)
         self.sequel.follow(task, self.record(task), callbacks)
+        self.forgetting.look()
 
     def hand_over(self, task):
         """Let a task start, if it is queued: when its time has come, those before it
@@ -203,7 +205,7 @@ class Lifecycle:
         self.unfinished.end(task, ended)
         self.changed.notify_all()
         record = self.record(task)
-        self.store.note_end(task)
+        self.forgetting.remember(self.store.note_end(task))
         if task.forget:
             self.store.forget(task)
         return record
@@ -222,6 +224,7 @@ class Lifecycle:
                 record = self.record(task)
         if is_waiting:
             self.sequel.follow(task, record)
+            self.forgetting.look()
         return record
 
     def stop(self):

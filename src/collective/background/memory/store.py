@@ -8,6 +8,7 @@ from collective.background.memory.dependencies import Dependencies
 from collective.background.memory.index import Index
 from collective.background.memory.uniqueness import UniqueKeys
 from collective.background.model import states
+from math import inf
 from time import monotonic
 
 
@@ -99,11 +100,14 @@ class Store:
         self._note(task)
 
     def note_end(self, task):
-        """A task has ended, and is kept for its time from now on."""
+        """A task has ended, and is kept for its time from now on.
+
+        Returns when something is to be forgotten; see ``evict``.
+        """
         self._give_key_back(task)
         if task.id in self.tasks:
             self._keep_for_a_while(task)
-            self.evict()
+        return self.evict()
 
     def reopen(self, task):
         """A task that has ended is to be tried again."""
@@ -121,14 +125,23 @@ class Store:
         task.close()
 
     def evict(self):
-        """Forget tasks that have ended, and are too old or too many."""
+        """Forget tasks that have ended, and are too old or too many.
+
+        Returns when the next one is too old (of the monotonic clock); infinity: never.
+        """
         now = monotonic()
+        upcoming = inf
         # Of those that are kept equally long, the first ones have ended first.
-        for keep, ended in self._ended.items():
-            while ended and next(iter(ended.values())) <= now - keep:
+        for keep, ended in list(self._ended.items()):
+            while ended and (first := next(iter(ended.values()))) <= now - keep:
                 self._forget_id(next(iter(ended)))
+            if ended:
+                upcoming = min(upcoming, first + keep)
+            else:
+                del self._ended[keep]
         while len(self._completed) > self._keep_count():
             self._forget_id(next(iter(self._completed)))
+        return upcoming
 
     def _keep_for_a_while(self, what):
         now = monotonic()
