@@ -15,7 +15,7 @@ from collective.background.exceptions import QueueFull
 from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
 from collective.background.scheduling import rules
-from collective.background.scheduling.joining import join_transaction
+from collective.background.scheduling.joining import join_as_write
 from collective.background.telling.events import note_transition
 
 import os
@@ -114,7 +114,7 @@ def post(scheduler, record, entrant, news):
         for room in rooms:
             room.leave(entrant)
 
-    join_transaction(
+    join_as_write(
         reserve=lambda: rooms.append(admit(scheduler, entrant)),
         finish=finish,
         forget=forget,

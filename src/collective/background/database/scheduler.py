@@ -47,7 +47,7 @@ from collective.background.running import outcome
 from collective.background.running.current import running
 from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
-from collective.background.scheduling.joining import join_transaction
+from collective.background.scheduling.joining import join_as_write
 from collective.background.scheduling.room import is_bound
 from collective.background.telling.events import TaskScheduled
 from contextlib import suppress
@@ -166,7 +166,7 @@ class PersistentTransactionalScheduler(Persistent):
         return stored.id
 
     def _tell_when_committed(self, news):
-        join_transaction(
+        join_as_write(
             reserve=lambda: None,
             finish=lambda: (news.tell(), outbox.wake_up(self, news)),
             forget=lambda: None,

@@ -13,7 +13,7 @@ from collective.background.running import outcome
 from collective.background.running.current import running
 from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
-from collective.background.scheduling.joining import join_transaction
+from collective.background.scheduling.joining import join_as_write
 from collective.background.scheduling.room import is_bound
 from collective.background.telling.events import TaskScheduled
 from zope.event import notify
@@ -30,7 +30,7 @@ def schedule(lifecycle, call, options, group):
     notify(TaskScheduled(record))
     bound = is_bound()
     try:
-        join_transaction(
+        join_as_write(
             reserve=lambda: _reserve(lifecycle, task, bound),
             finish=lambda: lifecycle.commit(task, record),
             forget=lambda: _forget(lifecycle, task),
@@ -60,7 +60,7 @@ def run_now(lifecycle, call, options, work, group):
             ended = outcome.succeeded(outcome.pack_result(work()))
         task.keep_arguments()
         callbacks = callbacks_of(task, ended)
-        join_transaction(
+        join_as_write(
             reserve=lambda: None,
             finish=lambda: lifecycle.commit_ended(task, callbacks),
             forget=lambda: _forget(lifecycle, task),
@@ -83,7 +83,7 @@ def add_group(lifecycle, group):
     state = GroupState(
         group, rules.how_long_to_keep(lifecycle.settings), find_database()
     )
-    join_transaction(
+    join_as_write(
         reserve=lambda: None,
         finish=lambda: _commit_group(lifecycle, state),
         forget=lambda: _forget_group(lifecycle, state),

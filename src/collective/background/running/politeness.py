@@ -51,9 +51,13 @@ class Visitors:
         """To be called in the thread of ``enter()``; other requests are ignored."""
         thread = threading.get_ident()
         with self._changed:
-            if self._served.get(thread, (None,))[0] == id(request):
+            if self.is_served_here(request):
                 del self._served[thread]
                 self._changed.notify_all()
+
+    def is_served_here(self, request):
+        """Whether it is this request that is being published, in this thread."""
+        return self._served.get(threading.get_ident(), (None,))[0] == id(request)
 
     def wait(self, longest):
         """Return when nobody is served, or after ``longest`` seconds.

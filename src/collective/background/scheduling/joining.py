@@ -1,6 +1,7 @@
 """Joining a transaction: what is to happen if it commits, and if it does not."""
 
 from collective.background.exceptions import NoTransaction
+from collective.background.scheduling.tokens import check_token
 from itertools import count
 from transaction.interfaces import IDataManager
 from transaction.interfaces import IDataManagerSavepoint
@@ -42,6 +43,19 @@ def join_transaction(reserve, finish, forget, title=None):
         ) from error
     if title is not None:
         current.set_data(scheduled_here, [*_scheduling(current), manager])
+
+
+def join_as_write(reserve, finish, forget, title=None):
+    """The same for what a browser's request may only do with a token, like any write.
+
+    When it begins to commit, that may be refused as by ``check_token()``.
+    """
+
+    def reserve_with_token():
+        check_token()
+        reserve()
+
+    join_transaction(reserve_with_token, finish, forget, title)
 
 
 def scheduled_here():
