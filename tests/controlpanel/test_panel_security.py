@@ -1,17 +1,13 @@
 """Who gets in, whose requests are obeyed, and what is never a part of the page."""
 
-from base64 import b64encode
 from collective.background import current_task
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
-from collective.background.model.settings import background_settings
 from helpers import finished
-from helpers import PASSWORD
 from plone.app.testing import login
 from plone.app.testing import SITE_OWNER_NAME
 from Products.CMFPlone.factory import addPloneSite
-from urllib.parse import urlencode
 from zope.component.hooks import setSite
 
 import logging
@@ -173,24 +169,3 @@ class TestTasksOfUsersWithMoreRights:
         steward.look().press("action", "retry", **{"ids:list": [closed]})
         assert "1 cannot be tried again" in steward.contents
         assert get_scheduler().record(closed).state == "failed"
-
-
-@pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_an_address_alone_saves_no_settings(boss, portal, method):
-    """Also not with a method that plone.protect does not look at."""
-    path = "@@background-tasks-settings"
-    before = background_settings().poll_interval
-    fields = {
-        field["name"]: field.get("value", "")
-        for field in boss.open(path).find_all("input[name^='form.widgets']")
-    }
-    fields["form.widgets.poll_interval"] = "17"
-    query = urlencode({**fields, "form.buttons.save": "Save"})
-    credentials = b64encode(f"boss:{PASSWORD}".encode()).decode()
-    boss.browser.testapp.request(
-        f"/plone/{path}?{query}",
-        method=method,
-        headers={"Authorization": f"Basic {credentials}"},
-    )
-    transaction.begin()
-    assert background_settings().poll_interval == before != 17

@@ -1,12 +1,15 @@
 """The settings of the site, by form and by REST; and Site Setup."""
 
 from browsing import User
+from bs4 import BeautifulSoup
 from collective.background.model.settings import background_settings
+from helpers import PASSWORD
 from plone import api
 from plone.base.utils import get_installer
 
 import json
 import pytest
+import requests
 import transaction
 
 
@@ -47,6 +50,44 @@ class TestForm:
         boss.open().browser.getLink(url=PAGE).click()
         assert boss.browser.url.endswith(PAGE)
         assert boss.texts("#background-tasks-tabs .active") == ["Settings"]
+
+
+class TestForgedRequests:
+    """Only a POST with a token saves."""
+
+    @pytest.fixture
+    def send(self, portal, server):
+        """Return a function: the status with which a request to save is answered."""
+        session = requests.Session()
+        session.auth = ("boss", PASSWORD)
+        url = f"{server}/plone/{PAGE}"
+
+        def send(method, **changed):
+            page = BeautifulSoup(session.get(url).text, "lxml")
+            inputs = page.select("form#form input[value]")
+            form = {field["name"]: field["value"] for field in inputs}
+            form |= {"form.buttons.save": "Save", f"{FIELD}poll_interval": "7"}
+            form |= changed
+            sent = {"data" if method == "POST" else "params": form}
+            answer = session.request(method, url, allow_redirects=False, **sent)
+            return answer.status_code
+
+        yield send
+        session.close()
+
+    def test_it_does(self, send):
+        assert send("POST") == 302
+        assert settings().poll_interval == 7
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("changed", [{}, {"_authenticator": ""}])
+    def test_a_link_does_not(self, send, method, changed):
+        assert send(method, **changed) == 403
+        assert settings().poll_interval == 2
+
+    def test_a_form_of_another_site_does_not(self, send):
+        assert send("POST", _authenticator="") == 403
+        assert settings().poll_interval == 2
 
 
 class TestRest:

@@ -8,6 +8,7 @@ from collective.background.model.settings import PREFIX
 from collective.background.showing.visibility import may_manage
 from plone.app.registry.browser.controlpanel import ControlPanelFormWrapper
 from plone.app.registry.browser.controlpanel import RegistryEditForm
+from plone.protect import PostOnly
 from plone.restapi.controlpanels import RegistryConfigletPanel
 from plone.restapi.controlpanels.interfaces import IControlpanel
 from plone.z3cform import layout
@@ -20,23 +21,21 @@ class SettingsForm(RegistryEditForm):
     schema = IBackgroundSettings
     schema_prefix = PREFIX
     label = _("Settings")
+    enableCSRFProtection = True
+
+    def updateActions(self):
+        super().updateActions()
+        if self.actions.executedActions:
+            PostOnly(self.request)
 
 
 class SettingsWrapper(ControlPanelPage, ControlPanelFormWrapper):
-    """Shows the form as a page of the control panel.
-
-    plone.protect guards its POST, as of any form; it does not look at a HEAD.
-    """
+    """Shows the form as a page of the control panel."""
 
     name = "@@background-tasks-settings"
     is_live = False
 
-    def __call__(self):
-        form = self.request.form
-        if self.request.method != "POST":
-            for name in [name for name in form if name.startswith("form.")]:
-                del form[name]
-        return ControlPanelFormWrapper.__call__(self)
+    __call__ = ControlPanelFormWrapper.__call__
 
     def part(self):
         return self.contents
