@@ -1,52 +1,19 @@
-"""The forms that schedule something: this is where a request ends and a task begins."""
+"""The forms that schedule something: this is where a request ends and a task begins.
+
+Nothing starts before the transaction of the request commits, and nothing at all if it
+does not. Then the browser is back in the folder, and sees its tasks above the content.
+"""
 
 from collective.background import using
-from collective.background.exceptions import BackgroundError
+from collective.background.browser.forms import ScheduleForm
 from countries_demo import _
 from countries_demo.database import count_countries
 from countries_demo.database import first_codes
 from countries_demo.importing import import_country
-from plone import api
-from plone.autoform.form import AutoExtensibleForm
-from plone.protect import PostOnly
-from z3c.form import button
-from z3c.form import form
 from zope import schema
 from zope.interface import Interface
 from zope.interface import Invalid
 from zope.interface import invariant
-
-
-class ScheduleForm(AutoExtensibleForm, form.Form):
-    """A form with one button. Subclasses say what is scheduled."""
-
-    ignoreContext = True
-    # Plone's automatic protection against forged requests looks at what a
-    # request changes in the database, and scheduling changes nothing there. So
-    # a view that schedules has to ask for the token itself, and for a POST.
-    enableCSRFProtection = True
-
-    def schedule(self, **data):
-        """Schedule it; ``data``: the values of the form."""
-        raise NotImplementedError
-
-    @button.buttonAndHandler(_("Start"), name="start")
-    def start(self, action):
-        PostOnly(self.request)
-        data, errors = self.extractData()
-        if errors:
-            self.status = self.formErrorsMessage
-            return
-        try:
-            self.schedule(**data)
-        except BackgroundError as error:
-            # It could not be scheduled, and the message says why.
-            api.portal.show_message(str(error), self.request, type="error")
-            return
-        # Nothing has started yet. That happens when the transaction of this
-        # request commits, and not at all if it does not.
-        # Above the content of the folder, its tasks are shown.
-        self.request.response.redirect(self.context.absolute_url())
 
 
 class IImportCountries(Interface):
@@ -99,7 +66,8 @@ class RunView(ScheduleForm):
 
     def schedule(self, name):
         # Any name will do: the view is published as for its visitor, so what he
-        # may not see fails. What is no name at all raises BadOption here.
+        # may not see fails. What is no name at all raises BadOption, which the
+        # form shows.
         using(title=name).schedule_view(self.context, name)
 
 
