@@ -14,6 +14,7 @@ from helpers import finished
 from helpers import jar_of
 from helpers import result_of
 from helpers import task_jar
+from helpers import Voter
 from io import BytesIO
 from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
@@ -210,6 +211,15 @@ class TestBlobs:
         assert result_of(task_id) == (SMALL, "a.txt")
         assert content.file.data == SMALL
 
+    def test_take_one_savepoint(self, site):
+        """Other data managers pay for each."""
+        saved = []
+        manager = Voter(lambda: None)
+        manager.savepoint = lambda: saved.append(1)
+        transaction.get().join(manager)
+        schedule(len, [new_file() for _ in range(10)])
+        assert len(saved) == 1
+
     def test_in_a_variable_of_a_function(self, folder):
         """They are not shared: the caller's may come to belong to a connection."""
         file = new_file()
@@ -257,6 +267,13 @@ class TestBlobs:
 
 
 class TestUploads:
+    def test_in_a_variable_of_a_function(self, site):
+        """The caller's is closed with his request."""
+        upload = new_upload(SMALL, "small.txt")
+        task_id = schedule(lambda: upload.read())
+        upload.close()
+        assert result_of(task_id) == SMALL
+
     def test_of_an_item_that_fails(self, tier):
         """Neither the failure nor the error keeps the file."""
         items = [

@@ -265,6 +265,27 @@ class TestWhatIsLeftBehind:
         assert finished(task_id).state == "succeeded"
 
 
+# As RelStorage has it, which may not be installed.
+ReplicaClosed = type(
+    "ReplicaClosedException",
+    (Exception,),
+    {"__module__": "relstorage.adapters.interfaces"},
+)
+
+
+class Away:
+    """Cannot be loaded, as the storage is away."""
+
+    def __reduce__(self):
+        raise ReplicaClosed
+
+
+class TestOutages:
+    def test_are_no_refusals(self, site):
+        with pytest.raises(ReplicaClosed):
+            schedule(function, Away())
+
+
 class TestResults:
     def test_are_refused_too(self, site):
         """The task fails, before anything is committed."""

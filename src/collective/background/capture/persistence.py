@@ -12,8 +12,6 @@ from collective.background.model.spool import Spool
 from shutil import copyfileobj
 from ZODB.blob import Blob
 
-import transaction
-
 
 def _classes(kind):
     return frozenset(
@@ -29,22 +27,18 @@ TREE_SETS = _classes("TreeSet")
 
 
 def is_stored(obj):
-    """Whether a persistent object has an identity in a database, now or at last.
-
-    Raises NotPortable for content that has none.
-    """
+    """Whether a persistent object has an identity in a database."""
     base = aq_base(obj)
-    if base._p_oid is None or base._p_jar is None:
-        # It may have been added in this very transaction.
-        transaction.savepoint(optimistic=True)
-    if base._p_oid is not None and base._p_jar is not None:
-        return True
-    if hasattr(base, "getPhysicalPath"):
+    return base._p_oid is not None and base._p_jar is not None
+
+
+def check_no_content(obj):
+    """Raise NotPortable for content, of which the state would be half of it."""
+    if hasattr(aq_base(obj), "getPhysicalPath"):
         raise NotPortable(
             f"{describe(obj)} is not stored in the database: add it to a folder first, "
             "or pass what it is made of"
         )
-    return False
 
 
 def reduce_tree(obj):

@@ -17,6 +17,7 @@ from collective.background.capture.functions import is_importable
 from collective.background.capture.functions import is_of_main
 from collective.background.capture.functions import values_in
 from collective.background.capture.package import Package
+from collective.background.capture.persistence import check_no_content
 from collective.background.capture.persistence import is_stored
 from collective.background.capture.persistence import reduce_tree
 from collective.background.capture.persistence import spool_of
@@ -38,6 +39,7 @@ from ZPublisher.HTTPRequest import FileUpload
 import io
 import pickle
 import threading
+import transaction
 import types
 
 
@@ -105,6 +107,7 @@ class _Pickler(pickle.Pickler):
         self.live = []
         self.local = []
         self.has_persistent = False
+        self._has_saved = False  # all that is to be stored has an identity now
 
     def persistent_id(self, obj):
         if type(obj) in VALUES:
@@ -133,12 +136,17 @@ class _Pickler(pickle.Pickler):
 
     def _reference_id(self, obj):
         self.has_persistent = True
-        if not is_stored(obj):
-            if isinstance(obj, Blob):
-                return self._spool_id("blob", obj, spool_of)
-            return None  # a value, such as a new PersistentMapping
-        self.references.append(refer_to(obj))
-        return ("reference", len(self.references) - 1)
+        if not (is_stored(obj) or self._has_saved):
+            # It may have been added in this very transaction.
+            transaction.savepoint(optimistic=True)
+            self._has_saved = True
+        if is_stored(obj):
+            self.references.append(refer_to(obj))
+            return ("reference", len(self.references) - 1)
+        check_no_content(obj)
+        if isinstance(obj, Blob):
+            return self._spool_id("blob", obj, spool_of)
+        return None  # a value, such as a new PersistentMapping
 
     def _spool_id(self, kind, obj, capture):
         if id(obj) not in self._files:
