@@ -98,7 +98,7 @@ class TestRemove:
         transaction.commit()
         transaction.begin()
         paused.remove(task_id)
-        assert paused.record(task_id) is not None  # in this transaction
+        assert paused.record(task_id) is None
         paused.remove(task_id)
         with pytest.raises(TaskNotFound):
             paused.cancel(task_id)

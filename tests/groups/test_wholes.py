@@ -464,3 +464,72 @@ def test_the_user_is_told_who_has_the_group(site, scheduler):
         using(user="another").schedule(len, "x")
     all_ended(scheduler)
     assert told == [("user", "All", api.user.get_current().getId())]
+
+
+class TestResults:
+    def test_are_those_of_the_members_in_their_order(self, paused):
+        with group() as whole:
+            using(priority=-1).schedule(len, "x")
+            with group():
+                schedule(len, "xx")
+                schedule(len, "xxx")
+            schedule(len, "xxxx")
+        transaction.commit()
+        assert paused.peek_result(whole.id) is None
+        assert paused.get_result(whole.id) is False
+        all_ended(paused, whole)
+        for _ in range(2):
+            assert paused.peek_result(whole.id) == (1, (2, 3), 4)
+            assert paused.get_result(whole.id) == ((1, (2, 3), 4), None)
+            assert paused.record(whole.id) is not None
+        transaction.commit()
+        assert paused.record(whole.id) is None
+
+    def test_of_one_that_has_failed(self, scheduler):
+        with group() as whole:
+            schedule(len, "x")
+            schedule(fail, "the reason")
+        all_ended(scheduler, whole)
+        results, error = scheduler.get_result(whole.id)
+        assert results == (1, None)
+        assert (type(error), str(error)) == (ValueError, "the reason")
+
+    def test_of_an_empty_one(self, scheduler):
+        with group() as whole:
+            pass
+        all_ended(scheduler, whole)
+        assert scheduler.get_result(whole.id) == ((), None)
+        transaction.commit()
+        assert scheduler.record(whole.id) is None
+
+
+class TestInTheSameTransaction:
+    """What one does is seen at once, though it is not done in that transaction."""
+
+    def test_cancel(self, paused):
+        with group() as whole:
+            first = schedule(len, "x")
+            second = using(after=first).schedule(len, "x")
+        transaction.commit()
+        assert paused.record(second).state == "queued"
+        assert paused.cancel(first).state == "cancelled"
+        for id in (first, second, whole.id):
+            assert paused.record(id).state == "cancelled"
+            assert paused.completed(id)
+
+    def test_retry_and_remove(self, paused):
+        task_id = schedule(len, "x")
+        transaction.commit()
+        paused.cancel(task_id)
+        paused.retry(task_id)
+        assert paused.record(task_id).state == "queued"
+        paused.remove(task_id)
+        assert paused.record(task_id) is None
+
+    def test_and_what_it_has_scheduled_itself(self, paused):
+        before = schedule(len, "x")
+        transaction.commit()
+        paused.cancel(before)
+        task_id = schedule(len, "y")
+        assert paused.record(task_id).state == "queued"
+        assert paused.record(before).state == "cancelled"

@@ -58,6 +58,10 @@ class ITransactionalScheduler(Interface):
         without one.
         """
 
+    # A group has results, too: a tuple of those of its members that are known, in the
+    # order in which they were scheduled. Its exception is that of the first member
+    # that has ended in the state of the whole.
+
     def remove(id):
         """Forget the task, if it is known.
 
@@ -108,6 +112,18 @@ class ITransactionalScheduler(Interface):
 
     def count(**filters):
         """Return how many tasks there are, with the filters of ``records``."""
+
+    def members(id):
+        """Return the TaskRecords of all tasks of a group, and of those in it.
+
+        In the order in which they were scheduled; none if there is no such group.
+        """
+
+    def users(id):
+        """Return (user_id, user_path) of each user whose tasks a group has had.
+
+        A set, empty if there is no such group. It does not look at the tasks.
+        """
 
     def arguments(id):
         """Return (name, text) of each argument of the call, as a tuple.

@@ -8,15 +8,15 @@ it the viewlet shows the tasks as they were when the page was made, and its form
 from collective.background.browser.items import count_active
 from collective.background.browser.items import Items
 from collective.background.browser.items import MANY
-from collective.background.exceptions import TaskNotFound
 from collective.background.model.messages import _
 from collective.background.model.settings import background_settings
 from collective.background.model.states import FINISHED
 from collective.background.model.states import RUNNING
 from collective.background.model.states import UNFINISHED
 from collective.background.model.states import WAITING
-from collective.background.showing.visibility import visible_record
+from collective.background.showing.visibility import find_visible
 from collective.background.showing.visibility import visible_records
+from functools import cache
 from plone import api
 from plone.app.layout.viewlets.common import ViewletBase
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
@@ -85,15 +85,11 @@ class BackgroundTasksViewlet(ViewletBase):
 
         The newest first, as far as they come so.
         """
+        whole_of = cache(_whole_of)
         wholes = {}
         for record in records:
-            id = record.group_id or record.id
-            if id in wholes:
-                continue
-            try:
-                wholes[id] = visible_record(id) if record.group_id else record
-            except TaskNotFound:  # it was forgotten meanwhile
-                continue
+            whole = whole_of(record.group_id) or record
+            wholes.setdefault(whole.id, whole)
         return list(wholes.values())
 
     # For the template.
@@ -134,3 +130,14 @@ def _newest():
             states=states, dismissed=False, among=LOOKED_AT, limit=None
         )
     ]
+
+
+def _whole_of(group_id):
+    """Return the TaskRecord of a group, or of the outermost one in which it is.
+
+    As far as the current user may see them; None, if that is no group.
+    """
+    record = find_visible([group_id]).get(group_id) if group_id else None
+    if record is None:
+        return None
+    return _whole_of(record.group_id) or record

@@ -37,6 +37,7 @@ class StoredGroup(Persistent):
     It has what ``record_of_whole`` needs. And:
 
     - ``home``, ``keep``: as of a StoredTask; ``number``: orders groups by age
+    - ``users``: (user_id, user_path) of each user whose tasks are or were in it
     - ``members``: the ids of the tasks and groups in it that are still known
     - ``ending``: what it has come to, once its end was told, else None
     - ``is_silent``: whether nobody is to hear of its end any more
@@ -66,6 +67,7 @@ class StoredGroup(Persistent):
             for state, calls in group.callbacks.items()
         }
         self.members = OOTreeSet([""])
+        self.users = ()
         self._total = Length()
         self._ended = {ending: Length() for ending in WORST_FIRST}
         self._first = dict(OF_THE_FIRST)
@@ -160,6 +162,12 @@ class StoredGroup(Persistent):
         self.members.add(member.id)
         self._total.change(1)
         self._go_on()
+
+    def note_user(self, member):
+        """A task has joined it, or a group in it."""
+        user = (member.user_id, member.user_path)
+        if member.kind != KIND and user not in self.users:
+            self.users = (*self.users, user)
 
     def begin(self, started):
         """A member has begun; ``started``: when, or None if it has not."""

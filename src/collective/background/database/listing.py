@@ -6,11 +6,14 @@ who looks at what waits leaves out what is reserved, and looks for that in the H
 
 from collections import Counter
 from collective.background.database.shard import number_of
+from collective.background.database.wholes import find_any
 from collective.background.database.wholes import group_of
 from collective.background.exceptions import ResultGone
 from collective.background.model import states
 from collective.background.model.selection import Selection
+from collective.background.scheduling.groups import KIND
 from collective.background.scheduling.groups import record_of_whole
+from collective.background.scheduling.results import result_of_whole
 from collective.background.scheduling.results import unpack_here
 from dataclasses import replace
 from heapq import merge
@@ -182,8 +185,36 @@ def _may_be(task, selection):
     )
 
 
-def result_of(stored):
-    """Return (result, exception) of a StoredTask that has ended."""
+def members(scheduler, id):
+    """Return the TaskRecords of the tasks of a group, and of those in it: a list."""
+    found = []
+    for member in members_of(scheduler, id):
+        if member.kind == KIND:
+            found += members(scheduler, member.id)
+        else:
+            found.append(record_of(scheduler, member))
+    return found
+
+
+def members_of(scheduler, id):
+    """Return the StoredTasks and StoredGroups in a group, as they were scheduled."""
+    group = scheduler.groups.get(id or "")
+    ids = () if group is None else group.ids()
+    found = filter(None, (find_any(scheduler, each) for each in ids))
+    return sorted(found, key=lambda member: member.created)
+
+
+def result_of(scheduler, what):
+    """Return (result, exception) of a StoredTask or a StoredGroup that has ended."""
+    if what.kind == KIND:
+        known = members_of(scheduler, what.id)
+        return result_of_whole(
+            what.state, [(m.state, *result_of(scheduler, m)) for m in known]
+        )
+    return _result_of_task(what)
+
+
+def _result_of_task(stored):
     left = stored.result if stored.is_done else stored.ending
     if left is not None:
         pair = unpack_here(left.result), unpack_here(left.exception)

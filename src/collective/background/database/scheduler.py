@@ -23,6 +23,7 @@ from collective.background.database.blobs import blobs_of_transaction
 from collective.background.database.counting import count_due
 from collective.background.database.groups import StoredGroup
 from collective.background.database.instances import instances_for
+from collective.background.database.private import connected
 from collective.background.database.private import privately
 from collective.background.database.room import entrant
 from collective.background.database.settling import close_group
@@ -33,7 +34,7 @@ from collective.background.database.shard import new_id
 from collective.background.database.shards import Shards
 from collective.background.database.tasks import StoredTask
 from collective.background.database.wholes import find_any
-from collective.background.database.wholes import group_of
+from collective.background.database.wholes import join
 from collective.background.exceptions import TaskNotFound
 from collective.background.executing.clock import clock_of
 from collective.background.executing.deadline import Deadline
@@ -134,8 +135,7 @@ class PersistentTransactionalScheduler(Persistent):
         self.renew()
         keep = rules.how_long_to_keep(process_executor().settings)
         stored = self.groups[group.id] = StoredGroup(group, self.home(), keep)
-        if group.parent is not None:
-            self.groups[group.parent_id].add(stored)
+        join(self, stored)
         news = News()
         # More may join until then; and nobody else knows it before.
         self._p_jar.transaction_manager.get().addBeforeCommitHook(
@@ -210,10 +210,7 @@ class PersistentTransactionalScheduler(Persistent):
         self._p_jar.readCurrent(self)
         stored.after = after
         self.shards.add(stored)
-        group = group_of(self, stored)
-        if group is not None:
-            self.shards.no_longer_expiring(group)  # it was empty, and has ended
-            group.add(stored)
+        join(self, stored)
         if after:
             changes.await_others(self, stored, news)
 
@@ -270,9 +267,15 @@ class PersistentTransactionalScheduler(Persistent):
             record, news = do(self)
         else:
             record, news = privately(self._p_jar.db(), self.home(), do)
+            self._p_jar.transaction_manager.get().set_data(self._p_oid, True)
         news.tell()
         outbox.wake_up(self, news)
         return record
+
+    def _has_changed(self):
+        """Whether something was changed meanwhile that this transaction cannot see."""
+        with suppress(KeyError):
+            return self._p_jar.transaction_manager.get().data(self._p_oid)
 
     def _is_new(self, id):
         """Whether only the current transaction knows a task, or a group."""
@@ -314,6 +317,9 @@ class PersistentTransactionalScheduler(Persistent):
     # Reading.
 
     def record(self, id):
+        if self._has_changed() and not self._is_new(id):
+            with connected(self._p_jar.db(), self.home()) as (present, _):
+                return present.record(id)
         group = self.groups.get(id or "")
         if group is not None:
             return listing.record_of_group(self, group)
@@ -329,12 +335,12 @@ class PersistentTransactionalScheduler(Persistent):
         return None if record is None else record.state in states.FINISHED
 
     def get_result(self, id):
-        stored = self.shards.find(id)
-        if stored is None:
+        what = find_any(self, id)
+        if what is None:
             return None
-        if self.record_of(stored).state not in states.FINISHED:
+        if not self.completed(id):
             return False
-        pair = listing.result_of(stored)
+        pair = listing.result_of(self, what)
         # When the transaction that reads it commits; if that aborts, it stays.
         self._p_jar.transaction_manager.get().addBeforeCommitHook(
             self._forget_read, (id,)
@@ -342,17 +348,20 @@ class PersistentTransactionalScheduler(Persistent):
         return pair
 
     def _forget_read(self, id):
-        stored = self.shards.find(id)
-        if stored is None:
-            return
-        if stored.state in states.FINISHED:
-            self.forget(stored)
-        else:  # what it has left is still to be settled
+        if find_any(self, id) is not None:
             changes.remove(self, id, News())
 
     def peek_result(self, id):
-        stored = self.shards.find(id)
-        return None if stored is None else listing.result_of(stored)[0]
+        if not self.completed(id):
+            return None
+        return listing.result_of(self, find_any(self, id))[0]
+
+    def members(self, id):
+        return listing.members(self, id)
+
+    def users(self, id):
+        group = self.groups.get(id or "")
+        return set() if group is None else set(group.users)
 
     def arguments(self, id):
         stored = self.shards.find(id)

@@ -19,6 +19,18 @@ def find_any(scheduler, id):
     return scheduler.groups.get(id or "") or scheduler.shards.find(id)
 
 
+def join(scheduler, member):
+    """A member is new: it joins its group, if it has one."""
+    group = group_of(scheduler, member)
+    if group is None:
+        return
+    scheduler.shards.no_longer_expiring(group)  # it was empty, and has ended
+    group.add(member)
+    while group is not None:
+        group.note_user(member)
+        group = group_of(scheduler, group)
+
+
 def begin(scheduler, member):
     """A member has begun, and so have the groups above it."""
     group = group_of(scheduler, member)

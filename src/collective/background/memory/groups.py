@@ -22,6 +22,7 @@ class GroupState:
     - ``group``: the Group; ``database``: to open for its callbacks
     - ``keep``: for how long it is kept if it is empty (seconds)
     - ``present``: the members that are still known, Tasks and GroupStates, by their id
+    - ``users``: (user_id, user_path) of each user whose tasks are or were in it
     - ``committed``: whether the transaction in which it was opened is
     - ``is_told``: whether its end was told; ``is_silent``: whether nobody is to
       hear of it
@@ -39,6 +40,7 @@ class GroupState:
         self.created = group.created
         self.started = self.finished = None
         self.present = {}
+        self.users = set()
         self.first = dict(OF_THE_FIRST)
         self.committed = self.dismissed = self.is_silent = False
         self._standings = {}
@@ -122,6 +124,7 @@ class GroupState:
         if not self._standings and member.kind != KIND:
             self.first = first_of(self.user, member)
         self.present[member.id] = member
+        self.users |= _users_of(member)
         self._count(member.id, member.standing)
         self.started = self.started or member.started
         self._note_end()
@@ -160,3 +163,8 @@ class GroupState:
         else:
             self.finished = None
             self.is_told = False
+
+
+def _users_of(member):
+    is_group = member.kind == KIND
+    return member.users if is_group else {(member.user_id, member.user_path)}

@@ -14,6 +14,7 @@ from collective.background.executing.deadline import Deadline
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory import admission
 from collective.background.memory import control
+from collective.background.memory import reading
 from collective.background.memory.lifecycle import Lifecycle
 from collective.background.memory.store import Store
 from collective.background.memory.threads import TaskThreads
@@ -25,7 +26,6 @@ from collective.background.model.records import InstanceStatus
 from collective.background.model.selection import Selection
 from collective.background.scheduling import rules
 from collective.background.scheduling.joining import join_transaction
-from collective.background.scheduling.results import unpack_here
 from dataclasses import replace
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as BaseScheduler
 from itertools import islice
@@ -103,23 +103,24 @@ class TransactionalScheduler(BaseScheduler):
         return None if record is None else record.state in states.FINISHED
 
     def get_result(self, id):
-        task = self.lifecycle.find(id)
-        if task is None:
+        what = self.lifecycle.find_any(id)
+        if what is None:
             return None
-        if task.state not in states.FINISHED:
+        if what.state not in states.FINISHED:
             return False
-        result = unpack_here(task.result)
-        exception = unpack_here(task.exception)
+        pair = reading.result_of(what)
         join_transaction(
             reserve=lambda: None,
             finish=lambda: self.remove(id),
             forget=lambda: None,
         )
-        return result, exception
+        return pair
 
     def peek_result(self, id):
-        task = self.lifecycle.find(id)
-        return None if task is None else unpack_here(task.result)
+        what = self.lifecycle.find_any(id)
+        if what is None or what.state not in states.FINISHED:
+            return None
+        return reading.result_of(what)[0]
 
     def records(self, *, start=0, limit=50, **filters):
         stop = None if limit is None else start + limit
@@ -132,6 +133,12 @@ class TransactionalScheduler(BaseScheduler):
         selection = Selection(**filters)
         with self.lifecycle.changed:
             return self.lifecycle.store.count(selection)
+
+    def members(self, id):
+        return reading.members(self.lifecycle, id)
+
+    def users(self, id):
+        return reading.users(self.lifecycle, id)
 
     def arguments(self, id):
         task = self.lifecycle.find(id)

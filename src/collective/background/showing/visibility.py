@@ -107,22 +107,21 @@ def is_trusted(record):
 
 def cancel_task(id):
     """Cancel a task. Raises Unauthorized."""
-    return shown(get_scheduler().cancel(_changeable(id)))
+    return _change(_changeable(id), get_scheduler().cancel)
 
 
 def retry_task(id):
     """Queue a task again. Raises Unauthorized, and as the scheduler's ``retry``."""
     record = visible_record(id)
     _check_trust(record)
-    if record.kind == "group":
-        for member in get_scheduler().records(group_id=id, limit=None):
-            _check_trust(member)
-    return shown(get_scheduler().retry(_changeable(id)))
+    for member in get_scheduler().members(id) if may_manage() else ():
+        _check_trust(member)
+    return _change(_changeable(id), get_scheduler().retry, _can_be_retried)
 
 
 def dismiss_task(id):
     """Do not show a task to its user any more. Raises IllegalTransition."""
-    return shown(get_scheduler().dismiss(visible_record(id).id))
+    return _change(visible_record(id).id, get_scheduler().dismiss, _has_ended)
 
 
 def forget_task(id):
@@ -132,7 +131,8 @@ def forget_task(id):
         raise IllegalTransition(
             f"task {id} is {record.state}; only one that has ended can be forgotten"
         )
-    get_scheduler().remove(id)
+    for each in _parts(id):
+        get_scheduler().remove(each)
     return record
 
 
@@ -159,6 +159,8 @@ def task_result(id):
     items of a batch are for managers only. Raises Unauthorized.
     """
     _check_trust(visible_record(id))
+    if _parts(id) != [id]:
+        return None  # there are results of others among those of the group
     result = get_scheduler().peek_result(id)
     if isinstance(result, BatchResult) and not may_manage():
         failures = (
@@ -167,6 +169,43 @@ def task_result(id):
         )
         return replace(result, failures=tuple(failures))
     return result
+
+
+def _change(id, change, is_possible=lambda record: True):
+    """Do something to a task, or to those of a group that the current user may see.
+
+    ``change(id)``: raises IllegalTransition if it is not possible for the whole.
+    """
+    parts = _parts(id, is_possible)
+    if parts == [id]:
+        return shown(change(id))
+    if not parts:
+        raise IllegalTransition(f"none of your tasks of the group {id} is such a one")
+    for each in parts:
+        change(each)
+    return visible_record(id)
+
+
+def _parts(id, is_wanted=lambda record: True):
+    """Return ids of what a user does something to, who does it to what has this id.
+
+    That is all of it, or of a group those of the wanted tasks that he may see.
+    """
+    owner = _owner(everybody=True)
+    scheduler = get_scheduler()
+    users = scheduler.users(id)
+    if "user_id" not in owner or users <= {(owner["user_id"], owner["user_path"])}:
+        return [id]
+    own = (member for member in scheduler.members(id) if _has(member, owner))
+    return [member.id for member in own if is_wanted(member)]
+
+
+def _can_be_retried(record):
+    return states.can_be_retried(record.state)
+
+
+def _has_ended(record):
+    return record.state in states.FINISHED
 
 
 def _changeable(id):
