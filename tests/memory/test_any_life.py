@@ -98,7 +98,7 @@ class LifeMachine(RuleBasedStateMachine):
     def teardown(self):
         for task_id in self.tasks:
             self.scheduler.cancel(task_id)
-        for order in self.stage.runs.values():
+        for order in list(self.stage.runs.values()):
             order.put(False)
         self.scheduler.wait_all(TIMEOUT)
         del STAGES[self.number]

@@ -10,7 +10,7 @@ from collective.background.exceptions import NotPortable
 from collective.background.interfaces import ITaskScheduled
 from collective.background.model.records import TaskRecord
 from helpers import finished
-from helpers import open_files
+from helpers import kept_files
 from helpers import TIMEOUT
 from helpers import waiting
 from plone import api
@@ -286,7 +286,7 @@ class TestItsOwnTask:
 def test_the_uploads_of_the_task_are_gone_when_it_is_called(site):
     """They were closed with the task, and do no harm."""
     finished(schedule(int))
-    before = open_files()
+    before = kept_files()
     upload = FileUpload(
         FormField(
             name="file",
@@ -313,7 +313,7 @@ def test_the_uploads_of_the_task_are_gone_when_it_is_called(site):
     assert seen == [2_000_000, {}]
     assert {record.state for record in get_scheduler().records()} == {"succeeded"}
     upload.close()
-    assert open_files() == before
+    assert kept_files() == before
 
 
 class TestWhatIsRefused:

@@ -16,6 +16,7 @@ NUMBERS = (
     "max_waiting",
     "max_waiting_per_user",
     "max_delayed",
+    "max_bytes",
     "keep",
     "keep_count",
     "drain_timeout",
@@ -28,6 +29,7 @@ AT_LEAST_ONE = (
     "max_waiting",
     "max_waiting_per_user",
     "max_delayed",
+    "max_bytes",
     "conflict_attempts",
 )
 
@@ -88,6 +90,11 @@ class TestSources:
             switch_interval=0.001,
             handle_signals=False,
         )
+
+    @pytest.mark.parametrize("text", ["1000000", "1MB", "1mb", "1024kb"])
+    def test_sizes(self, zope_conf, text):
+        zope_conf(f"max_bytes {text}")
+        assert load_settings({}).max_bytes == (10**6 if text.isdigit() else 2**20)
 
     def test_environment_variables_win(self, zope_conf):
         zope_conf("concurrency 3", "keep 60")

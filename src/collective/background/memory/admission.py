@@ -28,10 +28,10 @@ def schedule(lifecycle, call, options, group):
         return holder.id
     record = lifecycle.record(task)
     notify(TaskScheduled(record))
-    bound = is_bound()
+    task.is_bound = is_bound()
     try:
         join_as_write(
-            reserve=lambda: _reserve(lifecycle, task, bound),
+            reserve=lambda: _reserve(lifecycle, task),
             finish=lambda: lifecycle.commit(task, record),
             forget=lambda: _forget(lifecycle, task),
             title=record.title,
@@ -99,6 +99,7 @@ def check_room(lifecycle, task, bound):
     """
     rules.check_admission(lifecycle.is_stopping)
     lifecycle.unfinished.room.check(entrant(task, bound), lifecycle.settings)
+    lifecycle.store.check_weight(task)
 
 
 def _make_task(lifecycle, call, options, group):
@@ -119,12 +120,12 @@ def _find_holder(lifecycle, task):
         return lifecycle.store.find_holder(task)
 
 
-def _reserve(lifecycle, task, bound):
+def _reserve(lifecycle, task):
     """Make room for a task, or refuse the transaction."""
     with lifecycle.changed:
         if task.state != states.QUEUED:  # it was cancelled meanwhile
             return
-        check_room(lifecycle, task, bound)
+        check_room(lifecycle, task, task.is_bound)
         if task.unique_key is not None:
             lifecycle.store.take_key(task)
         lifecycle.unfinished.take_room(task)

@@ -14,7 +14,7 @@ def entrant(task, is_bound):
     """Return the Entrant for a Task. ``is_bound``: see there."""
     return Entrant(
         title=task.plain_title,
-        user=_user(task),
+        user=user_of(task),
         is_due=_is_due(task),
         is_bound=is_bound,
     )
@@ -39,7 +39,7 @@ class Room:
         ``moment``: when it is due (of the monotonic clock); infinity: not known.
         """
         self.leave(task)
-        user = _user(task)
+        user = user_of(task)
         self._places[task.id] = user, moment, task.number
         is_due = moment <= monotonic()
         if not is_due:
@@ -70,5 +70,6 @@ def _is_due(task):
     return task.state in states.FINISHED or task.not_before <= monotonic()
 
 
-def _user(task):
+def user_of(task):
+    """Return what tells the user of a Task from others, hashable."""
     return task.site_path, task.user_path, task.user_id

@@ -58,9 +58,7 @@ class TransactionalScheduler(BaseScheduler):
         super().__init__()
         if timeout is not None:
             settings = replace(settings or load_settings(), keep=timeout)
-        store = Store(
-            self._schedules, self._completed, lambda: self.settings.keep_count
-        )
+        store = Store(self._schedules, self._completed, lambda: self.settings)
         self.lifecycle = Lifecycle(store, settings, self.THREADS_FACTORY)
         in_child(self.lifecycle.begin_anew)
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collective.background.memory.dependencies import Dependencies
 from collective.background.memory.index import Index
 from collective.background.memory.uniqueness import UniqueKeys
+from collective.background.memory.weight import Weight
 from collective.background.model import states
 from math import inf
 from time import monotonic
@@ -16,14 +17,14 @@ class Store:
     """All tasks, with their groups, unique keys and dependencies.
 
     ``tasks``: a mapping for tasks by their id; ``completed``: an ordered one for when
-    they have ended (of the monotonic clock, seconds). ``keep_count()``: returns how
-    many that have ended are kept at most.
+    they have ended (of the monotonic clock, seconds). ``settings()``: returns the
+    Settings, which say how many that have ended are kept, and how many bytes of all.
     """
 
-    def __init__(self, tasks, completed, keep_count):
+    def __init__(self, tasks, completed, settings):
         self.tasks = tasks
         self._completed = completed  # those that ended first first
-        self._keep_count = keep_count
+        self._settings = settings
         self.clear()
 
     def clear(self):
@@ -31,6 +32,7 @@ class Store:
         self.tasks.clear()
         self._completed.clear()
         self._ended = {}  # as in _completed, by how long they are kept
+        self._weight = Weight()
         self._index = Index()  # of those that are committed
         self._groups = {}
         self._unique = UniqueKeys()
@@ -73,9 +75,19 @@ class Store:
     def keep(self, task):
         """A task is scheduled, in a transaction that may still abort."""
         self.tasks[task.id] = task
+        self._weight.note(task)
         self._note(task)
         if task.unique_key is not None:
             self._unique.join(task.unique_key, task)
+
+    def check_weight(self, task):
+        """See that a task may wait, or be tried again, with all that it keeps.
+
+        To that end those are forgotten that have ended, the oldest first. Raises
+        QueueFull if it is too much all the same.
+        """
+        self._lighten(task)
+        self._weight.check(task, self._settings())
 
     def take_key(self, task):
         """Give a task its unique key.
@@ -106,22 +118,25 @@ class Store:
         """
         self._give_key_back(task)
         if task.id in self.tasks:
+            self._weight.note(task)
             self._keep_for_a_while(task)
+            self._lighten(task)
         return self.evict()
 
     def reopen(self, task):
         """A task that has ended is to be tried again."""
-        self._completed.pop(task.id, None)
-        self._ended.get(task.keep, {}).pop(task.id, None)
+        self._expire_not(task)
+        self._weight.note(task)
 
     def forget(self, task):
         """Keep a task no longer, and close it. It may be forgotten already."""
         self.tasks.pop(task.id, None)
-        self.reopen(task)
+        self._expire_not(task)
         self._index.discard(task)
         self.dependencies.discard(task)
         self._leave(task)
         self._give_key_back(task)
+        self._weight.forget(task)
         task.close()
 
     def evict(self):
@@ -139,14 +154,23 @@ class Store:
                 upcoming = min(upcoming, first + keep)
             else:
                 del self._ended[keep]
-        while len(self._completed) > self._keep_count():
+        while len(self._completed) > self._settings().keep_count:
             self._forget_id(next(iter(self._completed)))
         return upcoming
+
+    def _lighten(self, task):
+        """Forget tasks that have ended, but not this one, if bytes are too many."""
+        while id := self._weight.next_to_go(task, self._settings()):
+            self.forget(self.tasks[id])
 
     def _keep_for_a_while(self, what):
         now = monotonic()
         self._completed[what.id] = now
         self._ended.setdefault(what.keep, OrderedDict())[what.id] = now
+
+    def _expire_not(self, what):
+        self._completed.pop(what.id, None)
+        self._ended.get(what.keep, {}).pop(what.id, None)
 
     def _forget_id(self, id):
         if id in self.tasks:
@@ -176,7 +200,7 @@ class Store:
     def forget_group(self, group):
         """Keep a group no longer. It may be forgotten already."""
         if self._groups.pop(group.id, None) is not None:
-            self.reopen(group)
+            self._expire_not(group)
             self._leave(group)
 
     def _note(self, member):

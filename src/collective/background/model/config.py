@@ -14,10 +14,13 @@ from dataclasses import fields
 from math import inf
 from types import MappingProxyType
 from ZConfig.datatypes import asBoolean
+from ZConfig.datatypes import stock_datatypes
 
 import os
 import re
 
+
+byte_size = stock_datatypes["byte-size"]
 
 SECTION = "collective.background"
 PREFIX = "BACKGROUND_"
@@ -31,6 +34,19 @@ MICROSECOND = 0.000001  # what Python counts the switch interval in
 QUEUE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,63}\Z")
 
 
+class Size(int):
+    """A number of bytes. ``text``: "256MB", "1gb" or a plain number.
+
+    Raises ValueError for anything else.
+    """
+
+    def __new__(cls, text):
+        return super().__new__(cls, byte_size(str(text)))
+
+
+MAX_BYTES = Size("256MB")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """What can be set for a process; the README has the same table.
@@ -42,6 +58,8 @@ class Settings:
       Managers and Zope itself are bound by the whole only
     - ``max_delayed``: how many may wait besides those that are not due, as they are
       delayed, or wait for others or for their next attempt; a quarter for one user
+    - ``max_bytes``: how many bytes tasks in memory keep (arguments, uploads, results
+      and the like, in memory and on disk); a quarter for one user
     - ``keep``: how long a finished task is kept (seconds), if its site does not say
     - ``keep_count``: how many finished tasks are kept
     - ``drain_timeout``: how long a stopping process waits for tasks (seconds)
@@ -64,6 +82,7 @@ class Settings:
     max_waiting: int = 10_000
     max_waiting_per_user: int | None = None
     max_delayed: int = 10_000
+    max_bytes: Size = MAX_BYTES
     keep: float = 3600.0
     keep_count: int = 10_000
     drain_timeout: float = 5.0
@@ -75,7 +94,9 @@ class Settings:
     lease: float = 60.0
 
     def __post_init__(self):
-        for name in ("concurrency", "max_waiting", "max_delayed", "conflict_attempts"):
+        for name in ("concurrency", "conflict_attempts"):
+            _check(name, getattr(self, name), 1)
+        for name in ("max_waiting", "max_delayed", "max_bytes"):
             _check(name, getattr(self, name), 1)
         if self.max_waiting_per_user is not None:
             _check("max_waiting_per_user", self.max_waiting_per_user, 1)
@@ -128,6 +149,7 @@ def parse_queues(text):
 PARSERS = {
     int: ("a whole number", int),
     int | None: ("a whole number", int),
+    Size: ("a number of bytes, like '256MB'", Size),
     float: ("a number of seconds", float),
     float | None: ("a number of seconds", float),
     bool: ("'on' or 'off'", asBoolean),

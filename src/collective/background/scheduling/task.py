@@ -41,6 +41,7 @@ class Task:
     - ``is_stopping``: a batch is to stop after the transaction at hand, as its process
       ends
     - ``superseded``: another instance has taken it over, so this run is to end
+    - ``is_bound``: whether its user may have no more than a share
     - ``forget``: remove the task as soon as it has ended
     - ``keep``: for how long it is kept then (seconds)
     """
@@ -65,6 +66,7 @@ class Task:
         "forget",
         "group",
         "id",
+        "is_bound",
         "is_stopping",
         "keep",
         "lines",
@@ -99,7 +101,7 @@ class Task:
         self.group = group
         self.after = set(options.after)
         self.attempts = self.failures = self.outages = self.lines = 0
-        self.committed = self.cancel_requested = self.forget = False
+        self.committed = self.cancel_requested = self.forget = self.is_bound = False
         self.dismissed = self.superseded = self.is_stopping = False
         self.keep = keep
         self._arguments = None

@@ -1,0 +1,128 @@
+"""What tasks in memory keep: how many bytes, in all and of each user.
+
+In memory and on disk: arguments, forms, uploads, bodies, results, errors and logs.
+Plain data, changed under the scheduler's lock only.
+"""
+
+from collections import Counter
+from collections import defaultdict
+from collections import OrderedDict
+from collective.background.exceptions import QueueFull
+from collective.background.memory.room import user_of
+from collective.background.model import states
+from collective.background.model.config import share_of
+from itertools import chain
+from itertools import islice
+
+
+_ALL = object()  # instead of a user
+
+
+class Weight:
+    """How many bytes the tasks keep. What several of a user share counts once.
+
+    ``whole``: in all.
+    """
+
+    def __init__(self):
+        self.whole = 0
+        self._users = Counter()
+        self._holders = Counter()  # by user and content: how many tasks have it
+        self._tasks = {}  # user, bytes of its own, and contents, by the id of the task
+        # Ids of those that have ended, the oldest first, in all and by user.
+        self._ended = defaultdict(OrderedDict)
+
+    def note(self, task):
+        """A task keeps what it has now, and nothing else any more."""
+        self.forget(task)
+        user = user_of(task)
+        if task.state in states.FINISHED:
+            self._ended[_ALL][task.id] = self._ended[user][task.id] = None
+        own, contents = _weigh(task)
+        self._tasks[task.id] = user, own, contents
+        self._add(user, own)
+        for key, size in contents.items():
+            if not self._holders[user, key]:
+                self._add(user, size)
+            self._holders[user, key] += 1
+
+    def forget(self, task):
+        """A task keeps nothing any more, if it did. Called before others may do so."""
+        user, own, contents = self._tasks.pop(task.id, (None, 0, {}))
+        for key in (_ALL, user):
+            self._ended[key].pop(task.id, None)
+            if not self._ended[key]:
+                del self._ended[key]
+        self._add(user, -own)
+        for key, size in contents.items():
+            self._holders[user, key] -= 1
+            if not self._holders[user, key]:
+                del self._holders[user, key]
+                self._add(user, -size)
+
+    def next_to_go(self, task, settings):
+        """Return the id of what is to be forgotten for the sake of a task, or None.
+
+        Of its user, if that keeps too much, or of anybody, if all do. Never itself, for
+        whose end somebody waits. ``settings``: the Settings of the process.
+        """
+        over = []
+        if self._is_too_much_for_one(task, settings):
+            over.append(self._ended.get(user_of(task), ()))
+        if self.whole > settings.max_bytes:
+            over.append(self._ended.get(_ALL, ()))
+        ids = (id for ended in over for id in islice(ended, 2) if id != task.id)
+        return next(ids, None)
+
+    def check(self, task, settings):
+        """Raise QueueFull if a task is too much for its user, or for all."""
+        most, whose = settings.max_bytes, "all tasks"
+        if self._is_too_much_for_one(task, settings):
+            most, whose = share_of(most), "the tasks of one user, a quarter of it"
+        elif self.whole <= most:
+            return
+        raise QueueFull(
+            f"'max_bytes' allows {most} bytes for {whose}, in memory and on disk, and "
+            f"with {task.plain_title!r} it would be more, so that was refused; try "
+            "again later"
+        )
+
+    def _is_too_much_for_one(self, task, settings):
+        share = share_of(settings.max_bytes)
+        return task.is_bound and self._users[user_of(task)] > share
+
+    def _add(self, user, size):
+        self.whole += size
+        self._users[user] += size
+        if not self._users[user]:
+            del self._users[user]
+
+
+def _weigh(task):
+    """Return the bytes of a task that no other one has, and those of its contents.
+
+    The latter by what tells one content from others as long as it is there.
+    """
+    packages = list(_packages(task))
+    own = sum(len(package.data) for package in packages)
+    own += sum(map(len, task.log))
+    if task.error is not None:
+        own += len(task.error.traceback)
+    spools = [spool for package in packages for spool in package.spools]
+    if task.call.view is not None:
+        spools.append(task.call.view.body)
+    contents = {}
+    for spool in spools:
+        spool = getattr(spool, "spool", spool)  # that of an upload
+        contents[id(spool.content)] = spool.size
+    return own, contents
+
+
+def _packages(task):
+    """Yield all that a task has packed."""
+    calls = (task.call, *chain.from_iterable(task.callbacks.values()))
+    found = [package for call in calls for package in (call.package, *call.items)]
+    found += [task.result, task.exception]
+    if task.snapshot.request is not None:
+        found.append(task.snapshot.request.form)
+    return filter(None, found)
