@@ -5,6 +5,8 @@ from collective.background import get_scheduler
 from collective.background.model import files
 from contextlib import contextmanager
 from plone import api
+from threading import Condition
+from threading import Semaphore
 from transaction.interfaces import TransientError
 
 import os
@@ -92,6 +94,23 @@ def jar_of(obj):
 def task_jar():
     """Return the same for the connection of the running task."""
     return jar_of(api.portal.get())
+
+
+class TellingCondition(Condition):
+    """Tells when somebody waits, who is held back from then on until it is notified."""
+
+    def __init__(self):
+        super().__init__()
+        self._waits = Semaphore(0)
+
+    def wait(self, timeout=None):
+        self._waits.release()
+        return super().wait(timeout)
+
+    def is_waited_for(self, times=1):
+        """Wait until somebody has begun to wait, so many times since the last call."""
+        for _ in range(times):
+            assert self._waits.acquire(timeout=TIMEOUT)
 
 
 class Voter:

@@ -13,10 +13,10 @@ from collective.background.exceptions import BadOption
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskNotFound
-from collective.background.exceptions import WaitTimeout
 from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.showing.visibility import visible_records
+from collective.background.testing import queues
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
@@ -250,8 +250,9 @@ class TestControl:
     def test_pause(self, scheduler, waiting):
         (queue,) = scheduler.queues()
         assert (queue.name, queue.waiting, queue.paused) == ("default", 1, True)
-        with pytest.raises(WaitTimeout):
-            scheduler.wait(waiting, 0.3)
+        with queues(other=1):  # who looks at one queue looks at all
+            finished(using(queue="other").schedule(len, "x"))
+            assert scheduler.record(waiting).state == "queued"
         scheduler.resume("default")
         assert scheduler.wait(waiting, TIMEOUT).state == "succeeded"
 
@@ -304,14 +305,14 @@ class TestOptions:
         transaction.begin()
         record = scheduler.record(task_id)
         assert record.eta - datetime.now(UTC) > timedelta(minutes=59)
-        with pytest.raises(WaitTimeout):
-            scheduler.wait(task_id, 0.5)
+        finished(schedule(len, "scheduled later, and due now"))
+        assert scheduler.record(task_id).state == "queued"
         assert scheduler.cancel(task_id).state == "cancelled"
 
     def test_a_short_delay(self, scheduler):
         record = finished(using(delay=0.3).schedule(len, "x"))
         wait = record.started - record.created
-        assert timedelta(seconds=0.3) <= wait < timedelta(seconds=5)
+        assert wait >= timedelta(seconds=0.3)
 
     def test_after(self, scheduler, folder):
         first = schedule(create, folder, "first")

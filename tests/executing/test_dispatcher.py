@@ -79,11 +79,20 @@ class TestThreads:
     ):
         """Not when its task has: the thread may have more to do."""
         make_scheduler(concurrency=1)
-        next_one = Event()
+        next_one, joining = Event(), Event()
         started_too_early = []
+        join = Thread.join
+
+        def tell_and_join(thread, timeout=None):
+            joining.set()
+            join(thread, timeout)
 
         def last_words(args):
-            started_too_early.append(next_one.wait(0.2))
+            # Who waits for the end of this thread starts nothing meanwhile.
+            assert joining.wait(TIMEOUT)
+            started_too_early.append(next_one.is_set())
+
+        monkeypatch.setattr(Thread, "join", tell_and_join)
 
         def leave_thread(event):
             raise SystemExit

@@ -4,6 +4,7 @@ from collective.background import schedule
 from collective.background.running.gate import Gate
 from collective.background.testing import drain
 from helpers import finished
+from helpers import TellingCondition
 from plone import api
 
 import pytest
@@ -16,7 +17,9 @@ TIMEOUT = 30  # seconds
 
 @pytest.fixture
 def gate():
-    return Gate(patience=TIMEOUT)
+    gate = Gate(patience=TIMEOUT)
+    gate._changed = TellingCondition()
+    return gate
 
 
 class Visit:
@@ -49,7 +52,8 @@ class TestGate:
         other = Visit(gate, alone=False)
         other.entered.wait(TIMEOUT)
         alone = Visit(gate, alone=True)
-        assert not alone.entered.wait(0.05)
+        gate._changed.is_waited_for()
+        assert not alone.entered.is_set()
         other.end()
         assert alone.entered.wait(TIMEOUT)
         alone.end()
@@ -59,7 +63,8 @@ class TestGate:
         alone.entered.wait(TIMEOUT)
         other = Visit(gate, alone=False)
         second = Visit(gate, alone=True)
-        assert not other.entered.wait(0.05)
+        gate._changed.is_waited_for(times=2)
+        assert not other.entered.is_set()
         assert not second.entered.is_set()
         alone.end()
         assert {other.entered.wait(TIMEOUT), other.end()} == {True}

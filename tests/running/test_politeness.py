@@ -11,6 +11,7 @@ from collective.background.running.politeness import visitors
 from collective.background.testing import eager
 from helpers import finished
 from helpers import result_of
+from helpers import TellingCondition
 from helpers import TIMEOUT
 from plone.base.interfaces import IPloneSiteRoot
 from Products.Five import BrowserView
@@ -49,7 +50,6 @@ VIEW = f"""
 """
 
 ALWAYS = 10 * TIMEOUT  # seconds; a test in which somebody waits so long fails
-A_MOMENT = 0.05  # seconds in which what is not held back has happened
 
 
 class Visit(BrowserView):
@@ -268,24 +268,34 @@ class TestWhoIsServed:
 
 
 class TestTasks:
-    def test_wait_until_nobody_is_served(self, guest, polite_wait):
+    @pytest.fixture
+    def change(self, monkeypatch):
+        """Tells when a task begins to wait for visitors."""
+        change = TellingCondition()
+        monkeypatch.setattr(politeness.visitors, "_changed", change)
+        return change
+
+    def test_wait_until_nobody_is_served(self, guest, polite_wait, change):
         polite_wait(ALWAYS)
         went_on = Event()
         id = schedule(lambda: went_on.set())
         transaction.commit()
-        assert not went_on.wait(A_MOMENT)
+        change.is_waited_for()
+        assert not went_on.is_set()
         guest.leave()
         assert went_on.wait(TIMEOUT)
         assert finished(id).state == "succeeded"
 
-    def test_wait_for_the_last_of_several(self, guest, visit, polite_wait):
+    def test_wait_for_the_last_of_several(self, guest, visit, polite_wait, change):
         polite_wait(ALWAYS)
         other = Guest(visit)
         went_on = Event()
         schedule(lambda: went_on.set())
         transaction.commit()
+        change.is_waited_for()
         other.leave()
-        assert not went_on.wait(A_MOMENT)
+        change.is_waited_for()
+        assert not went_on.is_set()
         guest.leave()
         assert went_on.wait(TIMEOUT)
 
