@@ -4,7 +4,9 @@ Used by ``instances.py`` and ``storages.py``, and so by tests and benchmarks.
 """
 
 from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from threading import Condition
 from threading import Thread
 from time import monotonic
@@ -53,9 +55,16 @@ def run_anyhow(command, *arguments, settings=None, **options):
 
 
 def free_port():
-    """Return a port of this machine that nobody uses now."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        return free.getsockname()[1]
+    """Return a port of this machine that nobody uses now.
+
+    Not one of those that the system gives to whoever wants any (from 32768 on), so that
+    nobody comes to it by chance before it is used, or while its server is restarted.
+    """
+    ports = range(10_000, 32_000)
+    while True:
+        port = SystemRandom().choice(ports)
+        with suppress(OSError), closing(socket.create_server(("127.0.0.1", port))):
+            return port
 
 
 # Whenever something was logged, by whichever process.

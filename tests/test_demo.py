@@ -13,6 +13,7 @@ from countries_demo.database import Subdivision
 from countries_demo.importing import import_country
 from countries_demo.interfaces import ICountry
 from countries_demo.testing import EDITORS
+from countries_demo.testing import Server
 from helpers import finished
 from helpers import TIMEOUT
 from http.server import BaseHTTPRequestHandler
@@ -166,6 +167,15 @@ class TestDemo:
 
         assert count(Country.alpha_2) == len(pycountry.countries)
         assert count(Subdivision.code) == len(pycountry.subdivisions)
+
+    def test_its_server_does_not_need_the_port_that_it_had(self, demo):
+        server = Server()
+        server.setUp()
+        last, port = server.server, server.port
+        server.setUp()
+        assert server.port != port
+        server.tearDown()
+        last.shutdown()
 
     def test_database_is_filled_once(self, tmp_path):
         engines = [open_database(f"sqlite:///{tmp_path}/new.sqlite") for _ in "12"]

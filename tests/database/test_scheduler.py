@@ -415,14 +415,14 @@ def create_in(id, folder):
 
 class TestRecords:
     def test_filters(self, scheduler, persistent_site):
-        failed = finished(using(title="Bad").schedule(fail)).id
+        failed = finished(using(title="Wrong").schedule(fail)).id
         done = [finished(schedule(len, "x")).id for _ in range(3)]
 
         def ids(**filters):
             return [record.id for record in scheduler.records(**filters)]
 
         assert ids() == [*done[::-1], failed]
-        assert ids(states="failed") == ids(text="bad") == [failed]
+        assert ids(states="failed") == ids(text="wrong") == [failed]
         assert ids(start=1, limit=2) == done[1::-1]
         assert ids(user_id="nobody") == []
         assert ids(sort_on="created", descending=False) == [failed, *done]

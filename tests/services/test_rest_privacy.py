@@ -20,7 +20,7 @@ def task_of(users):
 
     def task_of(user_id, function=fail):
         with api.env.adopt_user(username=user_id):
-            return finished(schedule(function, "4711")).id
+            return finished(schedule(function, "xyzzy")).id
 
     return task_of
 
@@ -74,7 +74,7 @@ class TestTasksOfUsersWithMoreRights:
             assert record["log"] == []
             assert "arguments" not in record
             assert "result" not in record
-            assert "4711" not in str(record)
+            assert "xyzzy" not in str(record)
 
     def test_are_not_run_again(self, boss, closed):
         answer = boss.patch(f"@tasks/{closed}", json={"retry": True})
@@ -85,4 +85,4 @@ class TestTasksOfUsersWithMoreRights:
         add_users(site, {"chief": ["Manager"]})
         closed = task_of("chief", str)
         assert boss.get(f"@tasks/{closed}/result").status_code == 401
-        assert "4711" not in boss.get(f"@@background-result/{closed}").text
+        assert "xyzzy" not in boss.get(f"@@background-result/{closed}").text

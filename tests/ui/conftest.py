@@ -10,6 +10,7 @@ fail instead.
 
 from collective.background import get_scheduler
 from countries_demo.interfaces import ICountry
+from countries_demo.testing import COUNTRIES_DEMO_SERVER
 from countries_demo.testing import EDITORS
 from helpers import needed
 from pathlib import Path
@@ -18,7 +19,6 @@ from playwright.sync_api import expect
 from playwright.sync_api import sync_playwright
 from plone.app.testing import SITE_OWNER_NAME
 from plone.app.testing import SITE_OWNER_PASSWORD
-from plone.testing.zope import WSGI_SERVER_FIXTURE
 from zope.component import getGlobalSiteManager
 from zope.lifecycleevent.interfaces import IObjectAddedEvent
 from ZPublisher.interfaces import IPubBeforeCommit
@@ -75,7 +75,7 @@ def end_requests():
     The database of the test is closed after it: a request that is still under way
     would leave its thread with objects of it, and every later request there fails.
     """
-    dispatcher = WSGI_SERVER_FIXTURE.server.task_dispatcher
+    dispatcher = COUNTRIES_DEMO_SERVER.server.task_dispatcher
     number = len(dispatcher.threads)
     dispatcher.shutdown(timeout=TIMEOUT)
     dispatcher.set_thread_count(number)

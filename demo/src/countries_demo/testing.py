@@ -9,7 +9,7 @@ from plone import api
 from plone.app.testing import applyProfile
 from plone.app.testing import FunctionalTesting
 from plone.app.testing import PloneSandboxLayer
-from plone.testing.zope import WSGI_SERVER_FIXTURE
+from plone.testing.zope import WSGIServer
 from tempfile import TemporaryDirectory
 
 
@@ -48,8 +48,17 @@ class CountriesDemoLayer(PloneSandboxLayer):
         self._directory.cleanup()
 
 
+class Server(WSGIServer):
+    """A server with another port each time: the last one may be in use still."""
+
+    def setUp(self):
+        self.port = None
+        super().setUp()
+
+
 COUNTRIES_DEMO_FIXTURE = CountriesDemoLayer()
+COUNTRIES_DEMO_SERVER = Server()
 
 COUNTRIES_DEMO_HTTP_TESTING = FunctionalTesting(
-    bases=(COUNTRIES_DEMO_FIXTURE, WSGI_SERVER_FIXTURE), name="CountriesDemo:HTTP"
+    bases=(COUNTRIES_DEMO_FIXTURE, COUNTRIES_DEMO_SERVER), name="CountriesDemo:HTTP"
 )
