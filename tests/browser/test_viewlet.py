@@ -10,6 +10,7 @@ from collective.background import schedule_view
 from collective.background import using
 from collective.background.browser import items
 from collective.background.browser import viewlet
+from collective.background.exceptions import TaskFailed
 from helpers import finished
 from helpers import waiting
 from http.server import BaseHTTPRequestHandler
@@ -34,7 +35,7 @@ SCRIPT = "<script>alert(1)</script>"
 def talk():
     current_task().message(SCRIPT, type="warning")
     current_task().progress(3, 12, SCRIPT)
-    raise ValueError(SCRIPT)
+    raise TaskFailed(SCRIPT)
 
 
 @pytest.fixture
@@ -67,10 +68,12 @@ class TestWhatIsShown:
         assert buttons(task) == ["dismiss"]
 
     def test_of_one_that_has_failed(self, editor, failed):
-        """The error, but not where it comes from."""
+        """That there was an error, but not which."""
         task = editor.tasks()[failed]
         assert task["data-task-state"] == "failed"
-        assert text(task, "error") == "ValueError: it went <wrong>"
+        error = get_scheduler().record(failed).error
+        assert text(task, "error") == f"An error has happened ({error.id})."
+        assert "wrong" not in task.text
         assert buttons(task) == ["retry", "dismiss"]
         assert "Traceback" not in task.text
 

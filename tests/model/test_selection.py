@@ -7,6 +7,7 @@ from collective.background.memory import index as memory_index
 from collective.background.memory.index import Index
 from collective.background.model import states
 from collective.background.model.messages import _
+from collective.background.model.records import ErrorInfo
 from collective.background.model.selection import Selection
 from collective.background.model.selection import SORT_KEYS
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Facts:
     dismissed: bool = False
     started: datetime | None = None
     finished: datetime | None = None
+    error: ErrorInfo | None = None
 
     @property
     def id(self):

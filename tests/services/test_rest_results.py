@@ -195,10 +195,13 @@ class TestOthers:
         assert result["done"] == 2
         (failure,) = result["failures"]
         assert (failure["index"], failure["item"]) == (1, "2")
-        assert failure["error"]["message"] == "two"
-        assert failure["error"]["traceback"] == ""
+        error = failure["error"]
+        assert error["message"] == f"An error has happened ({error['id']})."
+        assert (error["type"], error["traceback"]) == ("", "")
         result = boss.get(f"@tasks/{task_id}/result").json()
-        assert "Traceback" in result["failures"][0]["error"]["traceback"]
+        error = result["failures"][0]["error"]
+        assert (error["type"], error["message"]) == ("builtins.ValueError", "two")
+        assert "Traceback" in error["traceback"]
 
 
 class TestNone:

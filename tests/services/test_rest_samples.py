@@ -36,6 +36,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 SECONDS = re.compile(r'("(?:run|wait)_time": )[\d.e-]+')
 INSTANCE = re.compile(r'("instance": )".+"')
 ID = re.compile(r"\b[0-9a-f]{32}\b")
+ERROR_ID = re.compile(r"\b[0-9a-f]{8}\b(?=[\")])")
 
 
 class Samples:
@@ -82,6 +83,7 @@ class Samples:
         text = text.replace(self._server, "http://localhost:8080")
         text = TIME.sub("2026-11-24T09:30:00.000000+00:00", text)
         text = SECONDS.sub(r"\g<1>0.25", text)
+        text = ERROR_ID.sub("5e1d0f2a", text)
         text = INSTANCE.sub(r'\1"www1:4711:0c5a2e"', text)
         return ID.sub(self._replaced_id, text)
 

@@ -5,6 +5,7 @@ from collective.background import group
 from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import BadOption
+from collective.background.exceptions import TaskFailed
 from collective.background.interfaces import INotifier
 from collective.background.showing.mail import mail_user
 from collective.background.testing import drain
@@ -15,6 +16,7 @@ from helpers import finished
 from helpers import waiting
 from plone import api
 from plone.app.testing import login
+from plone.app.testing import setRoles
 from plone.app.testing import TEST_USER_ID
 from Products.CMFPlone.tests.utils import MockMailHost
 from Products.MailHost.interfaces import IMailHost
@@ -86,6 +88,10 @@ def fail():
     raise ValueError("it went <wrong>")
 
 
+def fail_with(text):
+    raise TaskFailed(text)
+
+
 def mail_task():
     """Wait, and return the record of the task that sends the mail."""
     transaction.commit()
@@ -112,6 +118,20 @@ class TestMail:
         assert mail.subject == "Import: failed"
         assert "ValueError: it went <wrong>" in mail.text
         assert "Traceback" not in mail.text
+
+    def test_about_one_that_has_failed_of_a_user_without_rights(self, mails):
+        setRoles(api.portal.get(), TEST_USER_ID, ["Member"])
+        task_id = using(notify="mail").schedule(fail)
+        (mail,) = mails()
+        error = get_scheduler().record(task_id).error
+        assert f"An error has happened ({error.id})." in mail.text
+        assert "wrong" not in mail.text
+
+    def test_has_what_a_task_tells_of_its_failure(self, mails, german):
+        api.user.get(TEST_USER_ID).setMemberProperties({"language": "de"})
+        using(notify="mail").schedule(fail_with, german("Import"))
+        (mail,) = mails()
+        assert "\n\nEinfuhr\n\n" in mail.text.replace("\r\n", "\n")
 
     def test_about_one_that_was_cancelled_is_not_sent(self, mails):
         with waiting():

@@ -162,6 +162,7 @@ class TestOneLine:
             "background_wait": record.wait_time,
             "background_run": record.run_time,
             "background_error": "builtins.ValueError",
+            "background_error_id": record.error.id,
         }
 
     def test_has_no_value_for_what_is_not_known(self, lines):
@@ -181,8 +182,9 @@ class TestOneLine:
         def fail():
             raise ValueError("first\nERROR forged\r\n  last")
 
-        task_id = finished(using(title="Two\nlines").schedule(fail)).id
-        text = lines(task_id)[-1].getMessage()
+        record = finished(using(title="Two\nlines").schedule(fail))
+        text = lines(record.id)[-1].getMessage()
+        assert f": error {record.error.id}: " in text
         assert "'Two lines'" in text
         assert text.endswith("builtins.ValueError: first ERROR forged last")
         assert len(text.splitlines()) == 1
@@ -200,10 +202,10 @@ class TestTracebacks:
         def fail():
             raise ValueError("first\nERROR forged\x1b[2J\n" + "x" * 1_000_000)
 
-        task_id = finished(using(title="Import").schedule(fail)).id
+        task = finished(using(title="Import").schedule(fail))
         (record,) = [r for r in caplog.records if r.exc_info]
         first, *rest = logging.Formatter("%(message)s").format(record).splitlines()
-        assert first == f"task {task_id} failed: Import"
+        assert first == f"task {task.id} failed (error {task.error.id}): Import"
         assert all(line.startswith("  ") for line in rest)
         assert "ERROR forged [2J" in "".join(rest)
         assert sum(map(len, rest)) < 50_000

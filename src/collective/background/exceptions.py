@@ -3,15 +3,29 @@
 A message says what was wrong, with which value, and what to do. Those raised
 by ``schedule()`` reach the caller before anything was recorded; the others end
 up in a task's record.
+
+What ends a task has a ``public`` text, which is what its user is told, where there is
+one for him. Of all other exceptions he is told that an error has happened.
 """
 
 from math import isfinite
 from numbers import Real
 from transaction.interfaces import TransientError
+from zope.i18n import translate
+from zope.i18nmessageid import MessageFactory
+
+
+_ = MessageFactory("collective.background")
 
 
 class BackgroundError(Exception):
-    """The base of all errors of the package."""
+    """The base of all errors of the package.
+
+    ``public``: a text (which may be a Message) for the user of the task that it has
+    ended; "": the state of the task says it all; None: it is not for him.
+    """
+
+    public = None
 
     def __reduce__(self):
         return load_error, (type(self), self.args, vars(self))
@@ -96,6 +110,26 @@ class WaitTimeout(BackgroundError, TimeoutError):
 # Raised by the code of tasks.
 
 
+class TaskFailed(BackgroundError):
+    """Raised inside a task to let it fail, with a text for its user.
+
+    ``text``: shown as it is, a Message in the language of whoever reads it. What the
+    attempt has done is undone. It is not tried again, whatever ``retries`` says, unless
+    ``retry_on`` names this class or one derived from it: what a person has to put right
+    stays wrong.
+    """
+
+    def __init__(self, text):
+        super().__init__(text)
+
+    @property
+    def public(self):
+        return self.args[0]
+
+    def __str__(self):
+        return str(translate(self.public))
+
+
 class Retry(BackgroundError):
     """Raised inside a task to be tried again, whatever ``retries`` says.
 
@@ -134,17 +168,25 @@ class EnvironmentFailed(BackgroundError):
 class SiteGone(EnvironmentFailed):
     """The site was deleted, renamed or moved after the task was scheduled."""
 
+    public = _("The site does not exist any more, or has another address.")
+
 
 class UserGone(EnvironmentFailed):
     """The user was deleted or locked out after the task was scheduled."""
+
+    public = _("The user of the task is not known any more.")
 
 
 class ReferenceGone(EnvironmentFailed):
     """An object that the task refers to no longer exists."""
 
+    public = _("Something that the task works on does not exist any more.")
+
 
 class ResultGone(BackgroundError):
     """What a task did was undone in the database, and its result with it."""
+
+    public = _("What the task has done was undone.")
 
 
 class ResponseFailed(BackgroundError):
@@ -154,6 +196,7 @@ class ResponseFailed(BackgroundError):
     """
 
     status = None
+    public = _("The answer was an error.")
 
     def __init__(self, message, status):
         super().__init__(message, status)
@@ -166,13 +209,19 @@ class ResponseFailed(BackgroundError):
 class NoResponse(BackgroundError):
     """A web server could not be reached, or did not answer in time."""
 
+    public = _("The other server has not answered.")
+
 
 class BatchFailed(BackgroundError):
     """Every item of a batch failed."""
 
+    public = _("It went wrong for every single item.")
+
 
 class TaskCancelled(BackgroundError):
     """The task was cancelled before it had finished."""
+
+    public = ""
 
 
 class PredecessorFailed(TaskCancelled):
@@ -180,6 +229,8 @@ class PredecessorFailed(TaskCancelled):
 
     Nobody has wanted that, so it is told as a failure is.
     """
+
+    public = _("Another task, which has to succeed before, has not.")
 
 
 class GroupFailed(BackgroundError):
@@ -189,9 +240,13 @@ class GroupFailed(BackgroundError):
 class TaskTimedOut(BackgroundError):
     """The task has run for longer than its ``timeout``."""
 
+    public = _("It took longer than it may.")
+
 
 class TaskLost(BackgroundError):
     """The process ended before the task had."""
+
+    public = _("The server was stopped before the task had ended.")
 
 
 class Superseded(BackgroundError):
@@ -207,6 +262,11 @@ class CommitInDoubt(BackgroundError):
     So it may have been done. It is not done again by itself: look, and retry the task
     if it was not.
     """
+
+    public = _(
+        "The database went away at the very end, so it may have been done. Look, and "
+        "try it again if it was not."
+    )
 
 
 class ReplacedError(BackgroundError):

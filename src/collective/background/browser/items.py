@@ -147,7 +147,7 @@ class Items:
         return self._text(Message(message, mapping={"time": time}))
 
     def _error(self, record):
-        return "" if record.error is None else error_text(record.error)
+        return "" if record.error is None else self._text(error_text(record.error))
 
     def _actions(self, record, is_active):
         if is_active:

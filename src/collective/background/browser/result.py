@@ -12,8 +12,8 @@ from collective.background.showing.handing_out import hand_out
 from collective.background.showing.handing_out import harmless_type
 from collective.background.showing.handing_out import JSON
 from collective.background.showing.handing_out import SpoolIterator
+from collective.background.showing.serializing import serialize_error
 from collective.background.showing.task_view import TaskView
-from dataclasses import asdict
 from mimetypes import guess_extension
 from plone.i18n.normalizer.interfaces import IFileNameNormalizer
 from plone.restapi.serializer.converters import json_compatible
@@ -43,7 +43,7 @@ class ResultView(TaskView):
             given = content_type = JSON
             name = ""
             try:
-                body = _as_json(result)
+                body = _as_json(result, self.request)
             except (TypeError, ValueError):
                 return self._explain(result)
             size = len(body)
@@ -67,17 +67,18 @@ class ResultView(TaskView):
         return stem + (guess_extension(content_type.partition(";")[0].strip()) or "")
 
 
-def _as_json(result):
+def _as_json(result, request):
     """Return the bytes of a result. Raises TypeError, ValueError."""
     if isinstance(result, BatchResult):
-        return json.dumps(_failures(result), indent=2, default=repr).encode()
+        return json.dumps(_failures(result, request), indent=2, default=repr).encode()
     return json.dumps(json_compatible(result), indent=2).encode()
 
 
-def _failures(result):
+def _failures(result, request):
     """Return what a BatchResult says, whatever its items are."""
     failures = [
-        {"index": failure.index, "item": failure.item, "error": asdict(failure.error)}
+        {"index": failure.index, "item": failure.item}
+        | {"error": serialize_error(failure.error, request)}
         for failure in result.failures
     ]
     return {"done": result.done, "failures": failures}

@@ -7,6 +7,7 @@ something and sends the browser back to where it was. The base of the other modu
 from collective.background.model.messages import _
 from collective.background.model.settings import background_settings
 from collective.background.showing.presentation import duration
+from collective.background.showing.presentation import error_text
 from collective.background.showing.presentation import percentage
 from collective.background.showing.presentation import STATE_CLASSES
 from collective.background.showing.presentation import state_label
@@ -115,6 +116,9 @@ class ControlPanelPage(BrowserView):
     def text(self, message):
         """Return a text in the language of the request."""
         return translate(message, context=self.request)
+
+    def error(self, record):
+        return self.text(error_text(record.error))
 
     def state_label(self, record):
         return self.text(state_label(record))

@@ -81,9 +81,11 @@ def load_message(stored):
 
 def store_error(error):
     """Return what can be stored of an ErrorInfo, or None for None."""
-    return error and to_dict(error)
+    return error and {**to_dict(error), "public": store_text(error.public)}
 
 
 def load_error(stored):
     """Return the ErrorInfo again."""
-    return stored and from_dict(ErrorInfo, stored)
+    return stored and from_dict(
+        ErrorInfo, {**stored, "public": load_text(stored.get("public"))}
+    )

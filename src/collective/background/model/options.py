@@ -39,8 +39,8 @@ class Options:
     - ``eta``: do not start before this time, an aware datetime
     - ``retries``: how often to try again after an error that is no conflict
     - ``backoff``: how long to wait before that, doubled each time, at the most
-    - ``retry_on``, ``give_up_on``: exception classes to which ``retries`` applies,
-      or does not
+    - ``retry_on``, ``give_up_on``: exception classes to which ``retries`` applies, or
+      does not; to TaskFailed only where that is named
     - ``unique``: a key; while an unfinished task has it, no other is scheduled
     - ``timeout``: stop at the first cancellation point after so many seconds
     - ``after``: ids of tasks that must have succeeded before

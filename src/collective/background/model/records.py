@@ -1,5 +1,6 @@
 """What is known of a task, and what it leaves: plain values, safe in any thread."""
 
+from collective.background.model.messages import _
 from collective.background.model.spool import Spool
 from collective.background.model.values import value
 from dataclasses import dataclass
@@ -21,11 +22,24 @@ class Progress:
 @value("error")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ErrorInfo:
-    """An exception: dotted name of its class, its text, its traceback as text."""
+    """An exception: dotted name of its class, its text, its traceback as text.
+
+    ``id``: a short one, by which people find it in the log. ``public``: what the user
+    of the task is told, a text or a Message; None: only that an error has happened.
+    """
 
     type: str
     message: str
     traceback: str
+    id: str = ""
+    public: str | None = None
+
+    @property
+    def public_text(self):
+        """What its user is told in any case, a text or a Message."""
+        if self.public is not None:
+            return self.public
+        return _("An error has happened (${id}).", mapping={"id": self.id})
 
 
 @value("message")

@@ -30,8 +30,8 @@ class Selection:
 
     - ``states``: an iterable of states, or one; the next ones are compared for
       equality
-    - ``text``: is somewhere in title, callable, path of the context, id of the user
-      or of the task; upper and lower case are the same
+    - ``text``: is somewhere in title, callable, path of the context, id of the user,
+      of the task or of its error; upper and lower case are the same
     - ``created_after``: an aware datetime
     - ``dismissed``: whether the user does not want to see it any more
     - ``among``: how many are looked at, the newest ones of those that have the states,
@@ -97,7 +97,7 @@ class Selection:
     def _is_in(self, task):
         texts = (
             *(translate(task.title), task.callable, task.context_path),
-            *(task.user_id, task.id),
+            *(task.user_id, task.id, task.error and task.error.id),
         )
         return any(self.text in text.lower() for text in texts if text)
 

@@ -55,8 +55,8 @@ class IBackgroundSettings(Interface):
         title=_("Further secret arguments"),
         description=_(
             "One word a line. The value of an argument is not shown if its name has "
-            "one of them in it; nor if it has password, token, secret, key, auth or "
-            "cookie."
+            "one of them in it; nor if it is that of a secret, with a word like "
+            "password, token, key, session or pin."
         ),
         value_type=schema.TextLine(),
         required=False,

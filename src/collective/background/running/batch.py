@@ -12,8 +12,10 @@ from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import Retry
 from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
+from collective.background.exceptions import TaskFailed
 from collective.background.exceptions import TaskTimedOut
 from collective.background.model.messages import _
+from collective.background.model.messages import portable_line
 from collective.background.model.outages import is_outage
 from collective.background.model.records import BatchFailure
 from collective.background.model.records import BatchResult
@@ -21,6 +23,7 @@ from collective.background.model.records import Progress
 from collective.background.model.records import TaskMessage
 from collective.background.running.outcome import describe_error
 from collective.background.running.outcome import pack_plain
+from collective.background.running.tracing import log_failure
 from dataclasses import replace
 from transaction.interfaces import TransientError
 
@@ -30,7 +33,7 @@ import transaction
 
 logger = logging.getLogger(__name__)
 
-MAX_TRACEBACKS = 100  # of items that failed; the site's log has all of them
+MAX_TRACEBACKS = 100  # of items that failed; so many of them are logged, too
 MAX_ITEM = 10_000  # bytes of the pickle of an item that failed; else it is named
 MAX_NAME = 300  # characters
 
@@ -62,11 +65,12 @@ class Batch:
         """Yield the chunks that are not committed yet."""
         size, items = self._call.size, self._call.items
         for start in range(self._execution.cursor, len(items), size):
-            yield Chunk(self._call.package, start, items[start : start + size])
+            failed = len(self._execution.batch_failures)
+            yield Chunk(self._call.package, start, items[start : start + size], failed)
 
     def committed(self, chunk):
         """The transaction of ``chunk`` is committed: move the cursor on."""
-        self._execution.batch_failures += chunk.new_failures(self._execution)
+        self._execution.batch_failures += chunk.new_failures()
         self._execution.cursor = chunk.end
         self._show_progress()
 
@@ -96,10 +100,13 @@ class Batch:
         if not failures or len(failures) < len(self._call.items):
             return None
         first = failures[0].error
-        return BatchFailed(
+        failed = BatchFailed(
             f"all {len(failures)} items failed; the first one: "
             f"{first.type}: {first.message}"
         )
+        if first.public:
+            failed.public = first.public
+        return failed
 
 
 class Chunk:
@@ -107,14 +114,16 @@ class Chunk:
 
     ``function``: a Package of the function and its arguments; ``start``: index
     of the first item; ``items``: a Package of each.
+    ``failed``: how many items of the chunks before have failed.
     ``failures``: BatchFailures by their index. They stay when the chunk runs
     Again, so that their items are left out.
     """
 
-    def __init__(self, function, start, items):
+    def __init__(self, function, start, items, failed):
         self._function = function
         self._start = start
         self.items = items
+        self._failed = failed
         self.failures = {}
 
     @property
@@ -122,17 +131,13 @@ class Chunk:
         """Where the cursor is when it is committed."""
         return self._start + len(self.items)
 
-    def new_failures(self, execution):
-        """Return the BatchFailures of this chunk, not all with their tracebacks.
-
-        ``execution``: the Execution, with those of the chunks before.
-        """
-        number = len(execution.batch_failures)
+    def new_failures(self):
+        """Return the BatchFailures of this chunk, not all with their tracebacks."""
         return tuple(
             failure
             if index < MAX_TRACEBACKS
             else replace(failure, error=replace(failure.error, traceback=""))
-            for index, failure in enumerate(self.failures.values(), number)
+            for index, failure in enumerate(self.failures.values(), self._failed)
         )
 
     def make_request(self, snapshot):
@@ -143,7 +148,7 @@ class Chunk:
 
     def save(self, execution, env, package):
         """Let the cursor be committed together with the items."""
-        execution.save_cursor(env, self.end, self.new_failures(execution))
+        execution.save_cursor(env, self.end, self.new_failures())
 
     def run(self, env):
         """Call the function for every item, in the current transaction."""
@@ -161,14 +166,27 @@ class Chunk:
         except Exception as error:
             if is_outage(error):
                 raise
-            logger.exception("item %s failed", index)
-            self.failures[index] = BatchFailure(
-                index=index, item=_shown(index, package), error=describe_error(error)
-            )
+            self._note(index, package, error)
             try:
                 savepoint.rollback()
             except TypeError as no_savepoints:
                 raise Again(f"without item {index}") from no_savepoints
+
+    def _note(self, index, package, error):
+        """Keep the failure of an item, and log it: the first one with its traceback.
+
+        Those of the next ones are with the result.
+        """
+        info = describe_error(error)
+        number = self._failed + len(self.failures)
+        text = "item %s failed (error %s): %s"
+        values = (index, info.id, portable_line(f"{info.type}: {info.message}"))
+        if not (number or isinstance(error, TaskFailed)):
+            log_failure(logger, logging.WARNING, text, values, error, info)
+        elif number < MAX_TRACEBACKS:
+            logger.warning(text, *values)
+        item = _shown(index, package)
+        self.failures[index] = BatchFailure(index=index, item=item, error=info)
 
 
 def _shown(index, package):

@@ -4,6 +4,7 @@ from collective.background.exceptions import CommitInDoubt
 from collective.background.exceptions import Retry
 from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
+from collective.background.exceptions import TaskFailed
 from collective.background.model import states
 from collective.background.model.messages import portable_line
 from collective.background.model.messages import TEXT_LENGTH
@@ -89,6 +90,8 @@ def _log(execution, error, ended):
         text = f"waits {ended.retry_in:.0f} s for the database"
     elif isinstance(error, Failed):
         level, text = logging.INFO, "failed, with an answer"
+    elif isinstance(error, TaskFailed):
+        level, text = logging.INFO, "failed, with a text for its user"
     elif isinstance(error, Retry):
         level, text = logging.INFO, "asks for another attempt"
     elif ended.retry_in is not None:
@@ -103,7 +106,8 @@ def _log(execution, error, ended):
 
 
 def _log_traceback(execution, error, ended):
-    text, values = "task %s failed: %s", (execution.id, portable_line(execution.title))
+    text = "task %s failed (error %s): %s"
+    values = (execution.id, ended.error.id, portable_line(execution.title))
     try:
         log_failure(logger, logging.ERROR, text, values, error, ended.error)
     except BaseException:  # of the exception's own methods: anything

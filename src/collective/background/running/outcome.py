@@ -3,6 +3,7 @@
 from collective.background.capture.package import Package
 from collective.background.capture.pickling import pack
 from collective.background.capture.unpickling import unpack
+from collective.background.exceptions import BackgroundError
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import ReplacedError
 from collective.background.model import states
@@ -12,6 +13,7 @@ from collective.background.model.records import ErrorInfo
 from dataclasses import dataclass
 
 import logging
+import secrets
 import traceback
 
 
@@ -108,6 +110,8 @@ def describe_error(exception):
         type=portable_line(f"{cls.__module__}.{cls.__qualname__}"),
         message=portable_text(_text(exception)),
         traceback=portable_text(text, MAX_TRACEBACK),
+        id=secrets.token_hex(4),
+        public=_public(exception),
     )
 
 
@@ -123,6 +127,18 @@ def _text(exception):
         return str(exception)
     except BaseException as error:  # of the exception's own methods: anything
         return f"(its text cannot be had: {type(error).__name__})"
+
+
+def _public(exception):
+    """Return what an exception says to the user of the task, or None."""
+    if not isinstance(exception, BackgroundError):
+        return None
+    try:
+        text = exception.public
+        return None if text is None else portable_text(text)
+    except BaseException as error:  # of a class derived from ours: anything
+        logger.debug("no text for the user\n%s", _traceback(error))
+        return None
 
 
 def _pack(exception, error):

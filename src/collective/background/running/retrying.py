@@ -1,6 +1,7 @@
 """Whether a task that has failed is tried again, and when."""
 
 from collective.background.exceptions import Retry
+from collective.background.exceptions import TaskFailed
 from collective.background.model.options import MAX_BACKOFF
 from random import uniform
 
@@ -25,12 +26,22 @@ def retry_delay(options, failures, error):
             return error.delay
     elif (
         failures >= options.retries
-        or not isinstance(error, options.retry_on)
+        or not _is_retried(error, options.retry_on)
         or isinstance(error, options.give_up_on)
     ):
         return None
     # The power of a number of failures without end must not become too large.
     return uniform(0, min(MAX_BACKOFF, options.backoff * 2 ** min(failures, 40)))
+
+
+def _is_retried(error, retry_on):
+    """Whether an error is of one of the classes. Not by "Exception", if a TaskFailed.
+
+    What it tells is for its user, who has to put something right.
+    """
+    if isinstance(error, TaskFailed):
+        retry_on = tuple(cls for cls in retry_on if issubclass(cls, TaskFailed))
+    return isinstance(error, retry_on)
 
 
 def outage_delay(outages):

@@ -8,6 +8,7 @@ from collective.background.capture.snapshot import Snapshot
 from collective.background.exceptions import GroupFailed
 from collective.background.model import states
 from collective.background.model.config import DEFAULT_QUEUE
+from collective.background.model.messages import _
 from collective.background.model.records import ErrorInfo
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskRecord
@@ -17,6 +18,7 @@ from dataclasses import field
 from datetime import datetime
 from datetime import UTC
 from zope.i18n import translate
+from zope.i18nmessageid import Message
 
 import secrets
 
@@ -38,6 +40,11 @@ _WORDS = {
     states.FAILED: "failed",
     states.LOST: "were lost",
     states.CANCELLED: "were cancelled",
+}
+_PUBLIC = {
+    states.FAILED: _("${number} of ${all} tasks have failed."),
+    states.LOST: _("${number} of ${all} tasks were lost."),
+    states.CANCELLED: _("${number} of ${all} tasks were cancelled."),
 }
 
 
@@ -131,11 +138,19 @@ def _error_of(whole, state):
     )
     message = f"{number} of {whole.total} {_WORDS[state]}"
     first = whole.first_error(state)
+    public = Message(_PUBLIC[state], mapping={"number": number, "all": whole.total})
     if first is None:
-        return ErrorInfo(type=_GROUP_FAILED, message=message, traceback="")
+        return ErrorInfo(
+            type=_GROUP_FAILED, message=message, traceback="", public=public
+        )
     title, error = first
+    if error.public_text:
+        values = {"what": public, "title": title, "error": error.public_text}
+        public = _("${what} The first one, “${title}”: ${error}", mapping=values)
     return ErrorInfo(
         type=_GROUP_FAILED,
         message=f"{message}; the first one, {translate(title)!r}: {error.message}",
         traceback=error.traceback,
+        id=error.id,
+        public=public,
     )

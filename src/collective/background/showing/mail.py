@@ -15,6 +15,7 @@ from collective.background.showing.presentation import state_label
 from collective.background.showing.results import download_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.results import result_page
+from collective.background.showing.visibility import shown
 from plone import api
 from zope.component import getUtility
 from zope.component.hooks import getSite
@@ -57,7 +58,7 @@ def mail_user(record):
     api.portal.send_email(
         recipient=address,
         subject=text(_("${title}: ${state}"), title=title, state=state),
-        body="\n\n".join(_paragraphs(record, title, state, text)),
+        body="\n\n".join(filter(None, _paragraphs(record, title, state, text))),
     )
 
 
@@ -75,7 +76,7 @@ def _paragraphs(record, title, state, text):
     if record.run_time is not None:
         parts.append(text(_("It took ${time}."), time=duration(record.run_time)))
     if record.error is not None:
-        parts.append(error_text(record.error))
+        parts.append(text(error_text(shown(record).error)))
     parts += [text(message.text) for message in record.messages]
     links = {
         _("Result: ${url}"): _result_url(record),

@@ -2,6 +2,7 @@
 
 from collective.background.model import states
 from collective.background.model.messages import _
+from dataclasses import replace
 from zope.i18nmessageid import Message
 
 
@@ -96,14 +97,23 @@ def time_left(record, now):
 
 
 def error_text(error):
-    """Return what an ErrorInfo says, in one line.
+    """Return what an ErrorInfo says: a text, or a Message.
 
-    With the class of the exception, but for errors of this package: they are
-    sentences.
+    That is what it says to the user of the task. Where that is nothing, the class and
+    the text of the exception, for who may see them.
     """
+    if error.public is not None:
+        return error.public
     name = error.type.rpartition(".")[2]
     if not error.message:
         return name
-    if error.type.startswith("collective.background."):
-        return error.message
     return f"{name}: {error.message}"
+
+
+def public_error(error):
+    """Return the ErrorInfo as the user of the task may see it.
+
+    Its ``message`` is for him; without class and traceback of the exception.
+    """
+    text = error.public_text
+    return replace(error, type="", message=text, traceback="", public=text)

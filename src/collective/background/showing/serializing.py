@@ -18,10 +18,19 @@ def serialize(record, request):
     """
     values = asdict(record) | {
         "title": translate(record.title, context=request),
+        "error": record.error and serialize_error(record.error, request),
         "wait_time": record.wait_time,
         "run_time": record.run_time,
     }
     return {name: _value(value) for name, value in values.items()}
+
+
+def serialize_error(error, request):
+    """Return a dictionary of an ErrorInfo, its texts in the language of the request."""
+    return asdict(error) | {
+        "message": translate(error.message, context=request),
+        "public": error.public and translate(error.public, context=request),
+    }
 
 
 def _value(value):

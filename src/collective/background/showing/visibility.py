@@ -19,6 +19,7 @@ from collective.background.model import states
 from collective.background.model.records import BatchResult
 from collective.background.model.settings import background_settings
 from collective.background.scheduling.room import MANAGE
+from collective.background.showing.presentation import public_error
 from collective.background.showing.rights import current_reference
 from collective.background.showing.rights import Trust
 from dataclasses import replace
@@ -80,8 +81,9 @@ def visible_record(id):
 def shown(record):
     """Return the record without what is not for the current user.
 
-    Traceback, log and instance are for managers. A manager who is not trusted with the
-    task has neither traceback nor log of it, nor that there is a result.
+    Class, text and traceback of an exception, log and instance are for managers. A
+    manager who is not trusted with the task has neither these of it, but the instance,
+    nor that there is a result.
     """
     return _shown([record])[0]
 
@@ -155,8 +157,8 @@ def task_arguments(id):
 def task_result(id):
     """Return what a task has returned, or None while there is nothing.
 
-    Unlike ``get_result()`` of the scheduler it can be had again. Tracebacks of the
-    items of a batch are for managers only. Raises Unauthorized.
+    Unlike ``get_result()`` of the scheduler it can be had again. What has happened to
+    the items of a batch is told as ``shown()`` does. Raises Unauthorized.
     """
     _check_trust(visible_record(id))
     if _parts(id) != [id]:
@@ -164,7 +166,7 @@ def task_result(id):
     result = get_scheduler().peek_result(id)
     if isinstance(result, BatchResult) and not may_manage():
         failures = (
-            replace(failure, error=replace(failure.error, traceback=""))
+            replace(failure, error=public_error(failure.error))
             for failure in result.failures
         )
         return replace(result, failures=tuple(failures))
@@ -256,5 +258,5 @@ def _shown(records):
 
 
 def _without_inside(record):
-    error = record.error and replace(record.error, traceback="")
+    error = record.error and public_error(record.error)
     return replace(record, error=error, log=())

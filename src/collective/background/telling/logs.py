@@ -36,9 +36,10 @@ def log_transition(record):
         text += ", ran %.3f s"
         values.append(record.run_time)
     if error is not None:
-        text += ": %s: %s"
+        text += ": error %s: %s: %s"
         # An error may have many lines, and this is to stay one.
-        values += [error.type, portable_line(error.message, TEXT_LENGTH)]
+        message = portable_line(error.message, TEXT_LENGTH)
+        values += [error.id, error.type, message]
     line = logger.makeRecord(logger.name, level, __file__, 0, text, tuple(values), None)
     # Not as "extra" of logger.log(): that refuses what the factory has set.
     vars(line).update(_fields(record, title, error))
@@ -56,6 +57,7 @@ def _fields(record, title, error):
         "background_wait": record.wait_time,
         "background_run": record.run_time,
         "background_error": error and error.type,
+        "background_error_id": error and error.id,
     }
 
 

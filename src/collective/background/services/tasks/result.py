@@ -14,8 +14,8 @@ from collective.background.showing.handing_out import hand_out
 from collective.background.showing.handing_out import harmless_type
 from collective.background.showing.handing_out import JSON
 from collective.background.showing.handing_out import SpoolIterator
+from collective.background.showing.serializing import serialize_error
 from collective.background.showing.visibility import task_result
-from dataclasses import asdict
 from plone.restapi.serializer.converters import json_compatible
 
 import json
@@ -35,7 +35,7 @@ def answer_with_result(record, request):
         answer = refuse(response, 404, f"The task has {record.state}, without a result")
     else:
         hand_out(request, JSON)
-        answer = _as_json(result, response)
+        answer = _as_json(result, request)
     return json.dumps(answer, indent=2)
 
 
@@ -53,14 +53,14 @@ def _replay(result, request):
     return SpoolIterator(result.spool) if result.spool.size else ""
 
 
-def _as_json(result, response):
+def _as_json(result, request):
     match result:
         case Response():  # a browser would go there, and somebody has chosen where
             result = {"status": result.status, "location": result.location}
         case BatchResult():
             failures = [
                 {"index": failure.index, "item": repr(failure.item)}
-                | {"error": asdict(failure.error)}
+                | {"error": serialize_error(failure.error, request)}
                 for failure in result.failures
             ]
             result = {"done": result.done, "failures": failures}
@@ -68,4 +68,5 @@ def _as_json(result, response):
         return json_compatible(result)
     except TypeError:
         name = type(result).__name__
-        return refuse(response, 404, f"The result, a {name}, cannot be told as JSON")
+        text = f"The result, a {name}, cannot be told as JSON"
+        return refuse(request.response, 404, text)
