@@ -7,13 +7,16 @@ from BTrees.OOBTree import OOBTree
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
+from collective.background import using
 from collective.background.exceptions import NotPortable
 from collective.background.model.spool import MEMORY_LIMIT
 from dataclasses import dataclass
+from functools import partial
 from helpers import finished
 from helpers import jar_of
 from helpers import result_of
 from helpers import task_jar
+from helpers import TIMEOUT
 from helpers import Voter
 from io import BytesIO
 from persistent.mapping import PersistentMapping
@@ -87,6 +90,10 @@ def bytes_of(blob):
 
 def data_of_content(content):
     return content.file.data, jar_of(content.file) == task_jar()
+
+
+def note_data(file, record):
+    api.portal.get().description = f"{file.filename}: {file.data.decode()}"
 
 
 def attach(file):
@@ -185,6 +192,13 @@ class TestBlobs:
         ids = [new_file(b"1"), new_file(b"2")]
         result = result_of(schedule_batch(data_of, ids))
         assert (result.done, result.failures) == (2, ())
+
+    def test_in_callbacks(self, site, tier):
+        callback = partial(note_data, new_file())
+        finished(using(on_success=callback).schedule(len, "x"))
+        get_scheduler().wait_all(TIMEOUT)
+        transaction.begin()
+        assert site.description == "a.txt: hello"
 
     @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
     def test_in_results(self, tier, data):

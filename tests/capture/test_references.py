@@ -327,9 +327,10 @@ class TestWhatChangesMeanwhile:
         assert result_of(task_id) == ("/plone/folder/renamed", "New")
 
     def test_moved_in_the_same_transaction(self, site, document):
-        task_id = schedule(describe, document)
+        """It is not acquired from there, at its old path."""
+        task_id = schedule(look_at_parent, document)
         api.content.move(document, site)
-        assert result_of(task_id) == ("/plone/doc", "A document")
+        assert result_of(task_id) == ("/plone/doc", "plone")
 
     def test_renamed_in_a_later_transaction(self, document):
         with waiting():

@@ -10,6 +10,7 @@ not one that took its place.
 """
 
 from Acquisition import aq_base
+from Acquisition import aq_inner
 from collective.background.capture.reference import has_place
 from collective.background.capture.reference import refer_to
 from collective.background.exceptions import ReferenceGone
@@ -36,11 +37,12 @@ def resolve(reference, app):
     if reference.path is not None:
         found = find(app, reference.path[1:])
         if _is_same(found, reference):
-            return found
+            # It may have been moved further up, and be acquired from there.
+            return aq_inner(found)
     obj = _load(reference, app)
     found = _place(obj, reference, app)
     if found is not None:
-        return found
+        return aq_inner(found)
     if reference.path is None:
         return obj
     reason = "it was deleted"
