@@ -81,7 +81,7 @@ class TestOfSite:
         scheduler = get_scheduler()
         assert visible_records() == []
         assert scheduler.count() == 0
-        assert [queue.waiting for queue in scheduler.queues()] == [0]
+        assert {queue.waiting for queue in scheduler.queues()} == {0}
         assert scheduler.record("0" * 32) is None
         assert not scheduler._p_changed
         assert former_site.title

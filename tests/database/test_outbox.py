@@ -89,13 +89,13 @@ def test_a_web_instance_runs_nothing(settings, idle_site, folder):
 
 
 def test_a_queue_that_only_another_instance_has(scheduler, another, folder):
-    with pytest.raises(BadOption, match="no queue 'mail'"):
-        using(queue="mail").schedule(create, folder, "new")
-    Another("mail-host:1:abcd", slots={"mail": 3}).joins()
+    with pytest.raises(BadOption, match="no queue 'imports'"):
+        using(queue="imports").schedule(create, folder, "new")
+    Another("other-host:1:abcd", slots={"imports": 3}).joins()
     transaction.commit()
-    task_id = using(queue="mail").schedule(create, folder, "new")
+    task_id = using(queue="imports").schedule(create, folder, "new")
     transaction.commit()
     transaction.begin()
     slots = {queue.name: (queue.slots, queue.waiting) for queue in scheduler.queues()}
-    assert slots["mail"] == (3, 1)
+    assert slots["imports"] == (3, 1)
     assert scheduler.cancel(task_id).state == "cancelled"

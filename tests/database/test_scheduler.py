@@ -93,8 +93,8 @@ class TestSchedule:
         assert scheduler.count() == 0
 
     def test_an_unknown_queue_is_refused(self, scheduler):
-        with pytest.raises(BadOption, match="no queue 'mail'"):
-            using(queue="mail").schedule(len, "x")
+        with pytest.raises(BadOption, match="no queue 'imports'"):
+            using(queue="imports").schedule(len, "x")
 
     def test_uploads_and_long_values_are_carried(self, scheduler):
         data = b"x" * 2_000_000
@@ -248,7 +248,7 @@ class TestControl:
             scheduler.retry(task_id)
 
     def test_pause(self, scheduler, waiting):
-        (queue,) = scheduler.queues()
+        queue, _ = scheduler.queues()
         assert (queue.name, queue.waiting, queue.paused) == ("default", 1, True)
         with queues(other=1):  # who looks at one queue looks at all
             finished(using(queue="other").schedule(len, "x"))
@@ -453,6 +453,6 @@ def test_instances(scheduler, gates):
 
     (instance,), _ = wait_for(scheduler, look, TIMEOUT)
     assert instance.id == process_executor().instance
-    assert (instance.slots, instance.running) == ({"default": 2}, 1)
+    assert (instance.slots, instance.running) == ({"default": 2, "mail": 1}, 1)
     (itself,) = getGlobalSiteManager().getUtility(ITransactionalScheduler).instances()
     assert itself.running == 0

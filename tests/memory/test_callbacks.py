@@ -2,10 +2,12 @@
 
 from collective.background import current_task
 from collective.background import get_scheduler
+from collective.background import group
 from collective.background import schedule
 from collective.background import task
 from collective.background import using
 from collective.background.exceptions import BadCall
+from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
 from collective.background.interfaces import ITaskScheduled
 from collective.background.model.records import TaskRecord
@@ -40,6 +42,10 @@ def callback(calls):
 
 def fail():
     raise ValueError("no")
+
+
+def without_options(record):
+    """A callback with a name."""
 
 
 @task(title="My own title")
@@ -197,18 +203,18 @@ class TestItsOwnTask:
         return record
 
     def test_has_a_record(self, scheduler):
-        task_id = using(on_success=module_level, title="Import").schedule(int)
+        task_id = using(on_success=without_options, title="Import").schedule(int)
         record = self.callback_of(task_id)
         assert record.state == "succeeded"
-        assert record.callable == "test_callbacks.module_level"
-        assert record.title == "Import: test_callbacks.module_level"
+        assert record.callable == "test_callbacks.without_options"
+        assert record.title == "Import: test_callbacks.without_options"
         assert record.kind == "call"
 
     def test_has_the_queue_and_the_priority_of_the_task(self, make_scheduler):
-        make_scheduler(queues={"mail": 1})
-        options = using(on_success=module_level, queue="mail", priority=7)
+        make_scheduler(queues={"imports": 1})
+        options = using(on_success=module_level, queue="imports", priority=7)
         record = self.callback_of(options.schedule(int))
-        assert (record.queue, record.priority) == ("mail", 7)
+        assert (record.queue, record.priority) == ("imports", 7)
 
     def test_is_told_of(self, scheduler, subscribe):
         told = []
@@ -272,7 +278,7 @@ class TestItsOwnTask:
 
     def test_is_lost_when_the_process_ends(self, make_scheduler, gate, caplog):
         scheduler = make_scheduler(concurrency=1)
-        task_id = using(on_success=module_level, title="Import").schedule(gate.task)
+        task_id = using(on_success=without_options, title="Import").schedule(gate.task)
         transaction.commit()
         gate.wait()
         scheduler.pause("default")
@@ -280,7 +286,7 @@ class TestItsOwnTask:
         scheduler.wait(task_id, TIMEOUT)
         scheduler.drain(TIMEOUT)
         (line,) = [line for line in caplog.messages if "lost" in line]
-        assert "'Import: test_callbacks.module_level'" in line
+        assert "'Import: test_callbacks.without_options'" in line
 
 
 def test_the_uploads_of_the_task_are_gone_when_it_is_called(site):
@@ -338,3 +344,70 @@ class TestWhatIsRefused:
         with pytest.raises(NotPortable, match=r"^on_failure, the callable .*lock"):
             using(on_failure=Callback()).schedule(int)
         assert scheduler.count() == 0
+
+
+@task(title="Afterwards", queue="mail", priority=3, retries=1, backoff=0.01)
+def fails_once(record):
+    """A callback with options of its own."""
+    if get_scheduler().record(current_task().id).attempts == 1:
+        raise ValueError("not yet")
+
+
+class TestOptionsOfCallbacks:
+    """Whoever is called: the options of an ``@task`` function hold."""
+
+    @pytest.fixture
+    def ended(self, scheduler):
+        """Return a function that returns the record of the callback of a task."""
+
+        def ended(task_id):
+            all_ended(scheduler)
+            (record,) = [r for r in scheduler.records() if r.id != task_id]
+            return record
+
+        return ended
+
+    def test_hold(self, ended):
+        record = ended(using(on_success=fails_once).schedule(int))
+        assert record.state == "succeeded"
+        assert (record.title, record.queue) == ("Afterwards", "mail")
+        assert (record.priority, record.attempts) == (3, 2)
+
+    def test_others_can_be_given_for_once(self, ended):
+        callback = fails_once.using(title="For once", retries=0)
+        record = ended(using(on_failure=callback).schedule(fail))
+        assert (record.title, record.state) == ("For once", "failed")
+
+    def test_what_they_do_not_say_is_that_of_the_task(self, ended):
+        using_mail = using(queue="mail", priority=7, on_success=module_level)
+        record = ended(using_mail.schedule(int))
+        assert (record.queue, record.priority) == ("mail", 7)
+
+    @pytest.mark.parametrize(
+        "option,value",
+        [("unique", "one"), ("user", "admin"), ("notify", "mail"), ("after", "an id")],
+    )
+    def test_what_a_callback_cannot_have_is_refused(self, site, option, value):
+        callback = module_level.using(**{option: value})
+        with pytest.raises(
+            BadOption, match=f"option '{option}' a callback cannot have"
+        ):
+            using(on_success=callback).schedule(int)
+
+    def test_a_title_has_to_be_a_text(self, site):
+        callback = module_level.using(title=lambda record: record.title)
+        with pytest.raises(BadOption, match="that of a callback must be a text"):
+            using(on_success=callback).schedule(int)
+
+    def test_a_queue_has_to_be_there(self, site):
+        callback = module_level.using(queue="imports")
+        with pytest.raises(BadOption, match="there is no queue 'imports'"):
+            using(on_success=callback).schedule(int)
+
+    def test_a_queue_of_a_group_as_well(self, site):
+        callback = module_level.using(queue="imports")
+        with (
+            pytest.raises(BadOption, match="there is no queue 'imports'"),
+            group(on_success=callback),
+        ):
+            schedule(int)

@@ -59,7 +59,7 @@ class TestSources:
         zope_conf()
         settings = load_settings({})
         assert settings == Settings()
-        assert dict(settings.queues) == {"default": 2}
+        assert dict(settings.queues) == {"default": 2, "mail": 1}
 
     def test_a_process_without_zope_has_the_defaults(self, monkeypatch):
         monkeypatch.setattr(zope_config, "_config", None)
@@ -107,7 +107,7 @@ class TestSources:
         variables = {f"BACKGROUND_{name.upper()}": "17" for name in NUMBERS}
         settings = load_settings({**variables, "BACKGROUND_QUEUES": "imports=17"})
         assert {getattr(settings, name) for name in NUMBERS} == {17}
-        assert dict(settings.queues) == {"default": 17, "imports": 17}
+        assert dict(settings.queues) == {"default": 17, "mail": 1, "imports": 17}
 
     def test_other_variables_are_none_of_our_business(self, zope_conf):
         zope_conf()

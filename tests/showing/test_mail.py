@@ -7,12 +7,14 @@ from collective.background import using
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import TaskFailed
 from collective.background.interfaces import INotifier
+from collective.background.interfaces import ITaskRetrying
 from collective.background.showing.mail import mail_user
 from collective.background.testing import drain
 from email import message_from_bytes
 from email.header import decode_header
 from email.header import make_header
 from helpers import finished
+from helpers import TIMEOUT
 from helpers import waiting
 from plone import api
 from plone.app.testing import login
@@ -20,6 +22,10 @@ from plone.app.testing import setRoles
 from plone.app.testing import TEST_USER_ID
 from Products.CMFPlone.tests.utils import MockMailHost
 from Products.MailHost.interfaces import IMailHost
+from queue import Queue
+from socketserver import StreamRequestHandler
+from socketserver import ThreadingTCPServer
+from threading import Thread
 from zope.component import getGlobalSiteManager
 from zope.component import getSiteManager
 from zope.i18n.interfaces import ITranslationDomain
@@ -205,17 +211,105 @@ class TestNoMail:
             portal.acl_users.userFolderDelUsers(["guest"])
             transaction.commit()
         assert mails() == []
-        assert get_scheduler().record(task_id).error.type.endswith("UserGone")
+        assert get_scheduler().record(task_id) is None
+
+
+def use_port(port):
+    """Let the site send its mails to that port."""
+    api.portal.set_registry_record("plone.smtp_port", port)
+    api.portal.get().MailHost.smtp_port = port
+    transaction.commit()
+
+
+class Session(StreamRequestHandler):
+    """What a mail server says to one client."""
+
+    def handle(self):
+        self.say("220 ready")
+        while line := self.rfile.readline():
+            word = line.split()[0].upper()
+            if word == b"DATA":
+                self.say("354 go on")
+                lines = iter(self.rfile.readline, b".\r\n")
+                self.server.mails.append(message_from_bytes(b"".join(lines)))
+                self.say("250 taken")
+            else:
+                self.say(self.server.answers.get(word, "250 fine"))
+            if word == b"QUIT":
+                return
+
+    def say(self, line):
+        self.wfile.write(line.encode() + b"\r\n")
+
+
+@pytest.fixture
+def server(portal):
+    """A mail server that takes everything, unless its ``answers`` are others."""
+    with ThreadingTCPServer(("127.0.0.1", 0), Session) as server:
+        server.answers, server.mails = {}, []
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        use_port(server.server_address[1])
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def first_attempt():
+    """Wait for the first attempt to send a mail, and return the record of its task."""
+    events = Queue()
+
+    def note(event):
+        if "mail_user" in event.record.callable:
+            events.put(event.record)
+
+    manager = getGlobalSiteManager()
+    manager.registerHandler(note, (ITaskRetrying,))
+    try:
+        using(notify="mail").schedule(int)
+        transaction.commit()
+        return events.get(timeout=TIMEOUT)
+    finally:
+        manager.unregisterHandler(note, (ITaskRetrying,))
 
 
 class TestMailServer:
-    def test_that_cannot_be_reached_does_not_change_the_outcome(self, portal):
+    def test_takes_it(self, server):
+        finished(using(notify="mail").schedule(int))
+        assert mail_task().state == "succeeded"
+        (mail,) = server.mails
+        assert mail["To"] == "user@example.org"
+        assert mail["Auto-Submitted"] == "auto-generated"
+
+    def test_that_cannot_be_reached_is_tried_again(self, portal):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
-            portal.MailHost.smtp_port = unused.getsockname()[1]
-            task_id = finished(using(notify="mail").schedule(int)).id
-            assert mail_task().state == "failed"
+            use_port(unused.getsockname()[1])
+            record = first_attempt()
+            assert "ConnectionRefusedError" in record.error.type
+            get_scheduler().cancel(record.id)
+
+    @pytest.mark.parametrize("word", [b"RCPT", b"MAIL"])
+    def test_that_wants_to_be_asked_again_is(self, server, word):
+        server.answers[word] = "451 too busy"
+        record = first_attempt()
+        assert record.state == "retrying"
+        get_scheduler().cancel(record.id)
+
+    @pytest.mark.parametrize("word", [b"RCPT", b"MAIL"])
+    def test_that_refuses_it_is_not_asked_again(self, server, word):
+        server.answers[word] = "550 nobody here"
+        task_id = finished(using(notify="mail").schedule(int)).id
+        record = mail_task()
+        assert record.state == "failed"
+        assert record.attempts == 1
+        assert record.error.type.endswith("MailRefused")
+        assert "nobody here" in record.error.message
         assert get_scheduler().record(task_id).state == "succeeded"
+
+    def test_holds_up_no_other_tasks(self, server):
+        assert finished(using(notify="mail").schedule(int)).queue == "default"
+        assert mail_task().queue == "mail"
 
     def test_that_is_not_configured(self, portal):
         api.portal.set_registry_record("plone.smtp_host", "")

@@ -212,6 +212,10 @@ class NoResponse(BackgroundError):
     public = _("The other server has not answered.")
 
 
+class MailRefused(BackgroundError):
+    """The mail server has refused a mail for good."""
+
+
 class BatchFailed(BackgroundError):
     """Every item of a batch failed."""
 

@@ -10,9 +10,9 @@ releases before.
 from BTrees.OOBTree import OOBTree
 from collective.background.capture.call import capture_batch
 from collective.background.capture.call import capture_call
-from collective.background.capture.call import capture_callbacks
 from collective.background.capture.call import capture_request
 from collective.background.capture.call import capture_view
+from collective.background.capture.callbacks import capture_callbacks
 from collective.background.capture.pickling import pack
 from collective.background.capture.snapshot import RequestSnapshot
 from collective.background.capture.snapshot import Snapshot

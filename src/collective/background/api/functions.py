@@ -3,10 +3,11 @@
 from collective.background.api.scheduling import Scheduling
 from collective.background.capture.call import check_function
 from collective.background.exceptions import BadCall
+from collective.background.model.options import WithOptions
 from functools import update_wrapper
 
 
-class TaskFunction:
+class TaskFunction(WithOptions):
     """A function with options; made by ``@task``.
 
     ``f(…)`` is the plain call, ``f.schedule(…)`` schedules it.
@@ -16,8 +17,12 @@ class TaskFunction:
         _check_importable(function)
         check_function(function)
         update_wrapper(self, function)
-        self._options = options
+        self.options = options
         self._scheduling = Scheduling(**options)
+
+    @property
+    def function(self):
+        return self
 
     def __call__(self, /, *args, **kwargs):
         return self.__wrapped__(*args, **kwargs)
@@ -32,18 +37,22 @@ class TaskFunction:
 
     def using(self, **options):
         """Return the same function with other options, or more of them."""
-        return _With(self, {**self._options, **options})
+        return _With(self, {**self.options, **options})
 
 
-class _With:
+class _With(WithOptions):
     """A TaskFunction with options for once."""
 
     def __init__(self, function, options):
-        self._function = function
+        self.function = function
+        self.options = options
         self._scheduling = Scheduling(**options)
 
+    def __call__(self, /, *args, **kwargs):
+        return self.function(*args, **kwargs)
+
     def schedule(self, /, *args, **kwargs):
-        return self._scheduling.schedule(self._function, *args, **kwargs)
+        return self._scheduling.schedule(self.function, *args, **kwargs)
 
 
 def _check_importable(function):

@@ -1,6 +1,6 @@
 """Groups: tasks that belong together, with one progress and one end."""
 
-from collective.background.capture.call import capture_callbacks
+from collective.background.capture.callbacks import capture_callbacks
 from collective.background.capture.snapshot import capture_snapshot
 from collective.background.exceptions import BadOption
 from collective.background.interfaces import ITransactionalScheduler

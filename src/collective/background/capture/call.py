@@ -12,15 +12,13 @@ from collective.background.capture.pickling import pack
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
-from collective.background.interfaces import INotifier
-from collective.background.model import states
 from collective.background.model.messages import NAME_LENGTH
 from collective.background.model.messages import portable_line
+from collective.background.model.options import Options
 from collective.background.model.spool import Spool
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
-from zope.component import queryUtility
 
 import functools
 import inspect
@@ -76,6 +74,7 @@ class Call:
     - ``size``: of a batch, how many items are one transaction
     - ``extra``: plain values that are passed after the other arguments
     - ``context_path`` and ``context_uid``: of the content that it works on
+    - ``options``: of a callback that has some of its own, else None
     """
 
     kind: str
@@ -88,6 +87,7 @@ class Call:
     context_path: str | None = None
     context_uid: str | None = None
     extra: tuple = ()
+    options: Options | None = None
 
     def close(self):
         """Give back memory and temporary files."""
@@ -120,52 +120,6 @@ def capture_call(function, args, kwargs):
     )
 
 
-def capture_callbacks(options):
-    """Return the Calls of ``on_success``, ``on_failure`` and ``notify``.
-
-    ``options``: Options. A tuple of Calls for each state at which there are any.
-    Raises as ``capture_call``, and BadOption if there is nothing to notify with.
-    """
-    notify = options.notify and _find_notifier(options.notify)
-    functions = {
-        states.SUCCEEDED: {"on_success": options.on_success, "notify": notify},
-        states.FAILED: {"on_failure": options.on_failure, "notify": notify},
-    }
-    calls = {
-        state: tuple(
-            _capture_callback(option, function)
-            for option, function in callbacks.items()
-            if function is not None
-        )
-        for state, callbacks in functions.items()
-    }
-    return {state: made for state, made in calls.items() if made}
-
-
-def _find_notifier(name):
-    """Return the INotifier. Raises BadOption."""
-    notifier = queryUtility(INotifier, name)
-    if notifier is None:
-        raise BadOption(
-            f"notify is {name!r}, but there is no such INotifier in this process: the "
-            "ZCML of collective.background, which registers it, has to be loaded"
-        )
-    return notifier
-
-
-def _capture_callback(option, function):
-    """Return a Call of ``function(record)``, without the record."""
-    try:
-        check_call(function, (None,), {})
-    except BadCall as error:
-        raise BadCall(
-            f"{option} is called with one argument, a TaskRecord: {error}"
-        ) from error
-    name = dotted_name(function)
-    package = _pack(f"{option}, the callable {name},", (function, (), {}))
-    return Call(kind=CALL, name=name, package=package)
-
-
 def capture_batch(function, items, args, kwargs, size):
     """Return a Call of ``function(item, *args, **kwargs)`` for each item.
 
@@ -185,7 +139,7 @@ def capture_batch(function, items, args, kwargs, size):
         package=package,
         names=_positional_names(function, bound)[1:],
         items=tuple(
-            _pack(f"item {index} of {dotted_name(function)}", item)
+            pack_named(f"item {index} of {dotted_name(function)}", item)
             for index, item in enumerate(items)
         ),
         size=size,
@@ -394,10 +348,11 @@ def _blame(function, bound, args, kwargs):
 
 
 def _try(what, value):
-    _pack(what, value).close()
+    pack_named(what, value).close()
 
 
-def _pack(what, value):
+def pack_named(what, value):
+    """Return a Package. Raises NotPortable, which says ``what`` it is."""
     try:
         return pack(value)
     except NotPortable as error:

@@ -31,6 +31,7 @@ from collective.background.model.spool import CapturedUpload
 from collective.background.model.spool import Spool
 from importlib import import_module
 from requests.structures import CaseInsensitiveDict
+from transaction.interfaces import TransientError
 from ZODB.blob import Blob
 
 import logging
@@ -143,11 +144,13 @@ def store_call(call, blobs=None):
         "view": view,
         "items": tuple(store_package(item, blobs) for item in call.items),
         "extra": store_package(pack(call.extra)),
+        "options": call.options and store_options(call.options),
     }
 
 
 def load_call(stored):
-    """Return the Call again."""
+    """Return the Call again. Raises as ``load_options``, if it is a callback."""
+    options = stored.get("options")
     view = stored["view"] and from_dict(
         ViewRequest, {**stored["view"], "body": _load_spool(stored["view"]["body"])}
     )
@@ -159,8 +162,25 @@ def load_call(stored):
             "view": view,
             "items": tuple(load_package(item) for item in stored["items"]),
             "extra": unpack(load_package(stored["extra"]), None),
+            "options": options and load_options(options),
         },
     )
+
+
+def load_callbacks(stored):
+    """Return the Calls of callbacks again; one that cannot be loaded is logged.
+
+    The modules of an add-on may be gone; that is not to hold up the end of a task.
+    """
+    calls = []
+    for call in stored:
+        try:
+            calls.append(load_call(call))
+        except TransientError:
+            raise
+        except Exception:
+            logger.exception("the callback %s cannot be loaded", call["name"])
+    return calls
 
 
 # Snapshots.

@@ -3,7 +3,7 @@
 from BTrees.Length import Length
 from BTrees.OOBTree import OOTreeSet
 from collective.background.capture.snapshot import UserReference
-from collective.background.database.formats import load_call
+from collective.background.database.formats import load_callbacks
 from collective.background.database.formats import load_snapshot
 from collective.background.database.formats import store_call
 from collective.background.database.formats import store_snapshot
@@ -117,7 +117,7 @@ class StoredGroup(Persistent):
 
     def callbacks(self, state):
         """Return the Calls to make when the group has ended like that."""
-        return [load_call(call) for call in self._callbacks.get(state, ())]
+        return load_callbacks(self._callbacks.get(state, ()))
 
     def ids(self):
         return [id for id in self.members if id]

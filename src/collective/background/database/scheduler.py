@@ -13,6 +13,7 @@ knows.
 from BTrees.OOBTree import OOBTree
 from BTrees.OOBTree import OOTreeSet
 from collective.background.capture.call import capture_call
+from collective.background.capture.callbacks import queues_of
 from collective.background.capture.describing import describe_arguments
 from collective.background.database import changes
 from collective.background.database import former
@@ -130,6 +131,8 @@ class PersistentTransactionalScheduler(Persistent):
     def add_group(self, group):
         if group.id in self.groups:
             return
+        for queue in queues_of(group.callbacks):
+            self._check_queue(queue)
         if group.parent is not None:
             self.add_group(group.parent)
         self.renew()
@@ -182,9 +185,10 @@ class PersistentTransactionalScheduler(Persistent):
         self.renew()
         if group is not None:
             self.add_group(group)
-        self._check_queue(options.queue)
         settings = process_executor().settings
-        task = rules.capture_task(call, options, group, None, settings, self.record)
+        task = rules.capture_task(
+            call, options, group, None, settings, self.record, self._check_queue
+        )
         try:
             home = self.home()
             blobs = blobs_of_transaction()

@@ -16,6 +16,7 @@ from collections import deque
 from collective.background.capture.call import BATCH
 from collective.background.capture.call import CALL
 from collective.background.database.formats import load_call
+from collective.background.database.formats import load_callbacks
 from collective.background.database.formats import load_options
 from collective.background.database.formats import load_snapshot
 from collective.background.database.formats import store_call
@@ -81,7 +82,7 @@ class Body(Persistent):
 
     def callbacks(self, state):
         """Return the Calls to make when the task has ended like that."""
-        return [load_call(call) for call in self._callbacks.get(state, ())]
+        return load_callbacks(self._callbacks.get(state, ()))
 
 
 class StoredTask(Persistent):

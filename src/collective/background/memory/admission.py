@@ -4,6 +4,7 @@ In the thread and the transaction of who schedules them. ``lifecycle`` is the Li
 of those that have come in.
 """
 
+from collective.background.capture.callbacks import queues_of
 from collective.background.capture.snapshot import find_database
 from collective.background.memory.groups import GroupState
 from collective.background.memory.room import entrant
@@ -78,6 +79,8 @@ def add_group(lifecycle, group):
     """Let a group join the current transaction; see ``ITransactionalScheduler``."""
     if lifecycle.find_any(group.id) is not None:
         return
+    for queue in queues_of(group.callbacks):
+        rules.check_queue(queue, lifecycle.settings.queues)
     if group.parent is not None:
         add_group(lifecycle, group.parent)
     state = GroupState(
@@ -104,12 +107,17 @@ def check_room(lifecycle, task, bound):
 
 def _make_task(lifecycle, call, options, group):
     settings = lifecycle.settings
-    rules.check_queue(options.queue, settings.queues)
     rules.check_admission(lifecycle.is_stopping)
     if group is not None:
         add_group(lifecycle, group)
     return rules.capture_task(
-        call, options, group, find_database(), settings, lifecycle.find_any
+        call,
+        options,
+        group,
+        find_database(),
+        settings,
+        lifecycle.find_any,
+        lambda name: rules.check_queue(name, settings.queues),
     )
 
 

@@ -25,6 +25,7 @@ byte_size = stock_datatypes["byte-size"]
 SECTION = "collective.background"
 PREFIX = "BACKGROUND_"
 DEFAULT_QUEUE = "default"
+MAIL_QUEUE = "mail"  # of ``notify="mail"``
 ROLES = ("all", "web", "worker")
 SHARES = 4  # one user has no more than one of them
 MIN_LEASE = 1.0  # seconds; a garbage collection or a slow disk is no death
@@ -52,7 +53,8 @@ class Settings:
     """What can be set for a process; the README has the same table.
 
     - ``concurrency``: slots of the queue "default" (threads at once)
-    - ``queues``: further queues and their slots, ``{"imports": 1}``
+    - ``queues``: further queues and their slots, ``{"imports": 1}``; "mail" is there
+      anyway, with one
     - ``max_waiting``: how many tasks may wait for a slot, over all queues;
       ``max_waiting_per_user``: how many of one user; None: a quarter of them.
       Managers and Zope itself are bound by the whole only
@@ -116,7 +118,7 @@ class Settings:
                     "'-', '_' and '.' are, the first one a letter"
                 )
             _check(f"queues: {queue}", slots, 1)
-        slots = {DEFAULT_QUEUE: self.concurrency, **self.queues}
+        slots = {DEFAULT_QUEUE: self.concurrency, MAIL_QUEUE: 1, **self.queues}
         object.__setattr__(self, "queues", MappingProxyType(slots))
 
     @property

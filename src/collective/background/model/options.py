@@ -147,6 +147,17 @@ class Options:
         return max(0.0, (self.eta - now) / timedelta(seconds=1))
 
 
+class WithOptions:
+    """A base class of callables that know how they are scheduled.
+
+    - ``function``: what is called
+    - ``options``: a dictionary of those that were given, as for ``using()``
+    """
+
+    function = None
+    options = None
+
+
 def make_options(options):
     """Return Options of a dictionary.
 

@@ -4,8 +4,9 @@ Comes in: calls, options, and what a scheduler knows. Goes out: Tasks, and error
 the same words. Used by the schedulers, in memory and in the database.
 """
 
-from collective.background.capture.call import capture_callbacks
 from collective.background.capture.call import VIEW
+from collective.background.capture.callbacks import capture_callbacks
+from collective.background.capture.callbacks import queues_of
 from collective.background.capture.context import chosen_context
 from collective.background.capture.snapshot import capture_snapshot
 from collective.background.capture.snapshot import without_form
@@ -26,19 +27,22 @@ from zope.i18n import translate
 # Tasks.
 
 
-def capture_task(call, options, group, database, settings, is_known):
+def capture_task(call, options, group, database, settings, is_known, check_queue):
     """Return a Task of a Call in the present environment.
 
     ``database``: to open in its thread, or None; ``settings``: of the process;
-    ``is_known(id)``: whether there is such a task. Raises BadOption, and as
-    ``schedule()``.
+    ``is_known(id)``: whether there is such a task; ``check_queue(name)`` raises
+    BadOption if there is no such queue. Raises BadOption, and as ``schedule()``.
     """
+    check_queue(options.queue)
     for id in options.after:
         _check_predecessor(id, group, is_known)
     if options.context is not None:
         call = replace(call, **chosen_context(options.context))
         options = replace(options, context=None)  # no content is shared with a thread
     callbacks = capture_callbacks(options)
+    for queue in queues_of(callbacks):
+        check_queue(queue)
     snapshot = capture_snapshot(options.user, with_form=call.kind != VIEW)
     keep = how_long_to_keep(settings)
     return Task(call, snapshot, database, options, keep, callbacks, group)
@@ -73,9 +77,9 @@ def make_callback(call, title, snapshot, database, task):
     ``title``: of what has ended; ``snapshot``: the environment; ``task``: the one
     that has ended, with the attributes of a Task.
     """
-    options = Options(
-        title=f"{title}: {call.name}", queue=task.queue, priority=task.priority
-    )
+    options = call.options or Options(queue=task.queue, priority=task.priority)
+    if options.title is None:
+        options = replace(options, title=f"{title}: {call.name}")
     callback = Task(call, without_form(snapshot), database, options, task.keep)
     # It is a matter of the add-on; its user did not ask for it.
     callback.dismissed = True

@@ -1,13 +1,17 @@
 """``notify="mail"``: a mail to the user when a task has ended.
 
 Comes in: the record of the task, in a task of the same user that is scheduled when
-the other one has ended, see ``capture/call.py``, which finds it as an INotifier. So
-whatever the mail server does comes too late to change anything. The mail is sent when
-that task commits.
+the other one has ended, see ``capture/callbacks.py``, which finds it as an INotifier.
+So whatever the mail server does comes too late to change anything. It has a queue of
+its own, since a mail server may take its time. The mail is sent inside of that task,
+which fails if it was refused, and tries again if there may be a point in it.
 """
 
+from collective.background.api.functions import task
+from collective.background.exceptions import MailRefused
 from collective.background.interfaces import INotifier
 from collective.background.interfaces import ITransactionalScheduler
+from collective.background.model.config import MAIL_QUEUE
 from collective.background.model.messages import _
 from collective.background.showing.presentation import duration
 from collective.background.showing.presentation import error_text
@@ -16,7 +20,10 @@ from collective.background.showing.results import download_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.results import result_page
 from collective.background.showing.visibility import shown
+from email.mime.text import MIMEText
 from plone import api
+from smtplib import SMTPRecipientsRefused
+from smtplib import SMTPResponseException
 from zope.component import getUtility
 from zope.component.hooks import getSite
 from zope.globalrequest import getRequest
@@ -29,13 +36,20 @@ import logging
 
 logger = logging.getLogger(__name__)
 
+# Half a day in all, since delays are random and doubled up to an hour: time enough for
+# a mail server that is away.
+RETRIES = 16
+BACKOFF = 60.0  # seconds
+PERMANENT = 500  # RFC 5321: from here on there is no point in trying again
+
 
 @provider(INotifier)
+@task(queue=MAIL_QUEUE, retries=RETRIES, backoff=BACKOFF, retry_on=OSError)
 def mail_user(record):
     """Send a mail about the task of ``record`` to the current user.
 
     One without an address gets none, which is logged. Raises ValueError if the site
-    has no mail settings.
+    has no mail settings, MailRefused, and what the connection to the server raises.
     """
     address = _address_of_user()
     if not address:
@@ -55,11 +69,30 @@ def mail_user(record):
     # On one line: titles may have been made of what a visitor has written.
     title = " ".join(text(record.title).split())
     state = text(state_label(record))
-    api.portal.send_email(
-        recipient=address,
-        subject=text(_("${title}: ${state}"), title=title, state=state),
-        body="\n\n".join(filter(None, _paragraphs(record, title, state, text))),
-    )
+    body = "\n\n".join(filter(None, _paragraphs(record, title, state, text)))
+    mail = MIMEText(body, "plain", "utf-8")
+    # RFC 3834: nobody's holiday notice is to answer it.
+    mail["Auto-Submitted"] = "auto-generated"
+    _send(mail, address, text(_("${title}: ${state}"), title=title, state=state))
+
+
+def _send(mail, address, subject):
+    """Send it at once: at the commit nobody would learn that it was refused."""
+    try:
+        api.portal.send_email(
+            recipient=address, subject=subject, body=mail, immediate=True
+        )
+    except SMTPRecipientsRefused as error:
+        answers = error.recipients.values()
+        if all(code >= PERMANENT for code, text in answers):
+            raise MailRefused(
+                f"the mail server refuses the recipient: {error}"
+            ) from error
+        raise
+    except SMTPResponseException as error:
+        if error.smtp_code >= PERMANENT:
+            raise MailRefused(f"the mail server refuses the mail: {error}") from error
+        raise
 
 
 def _paragraphs(record, title, state, text):
