@@ -139,6 +139,18 @@ class TestOfAll:
         refuse(len, Spool.of(bytes(MEMORY_LIMIT + 1)))
         assert kept_files() == before
 
+    def test_files_in_variables_of_functions_count(self, filled):
+        """Also of functions that know each other."""
+        file = upload(DATA)
+
+        def even(number):
+            return odd(number - 1) if number else file.read()
+
+        def odd(number):
+            return even(number - 1)
+
+        refuse(even, 0)
+
 
 class TestOfOneUser:
     @pytest.fixture(autouse=True)

@@ -81,12 +81,10 @@ class CapturedFunction:
         restored.__qualname__ = function.__qualname__
         return restored
 
-    def close(self):
-        """Give back memory and temporary files. May be called more than once."""
-        # Two functions that know each other close each other.
-        packages, self._variables = self._variables, {}
-        for package in packages.values():
-            package.close()
+    @property
+    def packages(self):
+        """The Packages of the variables that are carried."""
+        return tuple(self._variables.values())
 
 
 def _variables(function):

@@ -47,8 +47,16 @@ class Package:
 
     def close(self):
         """Give back memory and temporary files."""
-        for spool in self.spools:
-            spool.close()
-        for obj in self.live:
-            if isinstance(obj, CapturedFunction):
-                obj.close()
+        for package in self.nested():
+            for spool in package.spools:
+                spool.close()
+
+    def nested(self):
+        """Return the Package and those of what its functions close over, each once."""
+        packages, functions = [self], []
+        for package in packages:
+            for obj in package.live:
+                if isinstance(obj, CapturedFunction) and obj not in functions:
+                    functions.append(obj)
+                    packages += obj.packages
+        return packages

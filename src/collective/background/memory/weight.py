@@ -125,4 +125,4 @@ def _packages(task):
     found += [task.result, task.exception]
     if task.snapshot.request is not None:
         found.append(task.snapshot.request.form)
-    return filter(None, found)
+    return chain.from_iterable(package.nested() for package in found if package)
