@@ -123,6 +123,8 @@ class TestForTheScript:
             schedule(int)
             transaction.commit()
             answer = editor.act(failed, "retry", headers=JSON)
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
         assert "takes no more tasks now" in answer.json()["error"]
         assert state_of(failed) == "failed"
 

@@ -66,6 +66,8 @@ class TestForgedRequests:
             page = BeautifulSoup(session.get(url).text, "lxml")
             inputs = page.select("form#form input[value]")
             form = {field["name"]: field["value"] for field in inputs}
+            for chosen in page.select("form#form select option[selected]"):
+                form[chosen.parent["name"]] = chosen["value"]
             form |= {"form.buttons.save": "Save", f"{FIELD}poll_interval": "7"}
             form |= changed
             sent = {"data" if method == "POST" else "params": form}

@@ -64,7 +64,17 @@ class NoTransaction(BackgroundError, RuntimeError):
     """The current transaction no longer takes part in a commit."""
 
 
-class QueueFull(BackgroundError):
+class Unavailable(BackgroundError):
+    """No more tasks are taken for the moment; the transaction is refused.
+
+    Over HTTP that is 503 with ``Retry-After``. ``retry_after``: when to try again, as
+    whole seconds.
+    """
+
+    retry_after = 10
+
+
+class QueueFull(Unavailable):
     """The waiting room is full; the transaction is refused."""
 
 
@@ -76,7 +86,7 @@ class UniqueConflict(BackgroundError, TransientError):
     """
 
 
-class ShuttingDown(BackgroundError):
+class ShuttingDown(Unavailable):
     """The process is about to stop and takes no more tasks."""
 
 

@@ -96,6 +96,13 @@ class ITransactionalScheduler(Interface):
         Called by ``collective.background.api.scheduling``.
         """
 
+    def check_room():
+        """Raise QueueFull or ShuttingDown if a task of the current user is refused.
+
+        Nothing is reserved: the commit that schedules one may raise these as well.
+        Called by the REST API, which does at once then what was to be done later.
+        """
+
     # Records.
 
     def record(id):

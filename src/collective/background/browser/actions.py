@@ -6,12 +6,12 @@ for the script, which asks for it; for others, the page where they were, with a 
 
 from collective.background.browser.items import Items
 from collective.background.exceptions import IllegalTransition
-from collective.background.exceptions import QueueFull
-from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskNotFound
+from collective.background.exceptions import Unavailable
 from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.showing.handing_out import keep_private
+from collective.background.showing.unavailable import answer_unavailable
 from collective.background.showing.visibility import cancel_task
 from collective.background.showing.visibility import dismiss_task
 from collective.background.showing.visibility import retry_task
@@ -61,9 +61,13 @@ class ActionView(BrowserView):
                 f"action is {name!r}; it must be one of {', '.join(ACTIONS)}"
             )
         record, error = self._act(name, form.get("id"))
-        if "application/json" in self.request.getHeader("Accept", ""):
+        if self.wants_json:
             return self._json(record, error)
         return self._redirect(name, record, error)
+
+    @property
+    def wants_json(self):
+        return "application/json" in self.request.getHeader("Accept", "")
 
     def _act(self, name, id):
         """Return the record and "", or None and why it was not done."""
@@ -73,7 +77,9 @@ class ActionView(BrowserView):
             raise NotFound(str(error)) from error
         except IllegalTransition:
             return None, self._text(REFUSED[name])
-        except (QueueFull, ShuttingDown):
+        except Unavailable as error:
+            if self.wants_json:
+                answer_unavailable(self.request.response, error)
             return None, self._text(NO_ROOM)
 
     def _json(self, record, error):

@@ -5,10 +5,12 @@ counted only when that may matter: all keys have to be looked at for it. So in a
 somewhat more may come in than is allowed.
 """
 
+from collective.background.capture.users import current_user
 from collective.background.database.shard import user_of
 from collective.background.exceptions import QueueFull
 from collective.background.scheduling.room import Counts
 from collective.background.scheduling.room import Entrant
+from collective.background.scheduling.room import is_bound
 from math import inf
 from zope.i18n import translate
 
@@ -27,6 +29,13 @@ def entrant(record, *, after, is_bound):
         is_due=not after and record.eta is None,
         is_bound=is_bound,
     )
+
+
+def entrant_now():
+    """Return the Entrant for a task that the current user schedules for at once."""
+    user = current_user()
+    key = user_of(user.folder, user.id)
+    return Entrant(title="", user=key, is_due=True, is_bound=is_bound())
 
 
 class Room:

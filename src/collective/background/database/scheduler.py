@@ -27,6 +27,7 @@ from collective.background.database.instances import instances_for
 from collective.background.database.private import connected
 from collective.background.database.private import privately
 from collective.background.database.room import entrant
+from collective.background.database.room import entrant_now
 from collective.background.database.settling import close_group
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
@@ -174,6 +175,10 @@ class PersistentTransactionalScheduler(Persistent):
             finish=lambda: (news.tell(), outbox.wake_up(self, news)),
             forget=lambda: None,
         )
+
+    def check_room(self):
+        wish = entrant_now()
+        outbox.admit(self, wish).leave(wish)
 
     def _find_holder(self, options):
         unique = options.unique

@@ -100,9 +100,14 @@ def check_room(lifecycle, task, bound):
 
     ``bound``: whether it may have no more than the share of its user.
     """
-    rules.check_admission(lifecycle.is_stopping)
-    lifecycle.unfinished.room.check(entrant(task, bound), lifecycle.settings)
+    check_place(lifecycle, entrant(task, bound))
     lifecycle.store.check_weight(task)
+
+
+def check_place(lifecycle, entrant):
+    """Raise ShuttingDown or QueueFull if an Entrant cannot wait, whatever it keeps."""
+    rules.check_admission(lifecycle.is_stopping)
+    lifecycle.unfinished.room.check(entrant, lifecycle.settings)
 
 
 def _make_task(lifecycle, call, options, group):

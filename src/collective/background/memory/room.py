@@ -4,10 +4,13 @@ Plain data, changed under the scheduler's lock only.
 """
 
 from BTrees.OOBTree import OOBTree
+from collective.background.capture.users import current_user
 from collective.background.model import states
 from collective.background.scheduling.room import Counts
 from collective.background.scheduling.room import Entrant
+from collective.background.scheduling.room import is_bound
 from time import monotonic
+from zope.component.hooks import getSite
 
 
 def entrant(task, is_bound):
@@ -17,6 +20,15 @@ def entrant(task, is_bound):
         user=user_of(task),
         is_due=_is_due(task),
         is_bound=is_bound,
+    )
+
+
+def entrant_now():
+    """Return the Entrant for a task that the current user schedules for at once."""
+    user, site = current_user(), getSite()
+    path = None if site is None else "/".join(site.getPhysicalPath())
+    return Entrant(
+        title="", user=(path, user.folder, user.id), is_due=True, is_bound=is_bound()
     )
 
 

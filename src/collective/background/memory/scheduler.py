@@ -16,6 +16,7 @@ from collective.background.memory import admission
 from collective.background.memory import control
 from collective.background.memory import reading
 from collective.background.memory.lifecycle import Lifecycle
+from collective.background.memory.room import entrant_now
 from collective.background.memory.store import Store
 from collective.background.memory.threads import TaskThreads
 from collective.background.model import states
@@ -90,6 +91,11 @@ class TransactionalScheduler(BaseScheduler):
 
     def run_now(self, call, options, work, group=None):
         return admission.run_now(self.lifecycle, call, options, work, group)
+
+    def check_room(self):
+        wish = entrant_now()
+        with self.lifecycle.changed:
+            admission.check_place(self.lifecycle, wish)
 
     # Reading.
 

@@ -9,9 +9,14 @@ from types import SimpleNamespace
 from zope import schema
 from zope.component import queryUtility
 from zope.interface import Interface
+from zope.schema.vocabulary import SimpleTerm
+from zope.schema.vocabulary import SimpleVocabulary
 
 
 PREFIX = "collective.background"
+
+# For whose calls of the REST API the header "Prefer: respond-async" makes tasks.
+OFF, MANAGERS, ALL = "off", "managers", "all"
 
 
 class IBackgroundSettings(Interface):
@@ -49,6 +54,22 @@ class IBackgroundSettings(Interface):
         description=_("If not, only managers of background tasks may cancel any."),
         required=False,
         default=True,
+    )
+
+    respond_async = schema.Choice(
+        title=_("Calls of the REST API in the background"),
+        description=_(
+            "Whose calls become tasks, if they ask for it with the header Prefer: "
+            "respond-async."
+        ),
+        vocabulary=SimpleVocabulary(
+            [
+                SimpleTerm(OFF, title=_("Those of nobody")),
+                SimpleTerm(MANAGERS, title=_("Those of managers of background tasks")),
+                SimpleTerm(ALL, title=_("Those of all users")),
+            ]
+        ),
+        default=ALL,
     )
 
     redacted_names = schema.List(

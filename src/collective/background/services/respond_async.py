@@ -7,17 +7,23 @@ publisher calls this, by way of the subscriber.
 """
 
 from collective.background import current_task
+from collective.background import get_scheduler
 from collective.background.api.rerunning import preference_name
 from collective.background.api.rerunning import RESPOND_ASYNC
 from collective.background.api.rerunning import schedule_again
 from collective.background.api.rerunning import sends_credentials
 from collective.background.api.rerunning import steps_below
+from collective.background.exceptions import Unavailable
 from collective.background.interfaces import ICollectiveBackgroundLayer
 from collective.background.interfaces import ISynchronousService
+from collective.background.model.settings import ALL
+from collective.background.model.settings import background_settings
+from collective.background.model.settings import MANAGERS
 from collective.background.services.representing import represent
 from collective.background.services.representing import task_url
 from collective.background.showing.handing_out import keep_private
 from collective.background.showing.visibility import may_have_tasks
+from collective.background.showing.visibility import may_manage
 from collective.background.showing.visibility import visible_record
 from plone.protect.interfaces import IDisableCSRFProtection
 from plone.rest.interfaces import IAPIRequest
@@ -28,6 +34,10 @@ from urllib.request import parse_http_list
 from zope.component.hooks import getSite
 from zope.interface import alsoProvides
 
+import logging
+
+
+logger = logging.getLogger(__name__)
 
 MAX_BODY = 100_000_000  # bytes of a request that are kept for a task
 
@@ -65,8 +75,25 @@ def _is_possible(service, request):
         and current_task() is None
         and int(request.environ.get("CONTENT_LENGTH") or 0) <= MAX_BODY
         and may_have_tasks()
+        and _is_wanted()
         and not sends_credentials(request)
+        and _has_room()
     )
+
+
+def _is_wanted():
+    """Whether the site makes tasks of the current user's calls."""
+    who = background_settings().respond_async
+    return who == ALL or (who == MANAGERS and may_manage())
+
+
+def _has_room():
+    try:
+        get_scheduler().check_room()
+    except Unavailable as error:
+        logger.info("the request is answered at once: %s", error)
+        return False
+    return True
 
 
 class Accepted(Service, BrowserView):

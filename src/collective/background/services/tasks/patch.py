@@ -1,8 +1,6 @@
 """``PATCH @tasks/<id>``: ``{"retry": true}`` or ``{"dismissed": true}``."""
 
 from collective.background.exceptions import IllegalTransition
-from collective.background.exceptions import QueueFull
-from collective.background.exceptions import ShuttingDown
 from collective.background.services.base import PathService
 from collective.background.services.representing import ask_again_later
 from collective.background.services.representing import refuse
@@ -26,7 +24,5 @@ class TasksPatch(PathService):
             record = ACTIONS[name](record.id)
         except IllegalTransition as error:
             return refuse(response, 409, str(error))
-        except (QueueFull, ShuttingDown) as error:
-            return refuse(response, 503, str(error))
         ask_again_later(record, response)
         return represent(record, self.request)
