@@ -1,10 +1,12 @@
 """Files of the request are copied once for a transaction."""
 
+from collective.background.capture.files import take_blob
 from collective.background.capture.files import take_file
 from collective.background.capture.files import take_upload
 from collective.background.model.spool import MEMORY_LIMIT
 from helpers import kept_files
 from io import BytesIO
+from ZODB.blob import Blob
 from ZPublisher.HTTPRequest import FileUpload
 from ZPublisher.HTTPRequest import FormField
 
@@ -63,6 +65,26 @@ class TestOnce:
         one = take_file(file)
         transaction.abort()
         assert take_file(file).content is not one.content
+
+
+@BOTH
+class TestBlobs:
+    def test_once_in_a_transaction(self, data):
+        blob = Blob(data)
+        one, two = take_blob(blob), take_blob(blob)
+        assert one.content is two.content
+        assert one.read() == two.read() == data
+
+    def test_again_when_it_was_written_again(self, data):
+        """Also with as many bytes."""
+        blob = Blob(data)
+        spools = [take_blob(blob)]
+        for changed in (data[:-1] + b"?", data + b"?", b""):
+            with blob.open("w") as file:
+                file.write(changed)
+            spools.append(take_blob(blob))
+            assert spools[-1].read() == changed
+        assert spools[0].read() == data
 
 
 class TestUploads:

@@ -1,16 +1,21 @@
 """Files of the request: each is copied once for all tasks of a transaction.
 
-Comes in: an open file, or an upload of the publisher. Goes out: a Spool, or what is
-kept of the upload. Called by the pickler and by ``api/rerunning.py``.
+Comes in: an open file, an upload of the publisher, or a new blob. Goes out: a Spool, or
+what is kept of the upload. Called by the pickler and by ``api/rerunning.py``.
 """
 
 from collective.background.model.spool import CapturedUpload
 from collective.background.model.spool import Spool
 from collective.background.zopecompat import upload_name
 from copy import deepcopy
+from functools import partial
+from itertools import zip_longest
 from weakref import ref
 
 import transaction
+
+
+_CHUNK = 1 << 20  # bytes that are compared at once
 
 
 def take_file(file):
@@ -29,6 +34,34 @@ def take_file(file):
         # The file as well: or another one might get its id meanwhile.
         taken[id(file)] = file, _Shared(spool)
     return spool
+
+
+def take_blob(blob):
+    """Return a Spool of the bytes of a Blob, of which the state has none of them.
+
+    It shares them as above, unless the blob was written again since then. Raises
+    BlobError while it is written.
+    """
+    taken = _taken()
+    _, shared = taken.get(id(blob), (None, lambda: None))
+    with blob.open("r") as file:
+        spool = shared()
+        if spool is None or not _has_bytes(spool, file):
+            file.seek(0)
+            spool = Spool(file)
+            taken[id(blob)] = blob, _Shared(spool)
+    return spool
+
+
+def _has_bytes(spool, file):
+    """Whether a Spool has the bytes of a file, which is read up to what differs."""
+    with spool.look() as copied:
+        chunks = zip_longest(_chunks(copied), _chunks(file))
+        return all(one == other for one, other in chunks)
+
+
+def _chunks(file):
+    return iter(partial(file.read, _CHUNK), b"")
 
 
 class _Shared:

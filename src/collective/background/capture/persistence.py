@@ -8,7 +8,6 @@ from BTrees import family32
 from BTrees import family64
 from collective.background.capture.reference import describe
 from collective.background.exceptions import NotPortable
-from collective.background.model.spool import Spool
 from shutil import copyfileobj
 from ZODB.blob import Blob
 
@@ -51,15 +50,6 @@ def reduce_tree(obj):
     if type(obj) in TREE_SETS:
         return type(obj), (tuple(obj),)
     return NotImplemented
-
-
-def spool_of(blob):
-    """Return a Spool of the bytes of a Blob; its state has none of them.
-
-    Raises BlobError while it is written.
-    """
-    with blob.open("r") as stream:
-        return Spool(stream)
 
 
 def blob_of(spool):

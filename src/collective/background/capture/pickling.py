@@ -11,6 +11,7 @@ again. Called by ``capture/call.py``, ``capture/snapshot.py`` and
 """
 
 from Acquisition import aq_base
+from collective.background.capture.files import take_blob
 from collective.background.capture.files import take_upload
 from collective.background.capture.functions import CapturedFunction
 from collective.background.capture.functions import is_importable
@@ -20,7 +21,6 @@ from collective.background.capture.package import Package
 from collective.background.capture.persistence import check_no_content
 from collective.background.capture.persistence import is_stored
 from collective.background.capture.persistence import reduce_tree
-from collective.background.capture.persistence import spool_of
 from collective.background.capture.reference import describe
 from collective.background.capture.reference import refer_to
 from collective.background.capture.refusals import check_method
@@ -145,7 +145,7 @@ class _Pickler(pickle.Pickler):
             return ("reference", len(self.references) - 1)
         check_no_content(obj)
         if isinstance(obj, Blob):
-            return self._spool_id("blob", obj, spool_of)
+            return self._spool_id("blob", obj, take_blob)
         return None  # a value, such as a new PersistentMapping
 
     def _spool_id(self, kind, obj, capture):
