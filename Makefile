@@ -8,6 +8,7 @@ INSTANCE ?= instance
 PORT ?= 8080
 PYTEST_ARGS ?=
 SOAK_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
@@ -91,8 +92,8 @@ soak: $(INSTALLED) ## kill, freeze, cut off instances, and see what can be trust
 	@PYTHONPATH=tests $(BIN)/python -m soak $(SOAK_ARGS)
 
 .PHONY: bench
-bench: $(INSTALLED) ## measure, and print a table
-	@$(BIN)/python -m benchmarks
+bench: $(INSTALLED) ## measure, and print a table (BENCH_ARGS=--quick: see that it runs)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: format
 format: $(INSTALLED) ## format the Python files

@@ -1,39 +1,29 @@
-"""Measures everything, and prints a table."""
+"""Measures everything, and prints a table. ``--quick``: only to see that it runs.
 
-from benchmarks.instance import instance
-from benchmarks.instance import server
+A part of it is a process of its own, as a process opens one database.
+"""
 
-import logging
+from benchmarks.instance import create_site
+from benchmarks.instance import ROOT
+from tempfile import TemporaryDirectory
+
 import platform
-import tracemalloc
+import subprocess
+import sys
 
 
-def main():
+PARTS = ("benchmarks.memory", "benchmarks.persistent")
+
+
+def main(*options):
     print("Creating a site ...", flush=True)
-    with instance() as application, server(application) as port:
-        from benchmarks import growth
-        from benchmarks import politeness
-        from benchmarks import scheduling
-        from benchmarks import views
-        from benchmarks import watching
-        from benchmarks.site import as_editor
-
-        # A log on a terminal costs more than a task.
-        logging.disable(logging.WARNING)
+    with TemporaryDirectory() as folder:
+        where = create_site(folder)
         print(f"Medians; Python {platform.python_version()}", flush=True)
-        with as_editor() as site:
-            show(scheduling.measure(site))
-            show(views.measure(site, port))
-            show(politeness.measure(port))
-            show(watching.measure(site, port))
-            show(growth.measure(site))
-            tracemalloc.start()
-            show(growth.measure_memory(site))
+        for part in PARTS:
+            command = [sys.executable, "-m", part, where, *options]
+            if subprocess.run(command, cwd=ROOT).returncode:
+                raise SystemExit(f"{part} has ended with an error")
 
 
-def show(rows):
-    for row in rows:
-        print(row, flush=True)
-
-
-main()
+main(*sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from benchmarks.measure import alternate
 from benchmarks.measure import Row
+from benchmarks.measure import size
 from collective.background.capture.call import capture_call
 from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.model.config import Settings
@@ -15,10 +16,11 @@ import tracemalloc
 import transaction
 
 
-ROUNDS = 15
-TASKS = 100  # of one round
-FINISHED = 10_000
-WAITING = 1_000
+ROUNDS = size(15)
+TASKS = size(100)  # of one round
+FINISHED = size(10_000)
+WAITING = size(1_000)
+KEPT = size(2_000)  # of which the memory is measured
 TIMEOUT = 600  # seconds
 SLOTS = 4
 
@@ -42,7 +44,7 @@ def measure(site):
 
     new, crowded = Peer(), Peer()
     run_peer(crowded, FINISHED)
-    other, ours = alternate(3, lambda: peer_task(new), lambda: peer_task(crowded))
+    other, ours = alternate(size(3), lambda: peer_task(new), lambda: peer_task(crowded))
     yield Row(f"dm: a task, {FINISHED:,} finished", ours, "the same, empty", other)
 
 
@@ -50,19 +52,18 @@ def measure_memory(site):
     folder = site.countries
     scheduler = make_scheduler(keep_count=FINISHED)
     scheduler.pause("default")
-    count = 2_000
     before = allocated()
-    for _ in range(count):
+    for _ in range(KEPT):
         add(scheduler, nothing, folder)
     transaction.commit()
-    waiting = (allocated() - before) / count
+    waiting = (allocated() - before) / KEPT
     peak = 0
     scheduler.resume("default")
     while scheduler.count(states={"queued", "running"}):
         alive = [t for t in threading.enumerate() if "-default-" in t.name]
         peak = max(peak, len(alive))
     scheduler.wait_all(TIMEOUT)
-    finished = (allocated() - before) / count
+    finished = (allocated() - before) / KEPT
     yield Row("a waiting task", waiting, "target", 4096, "bytes", most=1)
     yield Row("a finished record", finished, "target", 2048, "bytes", most=1)
     yield Row("threads alive, at most", peak, "slots", SLOTS, "", most=1)

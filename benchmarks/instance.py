@@ -12,6 +12,7 @@ import threading
 ROOT = Path(__file__).parent.parent
 USER, PASSWORD = "editor1", "editor1-demo"
 BIN = Path(sys.executable).parent
+STOP = 10  # seconds
 
 
 def create_site(folder):
@@ -31,11 +32,16 @@ def opened(where):
     from Zope2.Startup.run import make_wsgi_app
 
     application = make_wsgi_app({}, str(where / "etc" / "zope.conf"))
+    from collective.background.executing.deadline import Deadline
+    from collective.background.executing.executor import process_executor
+
     import Zope2
 
     # What Zope does at the first request.
     Zope2.startup_wsgi()
     yield application
+    # As a server that is stopped: first the threads, then the database.
+    process_executor().drain(Deadline(STOP))
     Zope2.DB.close()
 
 

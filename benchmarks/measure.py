@@ -5,6 +5,19 @@ from statistics import median
 from time import perf_counter
 
 import gc
+import sys
+
+
+QUICK = 1000  # so many times less than in earnest is done with ``--quick``
+
+
+def size(number, least=1):
+    """Return how often, or how long, something is done: ``number``.
+
+    With ``--quick``, which shows only that everything runs, very little of it, but not
+    less than ``least``.
+    """
+    return max(least, number // QUICK) if "--quick" in sys.argv else number
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ def alternate(rounds, *candidates):
     that do not count. Before each call the youngest garbage is collected, so that
     nobody pays for that of another.
     """
-    for _ in range(max(3, rounds // 10)):
+    for _ in range(max(size(3), rounds // 10)):
         for candidate in candidates:
             candidate()
     results = [[] for _ in candidates]

@@ -1,11 +1,10 @@
-"""Measures tasks that are kept in the database, and prints a table.
+"""Measures tasks that are kept in the database.
 
-Run by ``make bench``. The database is on a ZEO server, with a site in which the
-persistent scheduler is installed. This process only schedules; workers and the web
-server are processes of their own.
+Started by ``make bench``, with the folder of an instance. The database is on a ZEO
+server, with a copy of its site, in which the persistent scheduler is installed. This
+process only schedules; workers and the web server are processes of their own.
 """
 
-from benchmarks.instance import create_site
 from benchmarks.instance import opened
 from clusters import Cluster
 from contextlib import closing
@@ -13,22 +12,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import logging
-import platform
+import sys
 import transaction
 
 
-def main():
-    print("Creating a site ...", flush=True)
-    with TemporaryDirectory() as folder:
-        data = create_site(folder) / "var"
-        with (
-            closing(Cluster(Path(folder), data, "zeo")) as cluster,
-            opened(cluster.folder("client")),
-        ):
-            logging.disable(logging.WARNING)
-            print(f"Medians; Python {platform.python_version()}", flush=True)
-            for row in measure(cluster):
-                print(row, flush=True)
+def main(where, *options):
+    with (
+        TemporaryDirectory() as folder,
+        closing(Cluster(Path(folder), Path(where) / "var", "zeo")) as cluster,
+        opened(cluster.folder("client")),
+    ):
+        logging.disable(logging.WARNING)
+        for row in measure(cluster):
+            print(row, flush=True)
 
 
 def measure(cluster):
@@ -46,4 +42,4 @@ def measure(cluster):
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -6,6 +6,7 @@ from benchmarks.growth import TIMEOUT
 from benchmarks.instance import ROOT
 from benchmarks.measure import alternate
 from benchmarks.measure import Row
+from benchmarks.measure import size
 from collective.background import current_task
 from time import thread_time
 
@@ -15,9 +16,9 @@ import threading
 import transaction
 
 
-ROUNDS = 9
-PAGES = 8  # of one round
-PAGES_IMPOLITE = 2  # they take seconds
+ROUNDS = size(9)
+PAGES = size(8)  # of one round
+PAGES_IMPOLITE = size(2)  # they take seconds
 WORK = 0.001  # seconds that are computed between two cancellation points
 
 began = threading.Semaphore(0)
@@ -56,7 +57,7 @@ def measure(port):
         )
         yield Row("a page beside 1 polite task", polite[0], "idle", idle, most=1.5)
         yield Row("a page beside 4 polite tasks", polite[1], "idle", idle, most=1.5)
-        impolite = alternate(3, lambda: page(1, False), lambda: page(4, False))
+        impolite = alternate(size(3), lambda: page(1, False), lambda: page(4, False))
         yield Row("a page beside 1 impolite task", impolite[0], "idle", idle)
         yield Row("a page beside 4 impolite tasks", impolite[1], "idle", idle)
 

@@ -2,6 +2,7 @@
 
 from benchmarks.measure import alternate
 from benchmarks.measure import Row
+from benchmarks.measure import size
 from benchmarks.measure import timed
 from benchmarks.site import enter
 from benchmarks.site import leave
@@ -17,7 +18,7 @@ import transaction
 import Zope2
 
 
-ROUNDS = 300
+ROUNDS = size(300)
 TIMEOUT = 60  # seconds
 # The end of one task is not the cost of scheduling the next one: its thread, which
 # needs the interpreter as well, has ended by then.

@@ -2,6 +2,7 @@
 
 from benchmarks.measure import alternate
 from benchmarks.measure import Row
+from benchmarks.measure import size
 from benchmarks.measure import timed
 from collective.background import schedule
 from dm.zodb.asynchronous.zope2 import PersistentContext
@@ -13,7 +14,7 @@ from time import sleep
 import transaction
 
 
-ROUNDS = 300
+ROUNDS = size(300)
 REST = 0.003  # seconds
 
 

@@ -2,6 +2,7 @@
 
 from benchmarks.measure import alternate
 from benchmarks.measure import Row
+from benchmarks.measure import size
 from benchmarks.politeness import Client
 from collective.background import get_scheduler
 from collective.background import schedule
@@ -17,13 +18,13 @@ from time import time
 import transaction
 
 
-SMALL = 1_000  # tasks
+SMALL = size(1_000)  # tasks
 SLOTS = 2  # of a worker
-PICK_UPS = 100
-BESIDE = 4  # tasks that compute
-ROUNDS = 9
-PAGES = 8  # of one round
-IDLE = 60  # seconds
+PICK_UPS = size(100)
+BESIDE = size(4, least=SLOTS)  # tasks that compute
+ROUNDS = size(9)
+PAGES = size(8)  # of one round
+IDLE = size(60)  # seconds
 REST = 0.1
 TIMEOUT = 600  # seconds
 

@@ -49,8 +49,7 @@ def run_anyhow(command, *arguments, settings=None, **options):
         env=environ(**settings or {}),
         capture_output=True,
         text=True,
-        timeout=END,
-        **options,
+        **{"timeout": END, **options},
     )
 
 

@@ -138,11 +138,13 @@ class TestHandler:
         assert order == ["drain", "before", "before"]
 
     @pytest.mark.parametrize("signum", SIGNALS)
-    def test_one_that_is_ignored_stays_ignored(self, handle, order, signum):
-        """As that of a process in the background of a shell."""
+    def test_one_that_is_ignored_stays_ignored(self, handle, order, signum, caplog):
+        """As that of a process in the background of a shell; the log says so."""
+        caplog.set_level("INFO")
         signal(signum, SIG_IGN)
         handle(signum)
         assert getsignal(signum) is SIG_IGN
+        assert f"{signum.name} is ignored" in caplog.text
 
 
 class TestInstalling:

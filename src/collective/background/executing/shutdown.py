@@ -34,6 +34,8 @@ class SignalHandler:
         previous = signal.getsignal(signum)
         # Ignored on purpose (nohup, a shell's "&"), or set by something in C.
         if previous in (signal.SIG_IGN, None):
+            name = signal.Signals(signum).name
+            logger.info("%s is ignored, as who has started this process wanted", name)
             return
         self._previous[signum] = previous
         signal.signal(signum, self)

@@ -1,0 +1,32 @@
+"""The benchmarks run to their end."""
+
+from pathlib import Path
+from processes import run
+
+import pytest
+import sys
+
+
+ROOT = Path(__file__).parent.parent
+
+# One of each of their modules, beside the site and the instances that they start.
+ROWS = (
+    "schedule() and commit ",
+    "schedule_view() until the result",
+    "a page beside 4 impolite tasks",
+    "a poll, ",
+    "control panel, ",
+    "a task, ",
+    "a finished record",
+    "schedule() and commit, in the database",
+    "a page beside a worker ",
+)
+
+
+@pytest.mark.slow
+def test_each_benchmark_runs_to_its_end():
+    """With few rounds: what they say then means nothing."""
+    done = run(sys.executable, "-m", "benchmarks", "--quick", cwd=ROOT, timeout=300)
+    for row in ROWS:
+        assert row in done.stdout
+    assert "Traceback" not in done.stderr
