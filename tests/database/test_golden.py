@@ -291,7 +291,7 @@ CLASSES = {
     "database.scheduler.PersistentTransactionalScheduler",
     "database.shard.Shard",
     "database.shards.Shards",
-    "database.tasks.Body",
+    "database.body.Body",
     "database.status.Ending",
     "database.status.Failures",
     "database.status.Status",

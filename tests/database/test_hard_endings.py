@@ -7,9 +7,9 @@ from collective.background import schedule_batch
 from collective.background import using
 from collective.background.database import looking
 from collective.background.database import outbox
+from collective.background.database.body import Body
 from collective.background.database.instances import instances_for
 from collective.background.database.reports import Report
-from collective.background.database.tasks import Body
 from collective.background.exceptions import ReplacedError
 from collective.background.exceptions import Retry
 from collective.background.executing.executor import process_executor

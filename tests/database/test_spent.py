@@ -5,9 +5,9 @@ from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import using
 from collective.background.database import formats
+from collective.background.database.body import Body
 from collective.background.database.status import Ending
 from collective.background.database.status import Failures
-from collective.background.database.tasks import Body
 from gated_tasks import note
 from helpers import finished
 from helpers import result_of

@@ -2,12 +2,12 @@
 
 from bare import make_task
 from collective.background.database import formats
+from collective.background.database.body import Body
 from collective.background.database.instances import Holding
 from collective.background.database.rescue import rescue_all
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
 from collective.background.database.status import VERSION
-from collective.background.database.tasks import Body
 from collective.background.running import outcome
 from dataclasses import fields
 

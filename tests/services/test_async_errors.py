@@ -2,7 +2,6 @@
 
 from collective.background import get_scheduler
 from collective.background import schedule_view
-from collective.background.services import respond_async
 from collective.background.services.respond_async import prefers_async
 from helpers import finished
 from helpers import PASSWORD
@@ -125,7 +124,7 @@ class TestAnsweredAtOnce:
         self.assert_changed(editor.request(**change("folder/inner", headers=PREFER)))
 
     def test_a_body_that_is_too_large(self, tree, editor, monkeypatch):
-        monkeypatch.setattr(respond_async, "MAX_BODY", 10)
+        monkeypatch.setattr(type(get_scheduler()), "max_body", 10)
         self.assert_changed(editor.request(**change("folder/inner", headers=PREFER)))
 
     def test_users_who_would_not_see_their_task(self, tree, editor):

@@ -32,6 +32,10 @@ class ITransactionalScheduler(Interface):
 
     # With the meaning that they have in dm.zodb.asynchronous.
 
+    max_body = Attribute(
+        "How many bytes a request may have of which Prefer: respond-async makes a task."
+    )
+
     def schedule(callable, *args, **kwargs):
         """Schedule ``callable(*args, **kwargs)`` and return the task's id.
 

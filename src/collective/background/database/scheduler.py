@@ -14,7 +14,6 @@ from BTrees.OOBTree import OOBTree
 from BTrees.OOBTree import OOTreeSet
 from collective.background.capture.call import capture_call
 from collective.background.capture.callbacks import queues_of
-from collective.background.capture.describing import describe_arguments
 from collective.background.database import changes
 from collective.background.database import former
 from collective.background.database import listing
@@ -65,6 +64,7 @@ import transaction
 
 PLAIN = Options()
 VERSION = 1
+MAX_BODY = 10_000_000  # bytes; they are in the database until that is packed
 
 
 @implementer(ITransactionalScheduler)
@@ -77,6 +77,7 @@ class PersistentTransactionalScheduler(Persistent):
     """
 
     retired = False
+    max_body = MAX_BODY
 
     __parent__ = None  # what a local utility is registered with
     __name__ = "collective.background"
@@ -374,11 +375,7 @@ class PersistentTransactionalScheduler(Persistent):
 
     def arguments(self, id):
         stored = self.shards.find(id)
-        if stored is None:
-            return None
-        described = describe_arguments(stored.body.call)
-        stored.body._p_deactivate()
-        return described
+        return None if stored is None else stored.arguments
 
     def records(self, *, start=0, limit=50, **filters):
         return listing.records(self, start, limit, filters)

@@ -90,6 +90,8 @@ def _settle_all(scheduler, ended, news):
             call_back(scheduler, task, task.body.snapshot, calls, news, record)
         ended += follow(scheduler, task.id, record, ending)
         ended += _settle_member(scheduler, task, ending, record.error, news)
+        if task.state == states.SUCCEEDED:
+            task.drop_body()
         request = scheduler.shards.requested(task.id)
         scheduler.shards.no_longer_requested(task.id)
         if request == FORGET:

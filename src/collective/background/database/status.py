@@ -59,12 +59,15 @@ class Status(Persistent):
     - ``attempts``: how often it was begun, as far as claims know
     - ``done``: the fence of the claim whose work is committed, ``finished``: when;
       ``result``: what it has returned, an Ending or None
+    - ``arguments``: what the call was called with, of a task that has succeeded, as
+      (name, text) of each argument
     - ``cursor``: how many items of a batch are committed; ``failed``: how many of
       these have failed, ``failures``: Failures of the last ones, or None
     """
 
     begun = done = attempts = cursor = failed = 0
     began = finished = result = failures = None
+    arguments = ()
 
     def __init__(self):
         self.version = VERSION
@@ -81,6 +84,7 @@ class Status(Persistent):
         self.began = task.started
         self.finished = datetime.now(UTC)
         self.result = Ending(package)
+        self.arguments = task.arguments
 
     def reach(self, fence, task, cursor, failures):
         """The items of ``task`` from its cursor to this one are about to be committed.
@@ -93,6 +97,8 @@ class Status(Persistent):
         if not start:  # also when all had failed, and it has begun anew
             self.failed, self.failures = 0, None
         self.cursor = cursor
+        if cursor == len(task.call.items):
+            self.arguments = task.arguments
         if failures:
             self.failed += len(failures)
             self.failures = Failures(failures, self.failures)

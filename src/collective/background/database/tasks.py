@@ -4,7 +4,8 @@
   instance that reserves it, and by the one that settles its end
 - Status: what the work itself writes, in its own transaction, and nobody else. So that
   transaction conflicts with nobody, and can be undone like any other
-- Body: the call, with all that was taken along from the request. It does not change
+- Body (``body.py``): the call, with all that was taken along from the request. It does
+  not change, and goes once the task has succeeded
 - Report (``reports.py``): what a running task tells. Written by its instance
 - Ending, Failures: what a run has left
 
@@ -15,13 +16,8 @@ looks at its Status as well, see ``record``."""
 from collections import deque
 from collective.background.capture.call import BATCH
 from collective.background.capture.call import CALL
-from collective.background.database.formats import load_call
-from collective.background.database.formats import load_callbacks
-from collective.background.database.formats import load_options
-from collective.background.database.formats import load_snapshot
-from collective.background.database.formats import store_call
-from collective.background.database.formats import store_options
-from collective.background.database.formats import store_snapshot
+from collective.background.capture.describing import describe_arguments
+from collective.background.database.body import Body
 from collective.background.database.status import Ending
 from collective.background.database.status import Status
 from collective.background.database.status import VERSION
@@ -50,41 +46,6 @@ _PLAIN = (
 )
 
 
-class Body(Persistent):
-    """What a StoredTask runs, and in which environment.
-
-    ``task``: a Task of ``scheduling/task.py``; ``blobs``: Blobs that it shares with
-    others, or None. Raises NotPortable.
-    """
-
-    def __init__(self, task, blobs):
-        self.version = VERSION
-        self._call = store_call(task.call, blobs)
-        self._snapshot = store_snapshot(task.snapshot, blobs)
-        self._options = store_options(task.options)
-        self._callbacks = {
-            state: tuple(map(store_call, calls))
-            for state, calls in task.callbacks.items()
-        }
-
-    @property
-    def call(self):
-        return load_call(self._call)
-
-    @property
-    def snapshot(self):
-        return load_snapshot(self._snapshot)
-
-    @property
-    def options(self):
-        """Raises whatever the loading of classes raises."""
-        return load_options(self._options)
-
-    def callbacks(self, state):
-        """Return the Calls to make when the task has ended like that."""
-        return load_callbacks(self._callbacks.get(state, ()))
-
-
 class StoredTask(Persistent):
     """Made of a Task of ``scheduling/task.py``, when that is scheduled.
 
@@ -101,7 +62,8 @@ class StoredTask(Persistent):
     - ``keep`` (seconds), ``unique``, ``rerun``: its options; ``after``: ids of those
       that have still to succeed before
     - ``callback_states``: at which somebody is told
-    - ``body``, ``status``; ``report`` and ``ending``: or None
+    - ``body``: None once it has succeeded and that is settled; ``status``; ``report``
+      and ``ending``: or None
     """
 
     fence = deaths = failures = outages = 0
@@ -223,6 +185,15 @@ class StoredTask(Persistent):
             cancel_requested=cancel_requested,
         )
 
+    @property
+    def arguments(self):
+        """What its call is called with, as (name, text) of each argument."""
+        if self.body is None:
+            return self.status.arguments
+        described = describe_arguments(self.body.call)
+        self.body._p_deactivate()
+        return described
+
     def make_task(self, database):
         """Return a Task for the thread in which it runs. ``database``: to open there.
 
@@ -294,6 +265,10 @@ class StoredTask(Persistent):
         self._note(task)
         self._error = store_error(ended.error)
         self.eta = eta
+
+    def drop_body(self):
+        """It will not run again: nothing is kept of what it would need for that."""
+        self.body = None
 
     def requeue(self):
         """It ended without success, and is to be tried again."""

@@ -21,6 +21,7 @@ from collective.background.memory.store import Store
 from collective.background.memory.threads import TaskThreads
 from collective.background.model import states
 from collective.background.model.config import load_settings
+from collective.background.model.config import share_of
 from collective.background.model.forking import in_child
 from collective.background.model.options import Options
 from collective.background.model.records import InstanceStatus
@@ -72,6 +73,11 @@ class TransactionalScheduler(BaseScheduler):
     def settings(self):
         """The Settings of the process."""
         return self.executor.settings
+
+    @property
+    def max_body(self):
+        """How many bytes of a request may become a task: the share of a user."""
+        return share_of(self.settings.max_bytes)
 
     @property
     def instance(self):

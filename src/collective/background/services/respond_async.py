@@ -39,8 +39,6 @@ import logging
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY = 100_000_000  # bytes of a request that are kept for a task
-
 
 def ask_after_traversal(site, event):
     """Have the publisher ask, at the end of traversal, whether to answer later.
@@ -73,9 +71,9 @@ def _is_possible(service, request):
         and IService.providedBy(service)
         and not ISynchronousService.providedBy(service)
         and current_task() is None
-        and int(request.environ.get("CONTENT_LENGTH") or 0) <= MAX_BODY
         and may_have_tasks()
         and _is_wanted()
+        and int(request.environ.get("CONTENT_LENGTH") or 0) <= get_scheduler().max_body
         and not sends_credentials(request)
         and _has_room()
     )
