@@ -456,3 +456,9 @@ def test_instances(scheduler, gates):
     assert (instance.slots, instance.running) == ({"default": 2, "mail": 1}, 1)
     (itself,) = getGlobalSiteManager().getUtility(ITransactionalScheduler).instances()
     assert itself.running == 0
+
+
+def test_what_no_task_can_be_is_not_known(scheduler):
+    for id in (None, "", "x", 7):
+        assert scheduler.record(id) is None
+        assert scheduler.peek_result(id) is None

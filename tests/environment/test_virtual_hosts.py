@@ -1,12 +1,18 @@
 """Addresses inside of a task are those of the request that scheduled it."""
 
+from collective.background import get_scheduler
 from collective.background import schedule
+from collective.background.environment.sites import system_environment
+from collective.background.model.settings import IBackgroundSettings
 from helpers import result_of
+from helpers import TIMEOUT
 from plone import api
 from zope.globalrequest import clearRequest
 from zope.globalrequest import getRequest
+from zope.interface import Invalid
 
 import pytest
+import transaction
 
 
 ROOTS = {
@@ -70,3 +76,61 @@ def test_without_a_request(site, folder):
     """In a script nothing says under which address the site is visited."""
     clearRequest()
     assert result_of(schedule(site.absolute_url)) == "http://localhost/plone"
+
+
+class TestPublicAddress:
+    """A setting of the site, for what runs without a visitor."""
+
+    @pytest.fixture
+    def public(self, site):
+        """Return a function that sets it; there is no request from then on."""
+
+        def public(url):
+            api.portal.set_registry_record("collective.background.public_url", url)
+            transaction.commit()
+            clearRequest()
+            return site
+
+        yield public
+        api.portal.set_registry_record("collective.background.public_url", "")
+        transaction.commit()
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://www.example.org",
+            "http://www.example.org:8081",
+            "https://www.example.org/intranet/plone",
+        ],
+    )
+    def test_is_where_links_lead(self, public, url):
+        site = public(url)
+        assert result_of(schedule(site.absolute_url)) == url
+
+    def test_is_that_of_recurring_tasks_and_what_they_schedule(self, public):
+        site = public("https://www.example.org")
+        with system_environment(site._p_jar.db(), "/plone") as env:
+            assert env.site.absolute_url() == "https://www.example.org"
+            task_id = schedule(env.site.absolute_url)
+            transaction.commit()
+        assert get_scheduler().wait(task_id, TIMEOUT).state == "succeeded"
+        assert get_scheduler().peek_result(task_id) == "https://www.example.org"
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "www.example.org",
+            "ftp://www.example.org",
+            "javascript:alert(1)",
+            "https://",
+            "https://user:secret@www.example.org",
+            "https://www.example.org:port",
+            "https://www.example.org/?x=1",
+        ],
+    )
+    def test_is_refused_if_it_is_none(self, public, url):
+        """By the form. A script may set it all the same, and it is left aside."""
+        with pytest.raises(Invalid):
+            IBackgroundSettings["public_url"].validate(url)
+        site = public(url)
+        assert result_of(schedule(site.absolute_url)) == "http://localhost/plone"

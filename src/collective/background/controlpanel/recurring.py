@@ -39,7 +39,8 @@ class RecurringPage(ControlPanelPage):
 
     def known(self, task):
         """Return the id of the last task if there still is one, or None."""
-        return task.task_id if get_scheduler().record(task.task_id) else None
+        known = task.task_id and get_scheduler().record(task.task_id)
+        return task.task_id if known else None
 
     def _title(self, name):
         return next(self.text(t.title) for t in self.tasks if t.name == name)

@@ -330,11 +330,10 @@ class PersistentTransactionalScheduler(Persistent):
         if self._has_changed() and not self._is_new(id):
             with connected(self._p_jar.db(), self.home()) as (present, _):
                 return present.record(id)
-        group = self.groups.get(id or "")
-        if group is not None:
-            return listing.record_of_group(self, group)
-        stored = self.shards.find(id)
-        return None if stored is None else self.record_of(stored)
+        what = find_any(self, id)
+        if isinstance(what, StoredGroup):
+            return listing.record_of_group(self, what)
+        return None if what is None else self.record_of(what)
 
     def record_of(self, stored):
         """Return the TaskRecord of a StoredTask of this scheduler."""

@@ -16,7 +16,9 @@ def group_of(scheduler, member):
 
 def find_any(scheduler, id):
     """Return the StoredTask or the StoredGroup with an id, or None."""
-    return scheduler.groups.get(id or "") or scheduler.shards.find(id)
+    if not isinstance(id, str):
+        return None
+    return scheduler.groups.get(id) or scheduler.shards.find(id)
 
 
 def join(scheduler, member):

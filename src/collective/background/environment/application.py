@@ -12,12 +12,14 @@ from AccessControl.SecurityManagement import newSecurityManager
 from AccessControl.SecurityManagement import setSecurityManager
 from collective.background.capture.places import find
 from collective.background.environment.request import bind_application
+from collective.background.environment.request import bind_public_url
 from collective.background.environment.request import fill_form
 from collective.background.environment.request import make_request
 from collective.background.environment.request import restore_markers
 from collective.background.environment.security import find_user
 from collective.background.exceptions import SiteGone
 from collective.background.model.outages import is_outage
+from collective.background.model.settings import public_url
 from collective.background.zopecompat import application_of
 from collective.background.zopecompat import begin_interaction
 from collective.background.zopecompat import enter
@@ -84,6 +86,8 @@ def environment(snapshot, database, make_request=make_request):
         app = application_of(connection)
         app = bind_application(request, app, snapshot.request)
         site = _enter_site(app, request, snapshot.site_path)
+        if snapshot.request is None and site is not None and (url := public_url()):
+            bind_public_url(request, site, url)
         user = find_user(snapshot.user, app, site)
         newSecurityManager(None, user)
         request["AUTHENTICATED_USER"] = user

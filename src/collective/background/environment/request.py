@@ -12,7 +12,7 @@ from ZPublisher.HTTPRequest import WSGIRequest
 from ZPublisher.HTTPResponse import WSGIResponse
 
 
-# Where nothing says under which address the site is visited.
+# Where neither a visitor nor the site says under which address it is visited.
 DEFAULT_SERVER_URL = "http://localhost"
 
 
@@ -79,6 +79,17 @@ def bind_application(request, app, snapshot):
         if snapshot.virtual_root is not None:
             request["VirtualRootPhysicalPath"] = snapshot.virtual_root
     return app
+
+
+def bind_public_url(request, site, url):
+    """Let addresses begin with ``url``, which is that of the site for its visitors.
+
+    Where no visitor has said so: in recurring tasks, and in scripts.
+    """
+    parts = urlsplit(url)
+    request.setServerURL(parts.scheme, parts.hostname, parts.port)
+    request.setVirtualRoot([name for name in parts.path.split("/") if name])
+    request["VirtualRootPhysicalPath"] = site.getPhysicalPath()
 
 
 def fill_form(request, snapshot, app):

@@ -6,17 +6,43 @@ Those of the process are in ``config.py``.
 from collective.background.model.messages import _
 from plone.registry.interfaces import IRegistry
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 from zope import schema
 from zope.component import queryUtility
 from zope.interface import Interface
 from zope.schema.vocabulary import SimpleTerm
 from zope.schema.vocabulary import SimpleVocabulary
 
+import logging
+
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "collective.background"
 
 # For whose calls of the REST API the header "Prefer: respond-async" makes tasks.
 OFF, MANAGERS, ALL = "off", "managers", "all"
+
+
+class NoWebAddress(schema.ValidationError):
+    __doc__ = _("That is not the address of a site, such as https://www.example.org.")
+
+
+def is_web_address(text):
+    """Return True for the address of a site, or none. Raises NoWebAddress."""
+    if not text or _is_web_address(text):
+        return True
+    raise NoWebAddress(text)
+
+
+def _is_web_address(text):
+    try:
+        parts = urlsplit(text)
+        is_plain = not (parts.query or parts.fragment or "@" in parts.netloc)
+        is_server = bool(parts.hostname) and parts.port != 0  # raises for a bad port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and is_server and is_plain
 
 
 class IBackgroundSettings(Interface):
@@ -85,6 +111,19 @@ class IBackgroundSettings(Interface):
         missing_value=[],
     )
 
+    public_url = schema.TextLine(
+        title=_("Public address of the site"),
+        description=_(
+            "Of its front page, as visitors see it, such as https://www.example.org. "
+            "Links in what runs without a visitor (recurring tasks, scripts, and their "
+            "mails) begin with it."
+        ),
+        constraint=is_web_address,
+        required=False,
+        default="",
+        missing_value="",
+    )
+
 
 _DEFAULTS = {
     name: field.default for name, field in schema.getFieldsInOrder(IBackgroundSettings)
@@ -110,3 +149,14 @@ def seconds_to_keep():
     registry = queryUtility(IRegistry)
     minutes = None if registry is None else registry.get(f"{PREFIX}.keep")
     return None if minutes is None else minutes * 60.0
+
+
+def public_url():
+    """Return the address of the current site for its visitors; "": nobody has said."""
+    registry = queryUtility(IRegistry)
+    url = "" if registry is None else registry.get(f"{PREFIX}.public_url", "")
+    # The registry itself takes any text, from scripts and profiles.
+    if url and not _is_web_address(url):
+        logger.warning("the public address of the site is %r, which is none", url)
+        return ""
+    return url
