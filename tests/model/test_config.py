@@ -9,6 +9,7 @@ from pathlib import Path
 from Zope2.Startup.options import ZopeWSGIOptions
 
 import pytest
+import re
 
 
 NUMBERS = (
@@ -111,7 +112,12 @@ class TestSources:
 
     def test_other_variables_are_none_of_our_business(self, zope_conf):
         zope_conf()
-        assert load_settings({"BACKGROUND_COLOUR": "red"}) == Settings()
+        for name in ("COLOUR", "MODE", "RELEASE", "", "IMAGE"):
+            assert load_settings({f"BACKGROUND_{name}": "red"}) == Settings()
+
+    def test_space_around_a_word_is_none_of_it(self, zope_conf):
+        zope_conf()
+        assert load_settings({"BACKGROUND_ROLE": "worker "}).role == "worker"
 
 
 class TestRefusals:
@@ -122,16 +128,35 @@ class TestRefusals:
         with pytest.raises(BadOption, match="has no setting slots; there are: concurr"):
             load_settings({})
 
+    @pytest.mark.parametrize(
+        ("wrong", "right"),
+        [("CONCURENCY", "CONCURRENCY"), ("QUEUE", "QUEUES"), ("ROLES", "ROLE")],
+    )
+    def test_of_a_variable_that_is_nearly_a_setting(self, zope_conf, wrong, right):
+        zope_conf()
+        match = f"BACKGROUND_{wrong} is no setting; did you mean BACKGROUND_{right}?"
+        with pytest.raises(BadOption, match=re.escape(match)):
+            load_settings({f"BACKGROUND_{wrong}": "3"})
+
+    def test_of_a_queue_that_is_there_twice(self, zope_conf):
+        zope_conf("queues imports=1 imports=2")
+        with pytest.raises(BadOption, match="queues has imports twice"):
+            load_settings({})
+
     @pytest.mark.parametrize("name", NUMBERS)
     @pytest.mark.parametrize("text", ["many", "", "1,5"])
     def test_of_what_is_no_number(self, zope_conf, name, text):
         zope_conf()
-        with pytest.raises(BadOption, match=f"^{name} is {text!r}; expected a "):
-            load_settings({f"BACKGROUND_{name.upper()}": text})
+        variable = f"BACKGROUND_{name.upper()}"
+        match = f"^{variable}: {name} is {text!r}; expected a "
+        with pytest.raises(BadOption, match=match):
+            load_settings({variable: text})
 
     def test_of_what_is_no_number_in_zope_conf(self, zope_conf):
         zope_conf("keep long")
-        with pytest.raises(BadOption, match=r"^keep is 'long'; expected a number of s"):
+        with pytest.raises(
+            BadOption, match=r"background>: keep is 'long'; expected a n"
+        ):
             load_settings({})
 
     @pytest.mark.parametrize("name", NUMBERS)
@@ -154,13 +179,14 @@ class TestRefusals:
     @pytest.mark.parametrize("text", ["nan", "inf"])
     def test_of_numbers_that_are_no_time(self, zope_conf, name, text):
         zope_conf()
-        with pytest.raises(BadOption, match=f"^{name} is {text}; it must be"):
-            load_settings({f"BACKGROUND_{name.upper()}": text})
+        variable = f"BACKGROUND_{name.upper()}"
+        with pytest.raises(BadOption, match=f"^{variable}: {name} is {text}; it must"):
+            load_settings({variable: text})
 
     @pytest.mark.parametrize("text", ["imports", "imports=", "imports=one", "a b=1"])
     def test_of_queues_without_slots(self, zope_conf, text):
         zope_conf()
-        with pytest.raises(BadOption, match=f"^queues is '{text}'; expected a list"):
+        with pytest.raises(BadOption, match=f": queues is '{text}'; expected a list"):
             load_settings({"BACKGROUND_QUEUES": text})
 
     def test_of_a_queue_with_no_slot(self):

@@ -183,7 +183,8 @@ class ITransactionalScheduler(Interface):
     def wait(id, timeout):
         """Wait until the task has ended and return its record.
 
-        ``timeout``: seconds. Raises WaitTimeout (a TimeoutError) after that.
+        ``timeout``: seconds. Raises WaitTimeout (a TimeoutError) after that,
+        BadOption for what is no such number.
         For tests and scripts: never call it in a request, nor before commit.
         """
 

@@ -62,6 +62,10 @@ def rerun_in_background(view, title=None, **options):
     Raises AlreadyInBackground when called in a task, BadOption when the view is not
     what the request has asked for, and as ``schedule()``.
     """
+    if not (hasattr(view, "request") and hasattr(view, "context")):
+        raise BadOption(
+            f"view is {view!r}; it must be the view that is answering the request"
+        )
     request = view.request
     if current_task() is not None:
         raise AlreadyInBackground(

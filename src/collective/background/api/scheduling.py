@@ -4,6 +4,7 @@ All of them do their work in the current transaction: what is scheduled starts
 when that commits, and is forgotten when it aborts.
 """
 
+from collections.abc import Iterable
 from collective.background.api.groups import current_group
 from collective.background.api.groups import in_order
 from collective.background.api.groups import note_member
@@ -91,6 +92,8 @@ class Scheduling:
 
         Returns the task's id. Raises BadOption, and as ``schedule()``.
         """
+        if not isinstance(items, Iterable):
+            raise BadOption(f"items is {items!r}; it must be a list, or the like")
         items = list(items)
         _check_number("size", size, 1)
         _check_number("inline_below", inline_below, 0)

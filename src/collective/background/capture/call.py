@@ -5,6 +5,7 @@ Made by ``api/scheduling.py``; ``running/kinds.py`` makes it happen.
 """
 
 from Acquisition import aq_base
+from collections.abc import Mapping
 from collective.background.capture.context import context_fields
 from collective.background.capture.context import context_of
 from collective.background.capture.package import Package
@@ -157,10 +158,14 @@ def capture_view(context, name, form, method, body, headers):
         raise BadOption(
             f"schedule_view() needs content as its context, not {context!r}"
         )
-    steps = [step for step in str(name).split("/") if step and step != "."]
+    if not isinstance(name, str):
+        raise BadOption(f"name is {name!r}; it must be the name of a view")
+    steps = [step for step in name.split("/") if step and step != "."]
     if not steps or ".." in steps:
         raise BadOption(f"{name!r} is not the name of a view")
-    if method not in METHODS:
+    if form is not None and not isinstance(form, Mapping):
+        raise BadOption(f"form is {form!r}; it must be a dictionary")
+    if not isinstance(method, str) or method not in METHODS:
         raise BadOption(
             f"method is {method!r}; it must be one of {', '.join(sorted(METHODS))}"
         )
@@ -236,6 +241,8 @@ def check_headers(headers):
 
     Raises BadOption for a header that could name a user, or is no text.
     """
+    if headers is not None and not isinstance(headers, Mapping):
+        raise BadOption(f"headers is {headers!r}; it must be a dictionary")
     checked = {}
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):

@@ -11,6 +11,7 @@ from collective.background.database.look import Look
 from collective.background.exceptions import ReplacedError
 from collective.background.model.outages import is_outage
 from collective.background.running import outcome
+from collective.background.telling.troubles import Troubles
 from time import monotonic
 from transaction.interfaces import TransientError
 from ZODB.POSException import POSKeyError
@@ -29,12 +30,15 @@ class SchedulerGone(Exception):
 
 
 class Looking:
-    """``clock``: the Clock of the database. ``lost``: titles of tasks that are lost."""
+    """``clock``: the Clock of the database. ``lost``: titles of tasks that are lost.
+
+    ``troubles``: Troubles, of this thread.
+    """
 
     def __init__(self, clock):
         self._clock = clock
         self.lost = []
-        self._troubles = {}  # the class of the error by what is not possible
+        self.troubles = Troubles(logger)
 
     def see_to(self, connection, manager, feeder, work):
         """As ``transact``, and no end that cannot be written holds up anything."""
@@ -93,7 +97,7 @@ class Looking:
             manager.abort()
             feeder.touch(touched)
             if is_outage(conflict):
-                self.complain(trouble, conflict)
+                self.troubles.tell(trouble, conflict)
                 return None
             logger.debug("another instance was faster: %s", conflict)
             return True
@@ -102,26 +106,14 @@ class Looking:
             feeder.touch(touched)
             if isinstance(error, POSKeyError) and error.args[0] == feeder.oid:
                 raise SchedulerGone(feeder.path) from error  # deleted, and packed away
-            self.complain(trouble, error)
+            self.troubles.tell(trouble, error)
             return None
-        self._troubles.pop(trouble, None)
+        self.troubles.is_over(trouble)
         look.committed()
         if work is not usual:
             feeder.touch(touched)
         self.lost += look.news.lost
         return look.has_more
-
-    def complain(self, what, error):
-        """Log a trouble, with its traceback if it is a new one."""
-        kind = type(error)
-        is_new = self._troubles.get(what) is not kind
-        self._troubles[what] = kind
-        logger.log(
-            logging.ERROR if is_new else logging.WARNING,
-            "%s, for now: %s: %s",
-            *(what, kind.__name__, error),
-            exc_info=is_new,
-        )
 
 
 def _bare(ended):

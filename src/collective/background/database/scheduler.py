@@ -120,6 +120,7 @@ class PersistentTransactionalScheduler(Persistent):
         holder = self._find_holder(options)
         if holder is not None:
             call.close()
+            rules.warn_of_own_key(holder, options.unique)
             return holder.id
         stored = self._store(call, options, group)
         record = stored.record()
@@ -152,6 +153,7 @@ class PersistentTransactionalScheduler(Persistent):
         holder = self._find_holder(options)
         if holder is not None:
             call.close()
+            rules.warn_of_own_key(holder, options.unique)
             return holder.id
         stored = self._store(call, options, group)
         notify(TaskScheduled(stored.record()))
@@ -318,6 +320,7 @@ class PersistentTransactionalScheduler(Persistent):
     def drain(self, timeout=None):
         if timeout is None:
             timeout = process_executor().settings.drain_timeout
+        rules.check_timeout(timeout)
         outbox.drain(Deadline(timeout))
 
     def retire(self):

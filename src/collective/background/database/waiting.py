@@ -19,6 +19,7 @@ LAST_LOOK = 0.2
 
 def wait(scheduler, id, timeout):
     """See ``ITransactionalScheduler.wait``."""
+    rules.check_timeout(timeout)
 
     def look(mine):
         record = mine.record(id)
@@ -43,6 +44,7 @@ def _is_settled(scheduler, id):
 
 def wait_all(scheduler, timeout):
     """See ``ITransactionalScheduler.wait_all``."""
+    rules.check_timeout(timeout)
 
     def look(mine):
         if not count_waiting(mine.shards):

@@ -136,7 +136,7 @@ class Watch:
                 except BaseException as error:  # this thread must not end
                     if not self._is_leaving():
                         what = "the database cannot be looked at"
-                        self._looking.complain(what, error)
+                        self._looking.troubles.tell(what, error)
                         self._pacing.rest(TROUBLE)
             self._leave()
         except Exception:

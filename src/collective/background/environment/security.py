@@ -29,5 +29,8 @@ def find_user(reference, app, site):
     if folder is not None and "/".join(folder.getPhysicalPath()) == reference.folder:
         user = folder.getUserById(reference.id)
     if user is None:
-        raise UserGone(f"user {reference.id!r} no longer exists in {reference.folder}")
+        raise UserGone(
+            f"{reference.folder} knows no user {reference.id!r} (any more): he was "
+            "deleted, or no plug-in of it for the enumeration of users finds him"
+        )
     return aq_base(user).__of__(folder)

@@ -26,6 +26,7 @@ def schedule(lifecycle, call, options, group):
     holder = _find_holder(lifecycle, task)
     if holder is not None:
         task.close()
+        rules.warn_of_own_key(holder, options.unique)
         return holder.id
     record = lifecycle.record(task)
     notify(TaskScheduled(record))
@@ -51,6 +52,7 @@ def run_now(lifecycle, call, options, work, group):
     holder = _find_holder(lifecycle, task)
     if holder is not None:
         task.close()
+        rules.warn_of_own_key(holder, options.unique)
         return holder.id
     notify(TaskScheduled(lifecycle.record(task)))
     try:

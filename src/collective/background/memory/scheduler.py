@@ -155,6 +155,7 @@ class TransactionalScheduler(BaseScheduler):
         return None if task is None else task.arguments
 
     def wait(self, id, timeout):
+        rules.check_timeout(timeout)
         what = self.lifecycle.find_any(id)
         if what is None:
             raise rules.not_found(id)
@@ -170,6 +171,7 @@ class TransactionalScheduler(BaseScheduler):
         return record
 
     def wait_all(self, timeout):
+        rules.check_timeout(timeout)
         deadline = monotonic() + timeout
         unfinished = self.lifecycle.unfinished.tasks
         with self.lifecycle.changed:
@@ -218,6 +220,7 @@ class TransactionalScheduler(BaseScheduler):
     def drain(self, timeout=None):
         if timeout is None:
             timeout = self.settings.drain_timeout
+        rules.check_timeout(timeout)
         self.stop()
         self.leave(Deadline(timeout))
 

@@ -11,6 +11,7 @@ from collective.background.exceptions import BadOption
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import fields
+from difflib import get_close_matches
 from math import inf
 from types import MappingProxyType
 from ZConfig.datatypes import asBoolean
@@ -23,7 +24,9 @@ import re
 byte_size = stock_datatypes["byte-size"]
 
 SECTION = "collective.background"
+SECTION_OF = f"<product-config {SECTION}>"
 PREFIX = "BACKGROUND_"
+NEARLY = 0.85  # of 1; what is less alike may be a variable of another program
 DEFAULT_QUEUE = "default"
 MAIL_QUEUE = "mail"  # of ``notify="mail"``
 ROLES = ("all", "web", "worker")
@@ -144,6 +147,8 @@ def parse_queues(text):
     queues = {}
     for item in text.split():
         name, _, slots = item.partition("=")
+        if name in queues:
+            raise BadOption(f"queues has {name} twice; give it once")
         queues[name] = int(slots)
     return queues
 
@@ -155,7 +160,7 @@ PARSERS = {
     float: ("a number of seconds", float),
     float | None: ("a number of seconds", float),
     bool: ("'on' or 'off'", asBoolean),
-    str: ("a word", str),
+    str: ("a word", str.strip),
     dict: ("a list like 'imports=1 mail=4'", parse_queues),
 }
 
@@ -164,7 +169,8 @@ def load_settings(environ=os.environ):
     """Return the Settings of this process.
 
     ``environ``: the environment variables.
-    Raises BadOption when a value cannot be read, or a name is unknown.
+    Raises BadOption when a value cannot be read, or a name is unknown; or of a variable
+    nearly the name of a setting. It says where that is from.
     """
     product_config = getattr(getConfiguration(), "product_config", None) or {}
     section = product_config.get(SECTION, {})
@@ -172,17 +178,43 @@ def load_settings(environ=os.environ):
     unknown = sorted(set(section) - set(known))
     if unknown:
         raise BadOption(
-            f"<product-config {SECTION}> has no setting {', '.join(unknown)}; "
+            f"{SECTION_OF} has no setting {', '.join(unknown)}; "
             f"there are: {', '.join(known)}"
         )
+    _check_variables(environ, [name.upper() for name in known])
     values = {}
     for name, setting in known.items():
-        text = environ.get(PREFIX + name.upper(), section.get(name))
-        if text is None:
-            continue
-        expected, parse = PARSERS[setting.type]
-        try:
-            values[name] = parse(text)
-        except ValueError as error:
-            raise BadOption(f"{name} is {text!r}; expected {expected}") from error
+        variable = PREFIX + name.upper()
+        if variable in environ:
+            values[name] = _read(setting, environ[variable], variable)
+        elif name in section:
+            values[name] = _read(setting, section[name], SECTION_OF)
     return Settings(**values)
+
+
+def _check_variables(environ, known):
+    """Raise BadOption for a variable that is hardly another's."""
+    for name in sorted(environ):
+        given = name.removeprefix(PREFIX)
+        if given == name or given in known:
+            continue
+        for nearest in get_close_matches(given, known, n=1, cutoff=NEARLY):
+            raise BadOption(
+                f"the environment variable {name} is no setting; did you mean "
+                f"{PREFIX}{nearest}?"
+            )
+
+
+def _read(setting, text, source):
+    """Return the value of a setting. Raises BadOption."""
+    expected, parse = PARSERS[setting.type]
+    try:
+        value = parse(text)
+        Settings(**{setting.name: value})  # what is out of range
+    except BadOption as error:
+        raise BadOption(f"{source}: {error}") from error
+    except ValueError as error:
+        raise BadOption(
+            f"{source}: {setting.name} is {text!r}; expected {expected}"
+        ) from error
+    return value

@@ -14,6 +14,7 @@ from collective.background.recurring.registration import registered
 from collective.background.recurring.ticks import find_due
 from collective.background.recurring.ticks import measure
 from collective.background.recurring.ticks import see_to
+from collective.background.telling.troubles import Troubles
 from functools import partial
 from time import time
 from transaction.interfaces import TransientError
@@ -25,6 +26,7 @@ import transaction
 
 logger = logging.getLogger(__name__)
 
+LOOKING = "recurring tasks are not looked for"
 LONGEST = 60.0  # seconds between two looks
 ATTEMPTS = 5  # of a transaction; all instances wake up at the same time
 MEASUREMENTS = 2  # commits; see Clock.note
@@ -56,6 +58,7 @@ class Ticker:
 
     def __init__(self, database):
         self._database = database
+        self._troubles = Troubles(logger)
         self._refused = set()  # (path, name) of tasks for which there was no room
         self._stopping = threading.Event()
         self._thread = threading.Thread(
@@ -83,8 +86,8 @@ class Ticker:
                 seconds = self.look()
             except ShuttingDown:
                 return  # the next process makes up for it
-            except Exception:
-                logger.exception("looking for recurring tasks failed")
+            except Exception as error:
+                self._troubles.tell(LOOKING, error)
                 seconds = LONGEST
             self._stopping.wait(seconds)
 
@@ -99,8 +102,8 @@ class Ticker:
                 waits.append(self._look_into(path))
             except ShuttingDown:
                 raise
-            except Exception:
-                logger.exception("recurring tasks of %s could not be started", path)
+            except Exception as error:
+                self._troubles.tell(f"recurring tasks of {path} are not started", error)
         return min(waits)
 
     def _site_paths(self):
@@ -131,10 +134,9 @@ class Ticker:
             log("recurring task %r of %s has to wait: %s", task.name, path, error)
             self._refused.add((path, task.name))
             return LONGEST
-        except Exception:
-            logger.exception(
-                "recurring task %r of %s could not be started", task.name, path
-            )
+        except Exception as error:
+            what = f"recurring task {task.name!r} of {path} is not started"
+            self._troubles.tell(what, error)
             return LONGEST
         self._refused.discard((path, task.name))
         return _seconds_until(clock, report)

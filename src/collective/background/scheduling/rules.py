@@ -17,11 +17,21 @@ from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskNotFound
 from collective.background.model import states
+from collective.background.model.checks import check
+from collective.background.model.checks import is_duration
+from collective.background.model.messages import portable_line
+from collective.background.model.numbers import LARGEST
 from collective.background.model.options import Options
 from collective.background.model.settings import seconds_to_keep
+from collective.background.running.current import current_task
 from collective.background.scheduling.task import Task
 from dataclasses import replace
 from zope.i18n import translate
+
+import logging
+
+
+logger = logging.getLogger(__name__)
 
 
 # Tasks.
@@ -95,6 +105,26 @@ def check_queue(name, known):
         raise BadOption(
             f"there is no queue {name!r}; there are: "
             f"{', '.join(known)} (the setting 'queues' makes more)"
+        )
+
+
+def check_timeout(timeout):
+    """Raise BadOption if nobody can wait for so many seconds."""
+    check("timeout", timeout, is_duration, f"seconds, from 0 to {LARGEST:.0e}")
+
+
+def warn_of_own_key(holder, unique):
+    """Say so when a task has tried in vain to schedule itself again.
+
+    ``holder``: the unfinished task with the same key ``unique``.
+    """
+    task = current_task()
+    if task is not None and task.id == holder.id:
+        logger.warning(
+            "task %s has scheduled a task with its own unique key %r, which it has "
+            "until it ends; so nothing was scheduled. Let on_success schedule what "
+            "comes next, or raise Retry",
+            *(holder.id, portable_line(unique)),
         )
 
 
