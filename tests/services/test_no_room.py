@@ -12,6 +12,7 @@ from helpers import waiting
 from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
 from Products.Five import BrowserView
+from requests import HTTPError
 from sessions import PREFER
 from zope.component.hooks import site as in_site
 from zope.configuration import xmlconfig
@@ -189,3 +190,24 @@ class TestSwitch:
         get_scheduler().wait_all(TIMEOUT)
         transaction.begin()
         assert api.portal.get()["folder"]["inner"].title == "Changed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_persistent", [False, True], ids=["memory", "database"])
+def test_a_whole_instance(serve, is_persistent):
+    server = serve(max_waiting=1, drain_timeout=0)
+    if is_persistent:
+        server.get("probe-persist")
+    server.scheduler("pause", "default")
+    server.schedule("write", "the only one")
+    with pytest.raises(HTTPError) as refused:
+        server.schedule("write", "one too many")
+    answer = refused.value.response
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert server.scheduler("count") == 1
+    # A call that would rather be a task is done at once.
+    headers = {"Accept": "application/json", "Prefer": "respond-async"}
+    body = {"title": "Changed at once"}
+    assert server.request("PATCH", "", json=body, headers=headers).status_code == 204
+    assert server.rest("GET", "")["title"] == "Changed at once"

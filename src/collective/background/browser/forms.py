@@ -5,6 +5,7 @@ values of the form, and the browser to the content, above which the task is show
 """
 
 from collective.background.exceptions import BackgroundError
+from collective.background.exceptions import Unavailable
 from collective.background.model.messages import _
 from html import escape
 from plone.autoform.form import AutoExtensibleForm
@@ -34,7 +35,8 @@ class ScheduleForm(AutoExtensibleForm, form.Form):
         """Schedule it; called in the transaction of the request.
 
         ``data``: the values of the form, by the names of its fields. An error of this
-        package is shown above the form, and nothing is scheduled then.
+        package is shown above the form, and nothing is scheduled then; with an
+        Unavailable the request ends.
         """
         raise NotImplementedError
 
@@ -54,7 +56,7 @@ class ScheduleForm(AutoExtensibleForm, form.Form):
             return
         try:
             self.schedule(**data)
-        except TransientError:
+        except (TransientError, Unavailable):
             raise
         except BackgroundError as error:
             transaction.doom()  # or half of it would be committed with the page

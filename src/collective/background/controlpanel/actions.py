@@ -7,9 +7,8 @@ outcome, and a message that says so. Used by ``tasks`` and ``task``.
 from AccessControl import Unauthorized
 from collections import Counter
 from collective.background.exceptions import IllegalTransition
-from collective.background.exceptions import QueueFull
-from collective.background.exceptions import ShuttingDown
 from collective.background.exceptions import TaskNotFound
+from collective.background.exceptions import Unavailable
 from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.showing.visibility import cancel_task
@@ -84,7 +83,7 @@ def perform(name, ids):
             report.outcomes[GONE] += 1
         except (IllegalTransition, Unauthorized):
             report.outcomes[REFUSED] += 1
-        except (QueueFull, ShuttingDown) as error:
+        except Unavailable as error:
             report.error = error
             break
     return report

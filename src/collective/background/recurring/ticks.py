@@ -8,8 +8,7 @@ one commits. Called by the ticker, in an environment of the site.
 from collections.abc import Callable
 from collective.background.api.scheduling import get_scheduler
 from collective.background.exceptions import BackgroundError
-from collective.background.exceptions import QueueFull
-from collective.background.exceptions import ShuttingDown
+from collective.background.exceptions import Unavailable
 from collective.background.model import states
 from collective.background.model.outages import is_outage
 from collective.background.recurring.registration import RecurringTask
@@ -142,7 +141,7 @@ def _start(task, path, state, now):
         ]
     try:
         state.started(task.start(), now)
-    except (QueueFull, ShuttingDown, TransientError):
+    except (Unavailable, TransientError):
         raise
     except Exception as error:  # the tick is done, or it would fail each minute
         if is_outage(error):
