@@ -201,4 +201,4 @@ class TestRefused:
             "@@background-tasks", params={"ids": [done, done]}, headers=JSON
         )
         assert answer.status_code == 400
-        assert "give it once, with commas" in answer.text
+        assert "it must be one text" in answer.text

@@ -10,9 +10,9 @@ pytestmark = pytest.mark.usefixtures("resumed")
 
 def test_list(server, boss):
     listing = boss.get("@task-queues").json()
-    (queue,) = listing["items"]
+    queue = next(each for each in listing["items"] if each["name"] == "default")
     assert listing["@id"] == f"{server}/plone/@task-queues"
-    assert listing["items_total"] == 1
+    assert listing["items_total"] == len(listing["items"])
     assert queue == {
         "@id": f"{server}/plone/@task-queues/default",
         "name": "default",

@@ -11,6 +11,8 @@ from collective.background.exceptions import Unavailable
 from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.showing.handing_out import keep_private
+from collective.background.showing.page import PageView
+from collective.background.showing.page import read_text
 from collective.background.showing.unavailable import answer_unavailable
 from collective.background.showing.visibility import cancel_task
 from collective.background.showing.visibility import dismiss_task
@@ -18,7 +20,6 @@ from collective.background.showing.visibility import retry_task
 from plone import api
 from plone.protect import CheckAuthenticator
 from plone.protect import PostOnly
-from Products.Five.browser import BrowserView
 from zExceptions import BadRequest
 from zExceptions import NotFound
 from zope.i18n import translate
@@ -42,8 +43,10 @@ REFUSED = {
 }
 NO_ROOM = _("The server takes no more tasks now. Try again in a moment.")
 
+MAX_ADDRESS = 8000  # characters; clients refuse longer headers
 
-class ActionView(BrowserView):
+
+class ActionView(PageView):
     """The form has ``id`` of a task, ``action``: one of ACTIONS, and ``came_from``:
     the address to go back to.
 
@@ -55,12 +58,12 @@ class ActionView(BrowserView):
         PostOnly(self.request)
         CheckAuthenticator(self.request)
         form = self.request.form
-        name = form.get("action")
+        name = read_text(form, "action")
         if name not in ACTIONS:
             raise BadRequest(
-                f"action is {name!r}; it must be one of {', '.join(ACTIONS)}"
+                f"action is {name!r:.100}; it must be one of {', '.join(ACTIONS)}"
             )
-        record, error = self._act(name, form.get("id"))
+        record, error = self._act(name, read_text(form, "id"))
         if self.wants_json:
             return self._json(record, error)
         return self._redirect(name, record, error)
@@ -96,9 +99,10 @@ class ActionView(BrowserView):
         message = error or self._told(name, record)
         kind = "warning" if error else "info"
         api.portal.show_message(message, self.request, kind)
-        came_from = self.request.form.get("came_from", "")
+        came_from = read_text(self.request.form, "came_from")
         urls = api.portal.get_tool("portal_url")
-        if not came_from or not urls.isURLInPortal(came_from):
+        is_address = 0 < len(came_from) <= MAX_ADDRESS
+        if not is_address or not urls.isURLInPortal(came_from):
             came_from = urls()
         return self.request.response.redirect(came_from)
 

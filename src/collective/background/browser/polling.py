@@ -10,9 +10,10 @@ from collective.background.browser.items import Items
 from collective.background.browser.items import version
 from collective.background.model.settings import background_settings
 from collective.background.showing.handing_out import keep_private
+from collective.background.showing.page import PageView
+from collective.background.showing.page import read_text
 from collective.background.showing.visibility import find_visible
 from hashlib import blake2b
-from Products.Five.browser import BrowserView
 from zExceptions import BadRequest
 
 import json
@@ -21,7 +22,7 @@ import json
 MAX_IDS = 50  # in one request
 
 
-class PollingView(BrowserView):
+class PollingView(PageView):
     """The form has ``ids``: those of tasks, with commas between them.
 
     The answer has ``active``: how many tasks of the user have not ended, ``tasks``:
@@ -54,9 +55,7 @@ class PollingView(BrowserView):
         )
 
     def _ids(self):
-        given = self.request.form.get("ids", "")
-        if not isinstance(given, str):
-            raise BadRequest("ids is there more than once; give it once, with commas")
+        given = read_text(self.request.form, "ids")
         ids = list(dict.fromkeys(filter(None, given.split(","))))
         if len(ids) > MAX_IDS:
             raise BadRequest(

@@ -74,7 +74,9 @@ def perform(name, ids):
     takes no more tasks, the rest is left.
     """
     if name not in ACTIONS:
-        raise BadRequest(f"action is {name!r}; it must be one of {', '.join(ACTIONS)}")
+        raise BadRequest(
+            f"action is {name!r:.100}; it must be one of {', '.join(ACTIONS)}"
+        )
     report = Report(name)
     for id in ids:
         try:

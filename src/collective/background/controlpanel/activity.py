@@ -13,6 +13,7 @@ from collective.background.exceptions import BadOption
 from collective.background.interfaces import IHistory
 from collective.background.model import states
 from collective.background.model.messages import _
+from collective.background.showing.page import read_text
 from collective.background.showing.presentation import STATE_LABELS
 from collective.background.showing.visibility import visible_records
 from collective.background.telling.history import HOUR
@@ -36,14 +37,15 @@ class ActivityPage(ControlPanelPage):
 
     def act(self):
         form = self.request.form
-        scheduler = get_scheduler()
         try:
             if "pause" in form:
-                scheduler.pause(form["pause"])
-                self.tell(_("The queue ${name} pauses."), name=form["pause"])
+                queue = read_text(form, "pause")
+                get_scheduler().pause(queue)
+                self.tell(_("The queue ${name} pauses."), name=queue)
             elif "resume" in form:
-                scheduler.resume(form["resume"])
-                self.tell(_("The queue ${name} goes on."), name=form["resume"])
+                queue = read_text(form, "resume")
+                get_scheduler().resume(queue)
+                self.tell(_("The queue ${name} goes on."), name=queue)
             else:
                 raise BadRequest("neither pause nor resume is in the form")
         except BadOption as error:

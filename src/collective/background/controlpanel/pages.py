@@ -6,6 +6,7 @@ something and sends the browser back to where it was. The base of the other modu
 
 from collective.background.model.messages import _
 from collective.background.model.settings import background_settings
+from collective.background.showing.page import PageView
 from collective.background.showing.presentation import duration
 from collective.background.showing.presentation import error_text
 from collective.background.showing.presentation import percentage
@@ -17,7 +18,6 @@ from plone.app.event.base import default_timezone
 from plone.app.layout.viewlets.common import ViewletBase
 from plone.protect import CheckAuthenticator
 from Products.CMFPlone.resources import add_bundle_on_request
-from Products.Five.browser import BrowserView
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 from urllib.parse import parse_qsl
 from urllib.parse import urlencode
@@ -47,7 +47,7 @@ class NoViewlet(ViewletBase):
         return ""
 
 
-class ControlPanelPage(BrowserView):
+class ControlPanelPage(PageView):
     """A page: heading, tabs, and a part that is its own.
 
     ``part()`` renders that; ``name`` is the view of its tab. While ``is_live`` the

@@ -8,6 +8,8 @@ different. Used by ``tasks``.
 from collective.background.model.messages import _
 from collective.background.model.selection import SORT_KEYS
 from collective.background.model.states import STATES
+from collective.background.showing.page import read_number
+from collective.background.showing.page import read_text
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import replace
@@ -108,7 +110,7 @@ class Query:
 def parse_query(form):
     """Return the Query of a request's form. Raises BadRequest, with the value."""
     values = {
-        name: _text(form, name) or default
+        name: read_text(form, name).strip() or default
         for name, default in asdict(Query()).items()
         if name != "start"
     }
@@ -116,24 +118,10 @@ def parse_query(form):
     _check("age", values["age"], ("", *AGES))
     _check("sort", values["sort"], tuple(SORT_KEYS))
     _check("order", values["order"], (ASCENDING, DESCENDING))
-    return Query(start=_number(form, "b_start"), **values)
-
-
-def _text(form, name):
-    value = form.get(name, "")
-    if not isinstance(value, str):
-        raise BadRequest(f"{name} is there more than once; give it once")
-    return value.strip()
-
-
-def _number(form, name):
-    value = form.get(name, 0)
-    if not str(value).isdecimal():
-        raise BadRequest(f"{name} is {value!r}; it must be a whole number")
-    return int(value)
+    return Query(start=read_number(form, "b_start", 0), **values)
 
 
 def _check(name, value, known):
     if value not in known:
         names = ", ".join(filter(None, known))
-        raise BadRequest(f"{name} is {value!r}; it must be one of {names}")
+        raise BadRequest(f"{name} is {value!r:.100}; it must be one of {names}")

@@ -7,9 +7,18 @@ from collective.background.model.messages import _
 from collective.background.recurring import listing
 from collective.background.recurring import run_now
 from collective.background.recurring import switch
+from collective.background.showing.page import read_text
 from functools import cached_property
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 from zExceptions import BadRequest
+
+
+# What is done to a recurring task, by the names of the buttons; and what is told then.
+ACTIONS = {
+    "run": (run_now, _("${name} runs now.")),
+    "on": (lambda name: switch(name, True), _("${name} is switched on.")),
+    "off": (lambda name: switch(name, False), _("${name} is switched off.")),
+}
 
 
 class RecurringPage(ControlPanelPage):
@@ -22,20 +31,17 @@ class RecurringPage(ControlPanelPage):
 
     def act(self):
         form = self.request.form
+        action = next((action for action in ACTIONS if action in form), None)
+        if action is None:
+            raise BadRequest("neither run nor on nor off is in the form")
+        name = read_text(form, action)
+        do, told = ACTIONS[action]
         try:
-            if "run" in form:
-                run_now(form["run"])
-                self.tell(_("${name} runs now."), name=self._title(form["run"]))
-            elif "on" in form:
-                switch(form["on"], True)
-                self.tell(_("${name} is switched on."), name=self._title(form["on"]))
-            elif "off" in form:
-                switch(form["off"], False)
-                self.tell(_("${name} is switched off."), name=self._title(form["off"]))
-            else:
-                raise BadRequest("neither run nor on nor off is in the form")
+            do(name)
         except BackgroundError as error:  # no such task, no such user, …
             self.tell(str(error), "error")
+        else:
+            self.tell(told, name=self._title(name))
 
     def known(self, task):
         """Return the id of the last task if there still is one, or None."""

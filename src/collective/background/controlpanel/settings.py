@@ -5,6 +5,8 @@ from collective.background.interfaces import ICollectiveBackgroundLayer
 from collective.background.model.messages import _
 from collective.background.model.settings import IBackgroundSettings
 from collective.background.model.settings import PREFIX
+from collective.background.showing.page import read_text
+from collective.background.showing.page import read_texts
 from collective.background.showing.visibility import may_manage
 from plone.app.registry.browser.controlpanel import ControlPanelFormWrapper
 from plone.app.registry.browser.controlpanel import RegistryEditForm
@@ -15,6 +17,7 @@ from plone.z3cform import layout
 from zope.component import adapter
 from zope.interface import implementer
 from zope.interface import Interface
+from zope.schema.interfaces import IBool
 
 
 class SettingsForm(RegistryEditForm):
@@ -22,6 +25,15 @@ class SettingsForm(RegistryEditForm):
     schema_prefix = PREFIX
     label = _("Settings")
     enableCSRFProtection = True
+
+    def update(self):
+        # Its widgets cannot read what no browser sends.
+        for name in self.request.form:
+            field = IBackgroundSettings.get(name.removeprefix("form.widgets."))
+            if field is not None:
+                read = read_texts if IBool.providedBy(field) else read_text
+                read(self.request.form, name)
+        super().update()
 
     def updateActions(self):
         super().updateActions()

@@ -5,6 +5,7 @@ from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.pages import TASKS
 from collective.background.model import states
 from collective.background.model.messages import _
+from collective.background.showing.page import read_text
 from collective.background.showing.presentation import MESSAGE_CLASSES
 from collective.background.showing.presentation import progress_text
 from collective.background.showing.results import content_url
@@ -32,7 +33,7 @@ class TaskPage(ControlPanelPage, TaskView):
     part = ViewPageTemplateFile("templates/task.pt")
 
     def act(self):
-        report = perform(self.request.form.get("action"), [self.record.id])
+        report = perform(read_text(self.request.form, "action"), [self.record.id])
         self.tell(report.text(self.request), report.type)
         return self.url(TASKS) if report.has_deleted else None
 

@@ -13,6 +13,8 @@ from collective.background.controlpanel.query import ASCENDING
 from collective.background.controlpanel.query import parse_query
 from collective.background.model.messages import _
 from collective.background.model.states import STATES
+from collective.background.showing.page import read_text
+from collective.background.showing.page import read_texts
 from collective.background.showing.presentation import STATE_LABELS
 from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import visible_records
@@ -53,9 +55,8 @@ class TasksPage(ControlPanelPage):
     part = ViewPageTemplateFile("templates/tasks.pt")
 
     def act(self):
-        ids = self.request.form.get("ids", [])
-        ids = [ids] if isinstance(ids, str) else ids
-        report = perform(self.request.form.get("action"), ids)
+        form = self.request.form
+        report = perform(read_text(form, "action"), read_texts(form, "ids"))
         self.tell(report.text(self.request), report.type)
 
     @cached_property

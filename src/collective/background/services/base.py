@@ -55,4 +55,4 @@ class PathService(Service):
             case [(name, bool(value))] if name in names:
                 return name, value
         expected = " or ".join(f'{{"{name}": true}}' for name in names)
-        raise BadRequest(f"The body must be {expected}, not {body!r}")
+        raise BadRequest(f"The body must be {expected}, not {body!r:.100}")

@@ -5,17 +5,17 @@ NotFound for all else. The base of views in ``browser/`` and ``controlpanel/``.
 """
 
 from collective.background.exceptions import TaskNotFound
+from collective.background.showing.page import PageView
 from collective.background.showing.visibility import task_result
 from collective.background.showing.visibility import visible_record
 from functools import cached_property
-from Products.Five.browser import BrowserView
 from zExceptions import NotFound
 from zope.interface import implementer
 from zope.publisher.interfaces import IPublishTraverse
 
 
 @implementer(IPublishTraverse)
-class TaskView(BrowserView):
+class TaskView(PageView):
     """``task_id``: what the address says, or None; ``record``: its TaskRecord;
     ``result``: what it has returned, or None."""
 
@@ -36,6 +36,8 @@ class TaskView(BrowserView):
         return self._look_up(task_result)
 
     def _look_up(self, find):
+        if self.task_id is None:
+            raise NotFound("the address has no id of a task")
         try:
             return find(self.task_id)
         except TaskNotFound as error:

@@ -7,13 +7,15 @@ have it. Called by ``get``.
 from collections.abc import Sequence
 from collective.background.exceptions import BadOption
 from collective.background.services.representing import represent
+from collective.background.showing.page import read_number
+from collective.background.showing.page import read_text
+from collective.background.showing.page import read_texts
 from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import may_manage
 from collective.background.showing.visibility import visible_records
 from datetime import datetime
 from plone.restapi.batching import DEFAULT_BATCH_SIZE
 from plone.restapi.batching import HypermediaBatch
-from plone.restapi.deserializer import parse_int
 from zExceptions import BadRequest
 from zExceptions import Unauthorized
 
@@ -29,7 +31,8 @@ def list_tasks(request):
 
     Raises BadRequest, and Unauthorized when somebody wants all tasks who may not.
     """
-    size = parse_int(request.form, "b_size", DEFAULT_BATCH_SIZE)
+    size = read_number(request.form, "b_size", DEFAULT_BATCH_SIZE)
+    read_number(request.form, "b_start", 0)  # HypermediaBatch takes others, too
     if not 1 <= size <= MAX_SIZE:
         raise BadRequest(f"b_size is {size}; it must be from 1 to {MAX_SIZE}")
     filters = _read_filters(request.form)
@@ -53,42 +56,36 @@ def list_tasks(request):
 def _read_filters(form):
     """Return the arguments for ``visible_records``. Raises BadRequest."""
     filters = {}
-    for name, value in form.items():
+    for name in form:
         if name in PAGE:
             continue
         if name not in FILTERS:
             known = ", ".join((*FILTERS, *PAGE))
-            raise BadRequest(f"There is no filter {name!r}; there are: {known}")
+            raise BadRequest(f"There is no filter {name!r:.100}; there are: {known}")
         argument, read = FILTERS[name]
-        filters[argument] = read(name, value)
+        filters[argument] = read(form, name)
     return filters
 
 
-def _text(name, value):
-    if not isinstance(value, str):
-        raise BadRequest(f"{name} is {value!r}; it can be given only once")
-    return value
-
-
-def _texts(name, value):
-    return [value] if isinstance(value, str) else value
-
-
 def _one_of(choices):
-    def read(name, value):
+    def read(form, name):
+        value = read_text(form, name)
         if value not in choices:
-            raise BadRequest(f"{name} is {value!r}; it must be {' or '.join(choices)}")
+            raise BadRequest(
+                f"{name} is {value!r:.100}; it must be {' or '.join(choices)}"
+            )
         return choices[value]
 
     return read
 
 
-def _time(name, value):
+def _read_time(form, name):
+    value = read_text(form, name)
     try:
         return datetime.fromisoformat(value)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise BadRequest(
-            f"{name} is {value!r}; it must be a time with its time zone, as "
+            f"{name} is {value!r:.100}; it must be a time with its time zone, as "
             "2026-12-31T23:59:59Z"
         ) from error
 
@@ -96,15 +93,15 @@ def _time(name, value):
 # By the names of the query: what the argument is called, and how the value is read.
 FILTERS = {
     "all": ("everybody", _one_of(FLAGS)),
-    "state": ("states", _texts),
-    "queue": ("queue", _text),
-    "user_id": ("user_id", _text),
-    "context_path": ("context_path", _text),
-    "group_id": ("group_id", _text),
-    "text": ("text", _text),
-    "created_after": ("created_after", _time),
+    "state": ("states", read_texts),
+    "queue": ("queue", read_text),
+    "user_id": ("user_id", read_text),
+    "context_path": ("context_path", read_text),
+    "group_id": ("group_id", read_text),
+    "text": ("text", read_text),
+    "created_after": ("created_after", _read_time),
     "dismissed": ("dismissed", _one_of(FLAGS)),
-    "sort_on": ("sort_on", _text),
+    "sort_on": ("sort_on", read_text),
     "sort_order": ("descending", _one_of(ORDERS)),
 }
 PAGE = ("b_start", "b_size")
