@@ -8,20 +8,31 @@ from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
 from collective.background.database.shard import CANCEL
+from collective.background.database.shard import DISMISS
 from collective.background.database.shard import FORGET
+from collective.background.database.shard import RETRY
 from collective.background.database.wholes import find_any
 from collective.background.database.wholes import forget_group
+from collective.background.database.wholes import is_to_be_retried
+from collective.background.database.wholes import is_unwanted
 from collective.background.database.wholes import leave
 from collective.background.database.wholes import reopen
+from collective.background.database.wholes import wanted_of
 from collective.background.model import states
 from collective.background.scheduling import rules
 from collective.background.scheduling.groups import KIND
 
 
+PORTION = 50  # members of a group to which something is done in one transaction
+
+
 def cancel(scheduler, id, news):
     """Cancel a task that has not begun; ask the instance of any other one to do it."""
-    if id in scheduler.groups:
-        return _each(scheduler, id, cancel, news)
+    group = scheduler.groups.get(id)
+    if group is not None:
+        if not _mark_if_large(scheduler, group, CANCEL):
+            _each(scheduler, group, cancel, news)
+        return
     stored = scheduler.shards.find(id)
     if stored.state not in states.WAITING or stored.is_done:
         return
@@ -40,26 +51,46 @@ def retry(scheduler, id, news, admit):
     group = scheduler.groups.get(id)
     if group is None:
         tasks = [scheduler.shards.find(id)]
+        rules.check_wanted(id, not is_unwanted(scheduler, tasks[0]))
     else:
-        tasks = _to_be_retried(scheduler, group)
-        rules.check_retries(id, tasks)
+        found = _to_be_retried(scheduler, group)
+        first = next(found, None)
+        rules.check_retries(id, first)
+        if _mark_if_large(scheduler, group, RETRY):
+            # The others come in without being asked, as callbacks do.
+            admit(first, first.after)
+            if group.ending is not None:
+                reopen(scheduler, group, group.ending)
+                group.go_on()
+            return
+        tasks = [first, *found]
     # All are queued before one is looked at that is to start after another.
     for stored in tasks:
         _queue_again(scheduler, stored, admit)
         news.reached.append(stored.record())
     for stored in tasks:
-        await_others(scheduler, stored, news)
+        if stored.state == states.QUEUED:  # not if it was to start after another one
+            await_others(scheduler, stored, news)
 
 
 def _to_be_retried(scheduler, group):
-    """Return the tasks of a group, and of those in it, that may be queued again."""
-    tasks = []
+    """Yield the tasks of a group, and of those in it, that may be queued again."""
     for member in filter(None, (find_any(scheduler, id) for id in group.ids())):
         if member.kind == KIND:
-            tasks += _to_be_retried(scheduler, member)
+            yield from _to_be_retried(scheduler, member)
         elif states.can_be_retried(member.state):
-            tasks.append(member)
-    return tasks
+            yield member
+
+
+def _mark_if_large(scheduler, group, what):
+    """Return whether a group is so large that looks have to see to its members."""
+    if group.is_new or len(group.members) <= PORTION:
+        return False
+    wanted = wanted_of(scheduler, group)
+    rules.check_wanted(group.id, wanted != FORGET or what != RETRY)
+    if wanted != FORGET:
+        scheduler.shards.request(group.id, (what, ""))
+    return True
 
 
 def _queue_again(scheduler, stored, admit):
@@ -91,7 +122,9 @@ def await_others(scheduler, stored, news):
         missing.append(id)
         if before is None:
             hindrances.append(rules.predecessor_unknown(id))
-        elif before.state in states.FINISHED:
+        elif before.state in states.FINISHED and not is_to_be_retried(
+            scheduler, before
+        ):
             hindrances.append(rules.in_vain(before, before.standing))
     stored.after = tuple(missing)
     for id in missing:
@@ -108,14 +141,15 @@ def dismiss(scheduler, id, news):
     what = find_any(scheduler, id)
     rules.check_dismissal(what)
     what.dismissed = True
-    if what.kind == KIND:
-        _each(scheduler, id, dismiss, news)
+    if what.kind == KIND and not _mark_if_large(scheduler, what, DISMISS):
+        _each(scheduler, what, dismiss, news)
 
 
 def remove(scheduler, id, news):
     """Forget a task, or let it be forgotten as soon as it has ended."""
-    if id in scheduler.groups:
-        return _remove_group(scheduler, id, news)
+    group = scheduler.groups.get(id)
+    if group is not None:
+        return _remove_group(scheduler, group, news)
     cancel(scheduler, id, news)
     stored = scheduler.shards.find(id)
     if stored is None:
@@ -126,11 +160,12 @@ def remove(scheduler, id, news):
         scheduler.shards.request(id, FORGET)
 
 
-def _remove_group(scheduler, id, news):
-    group = scheduler.groups[id]
+def _remove_group(scheduler, group, news):
     group.is_silent = True  # who removes it need not hear of its end
-    _each(scheduler, id, remove, news)
-    if id in scheduler.groups and not group.ids():
+    if _mark_if_large(scheduler, group, FORGET):
+        return
+    _each(scheduler, group, remove, news)
+    if group.id in scheduler.groups and not group.ids():
         forget_group(scheduler, group)
 
 
@@ -145,7 +180,7 @@ def forget(scheduler, what):
     leave(scheduler, what, what.standing)
 
 
-def _each(scheduler, id, change, news):
-    for member in scheduler.groups[id].ids():
+def _each(scheduler, group, change, news):
+    for member in group.ids():
         if find_any(scheduler, member) is not None:
             change(scheduler, member, news)

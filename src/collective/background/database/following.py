@@ -4,6 +4,7 @@ All functions work in the transaction of a Look.
 """
 
 from collective.background.database.changes import forget
+from collective.background.database.portions import go_on
 from collective.background.database.rescue import let_go
 from collective.background.database.reserving import find_surplus
 from collective.background.database.settling import cancel_waiting
@@ -12,6 +13,7 @@ from collective.background.database.settling import settle
 from collective.background.database.settling import settle_groups
 from collective.background.database.shard import FORGET
 from collective.background.database.wholes import find_any
+from collective.background.database.wholes import is_to_be_retried
 from collective.background.model import states
 from functools import partial
 
@@ -20,11 +22,14 @@ def follow_requests(look):
     """See what others want, and whether what tasks wait for has ended."""
     changes = look.scheduler.shards.changes()
     for index, change in enumerate(changes):
-        if change != look.feeder.changes[index]:
-            for id in look.scheduler.shards.requests_of(index):
-                _follow_request(look, id)
-            for id in look.scheduler.shards.links_of(index):
-                _follow_links(look, id)
+        if change == look.feeder.changes[index]:
+            continue
+        requests = look.scheduler.shards.requests_of(index)
+        links = look.scheduler.shards.links_of(index)
+        is_left = [_follow_request(look, id) for id in requests]
+        is_left += [_follow_links(look, id) for id in links]
+        if any(is_left):
+            changes[index] = None  # to be looked at once more
     look.then.append(partial(setattr, look.feeder, "changes", changes))
 
 
@@ -66,6 +71,9 @@ def check_groups(look):
 
 
 def _follow_request(look, id):
+    """Return whether something is left to do."""
+    if id in look.scheduler.groups:
+        return go_on(look, id)
     shards = look.scheduler.shards
     stored = shards.find(id)
     if stored is None:
@@ -83,11 +91,18 @@ def _follow_request(look, id):
             look.drop(held)
         else:
             look.feeder.stop_running(held)
+    return False
 
 
 def _follow_links(look, id):
+    """Return whether something is left to do."""
     before = find_any(look.scheduler, id)
-    if before is None or before.state in states.FINISHED:
-        ending = before and before.standing
-        for task in follow(look.scheduler, id, before, ending):
-            settle(look.scheduler, task, look.news)
+    if before is not None:
+        if before.state in states.UNFINISHED:
+            return False
+        if is_to_be_retried(look.scheduler, before):
+            return True
+    ending = before and before.standing
+    for task in follow(look.scheduler, id, before, ending):
+        settle(look.scheduler, task, look.news)
+    return False

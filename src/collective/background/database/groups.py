@@ -76,6 +76,7 @@ class StoredGroup(Persistent):
     @property
     def is_new(self):
         """Whether its first transaction is not committed: more may join it."""
+        self._p_activate()  # the serial of what was not loaded yet is zero as well
         return self._p_jar is None or self._p_serial == z64
 
     @property
@@ -161,7 +162,7 @@ class StoredGroup(Persistent):
             self._first = {**first, "title": store_text(first["title"])}
         self.members.add(member.id)
         self._total.change(1)
-        self._go_on()
+        self.go_on()
 
     def note_user(self, member):
         """A task has joined it, or a group in it."""
@@ -190,7 +191,7 @@ class StoredGroup(Persistent):
     def uncount(self, member, ending):
         """A member is to be tried again; return whether its error was that of all."""
         self._ended[ending].change(-1)
-        self._go_on()
+        self.go_on()
         if not self.counts:
             self.started = None
         state = state_of(ending)
@@ -210,6 +211,7 @@ class StoredGroup(Persistent):
         self.finished = datetime.now(UTC)
         return self.ending
 
-    def _go_on(self):
-        self.ending = self.finished = None  # written, so who ends it conflicts
+    def go_on(self):
+        """It has not ended, or not any more. Who ends it at this moment conflicts."""
+        self.ending = self.finished = None
         self.dismissed = False

@@ -5,9 +5,12 @@ who looks at what waits leaves out what is reserved, and looks for that in the H
 """
 
 from collections import Counter
+from collective.background.database.shard import CANCEL
+from collective.background.database.shard import FORGET
 from collective.background.database.shard import number_of
 from collective.background.database.wholes import find_any
 from collective.background.database.wholes import group_of
+from collective.background.database.wholes import wanted_of
 from collective.background.exceptions import ResultGone
 from collective.background.model import states
 from collective.background.model.selection import Selection
@@ -46,8 +49,10 @@ def record_of_group(scheduler, group):
         if _is_within(scheduler, stored, group)
         and (record := record_of(scheduler, stored)).state == states.RUNNING
     ]
+    is_unwanted = wanted_of(scheduler, group) in (CANCEL, FORGET)
     record = record_of_whole(
-        group, cancel_requested=any(each.cancel_requested for each in running)
+        group,
+        cancel_requested=is_unwanted or any(each.cancel_requested for each in running),
     )
     if running and record.state in states.UNFINISHED:
         started = record.started or min(each.started for each in running)

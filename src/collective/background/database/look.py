@@ -15,6 +15,7 @@ from collective.background.database.settling import give_up
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
 from collective.background.database.shard import microseconds
+from collective.background.database.wholes import is_unwanted
 from collective.background.scheduling import rules
 from functools import partial
 from time import monotonic
@@ -51,6 +52,8 @@ class Look:
         """Reserve some of what waits."""
         for queue, chosen in reserving.choose(self):
             for stored in chosen:
+                if is_unwanted(self.scheduler, stored):
+                    continue
                 reason = self._hindrance(stored)
                 if reason is not None:
                     give_up(self.scheduler, stored, reason)

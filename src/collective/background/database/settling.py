@@ -7,9 +7,11 @@ the commit: what is returned, News, is for that.
 
 from collective.background.database.shard import FORGET
 from collective.background.database.shard import new_id
+from collective.background.database.shard import RETRY
 from collective.background.database.tasks import StoredTask
 from collective.background.database.wholes import forget_group
 from collective.background.database.wholes import group_of
+from collective.background.database.wholes import wanted_of
 from collective.background.model import states
 from collective.background.running import outcome
 from collective.background.scheduling import rules
@@ -176,6 +178,8 @@ def _settle_group(scheduler, group, news, is_closing=False):
     """
     if group.ending is not None or not group.is_over:
         return []
+    if wanted_of(scheduler, group) == RETRY:
+        return []  # the next members are queued in a moment
     scheduler.shards.protect(group.id)
     ending = group.end()
     record = scheduler.record(group.id)

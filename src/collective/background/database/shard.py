@@ -33,9 +33,11 @@ FIRST, LAST = (), ("\U0010ffff",)
 LEAST, MOST = (-1,), (2**63,)
 END = 2**63  # larger than any number or moment
 
-# What people want of a task that an instance has.
+# What people want of a task that an instance has, or of a large group.
 CANCEL = "cancel"
 FORGET = "forget"
+RETRY = "retry"
+DISMISS = "dismiss"
 
 RANDOM_BITS = 10  # of a number, behind the microseconds
 NUMBER = slice(2, 18)  # where an id has it
@@ -84,7 +86,7 @@ class Shard(Persistent):
     - ``links``: of those that wait for others: by the id of the other one, and
       their own
     - ``requests``: what people want of a reserved task, ``CANCEL`` or ``FORGET``, by
-      its id
+      its id; and of large groups, see ``portions.py``
     - ``changes``: a number that each change of the two above raises, so that they are
       looked at only then; see ``following.py``
     - ``unique``: of the task that was the last one with a unique key its id, and its

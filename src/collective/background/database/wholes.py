@@ -3,7 +3,11 @@
 In the transaction of the caller. ``member``: a StoredTask or a StoredGroup.
 """
 
+from collective.background.database.shard import CANCEL
+from collective.background.database.shard import FORGET
+from collective.background.database.shard import RETRY
 from collective.background.scheduling.endings import state_of
+from collective.background.scheduling.groups import KIND
 
 
 FEW = 16  # members of a group, so that who takes some away conflicts
@@ -21,6 +25,36 @@ def find_any(scheduler, id):
     return scheduler.groups.get(id) or scheduler.shards.find(id)
 
 
+def wanted_of(scheduler, group):
+    """Return what is just being done to the members of a StoredGroup, or None."""
+    mark = scheduler.shards.requested(group.id)
+    return mark and mark[0]
+
+
+def is_unwanted(scheduler, member):
+    """Whether all of a group above it is just being cancelled, or forgotten."""
+    return any(
+        wanted_of(scheduler, group) in (CANCEL, FORGET)
+        for group in _groups_above(scheduler, member)
+    )
+
+
+def is_to_be_retried(scheduler, what):
+    """Whether what has ended is perhaps tried again in a moment, with a whole group."""
+    groups = [what] if what.kind == KIND else []
+    groups += _groups_above(scheduler, what)
+    return any(wanted_of(scheduler, group) == RETRY for group in groups)
+
+
+def _groups_above(scheduler, member):
+    found = []
+    group = group_of(scheduler, member)
+    while group is not None:
+        found.append(group)
+        group = group_of(scheduler, group)
+    return found
+
+
 def join(scheduler, member):
     """A member is new: it joins its group, if it has one."""
     group = group_of(scheduler, member)
@@ -28,17 +62,14 @@ def join(scheduler, member):
         return
     scheduler.shards.no_longer_expiring(group)  # it was empty, and has ended
     group.add(member)
-    while group is not None:
-        group.note_user(member)
-        group = group_of(scheduler, group)
+    for each in _groups_above(scheduler, member):
+        each.note_user(member)
 
 
 def begin(scheduler, member):
     """A member has begun, and so have the groups above it."""
-    group = group_of(scheduler, member)
-    while group is not None:
+    for group in _groups_above(scheduler, member):
         group.begin(member.started)
-        group = group_of(scheduler, group)
 
 
 def reopen(scheduler, member, ending):
@@ -75,6 +106,7 @@ def leave(scheduler, member, ending):
 def forget_group(scheduler, group):
     """Remove a group that has ended, and has no members any more, for good."""
     scheduler.shards.no_longer_expiring(group)
+    scheduler.shards.no_longer_requested(group.id)
     del scheduler.groups[group.id]
     leave(scheduler, group, group.ending)
 

@@ -49,7 +49,7 @@ def retry(lifecycle, id):
         tasks = [lifecycle.get(id)]
     else:
         tasks = _to_be_retried(lifecycle, group)
-        rules.check_retries(id, tasks)
+        rules.check_retries(id, next(iter(tasks), None))
     queued = []
     try:
         for task in tasks:

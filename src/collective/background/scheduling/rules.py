@@ -157,11 +157,23 @@ def check_dismissal(task):
         )
 
 
-def check_retries(id, tasks):
-    """Raise IllegalTransition if there are no ``tasks`` of a group to be retried."""
-    if not tasks:
+def check_retries(id, first):
+    """Raise IllegalTransition if no task of a group can be tried again.
+
+    ``first``: the first one that can, or None.
+    """
+    if first is None:
         raise IllegalTransition(
             f"no task of the group {id} has failed, was cancelled or lost"
+        )
+
+
+def check_wanted(id, is_wanted):
+    """Raise IllegalTransition for what is just being cancelled, or forgotten."""
+    if not is_wanted:
+        raise IllegalTransition(
+            f"{id} cannot be tried again now: its group is just being cancelled, or "
+            "forgotten; try again in a moment"
         )
 
 

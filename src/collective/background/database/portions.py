@@ -1,0 +1,74 @@
+"""What is done to large groups: to some of their members at a time.
+
+Who wants it leaves a mark, in a transaction that is short and conflicts with nobody;
+from then on, no task is reserved of a group that is to be cancelled. The looks of one
+instance do the rest: each sees to some of the members, in the order of their ids.
+
+A mark is (what, id of the last member that was seen to). It is kept where wishes for
+reserved tasks are, too.
+"""
+
+from collective.background.database import changes
+from collective.background.database.shard import CANCEL
+from collective.background.database.shard import DISMISS
+from collective.background.database.shard import FORGET
+from collective.background.database.shard import RETRY
+from collective.background.database.wholes import find_any
+from collective.background.exceptions import IllegalTransition
+from collective.background.model import states
+from collective.background.scheduling.groups import KIND
+from itertools import islice
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+
+def go_on(look, id):
+    """See to the next members of a group that has a mark.
+
+    ``id``: of the group. Returns whether that is not all of them.
+    """
+    if look.me != min(look.instances, default=look.me):
+        return True  # one is enough; but that one may die
+    scheduler, shards = look.scheduler, look.scheduler.shards
+    what, last = shards.requested(id)
+    later = scheduler.groups[id].members.keys(last, excludemin=True)
+    ids = list(islice(later, changes.PORTION))
+    for member in filter(None, [find_any(scheduler, each) for each in ids]):
+        _CHANGES[what](look, member)
+    if id not in scheduler.groups:  # all of it is forgotten
+        return False
+    if len(ids) == changes.PORTION:
+        shards.request(id, (what, ids[-1]))
+        look.has_more = True
+        return True
+    shards.no_longer_requested(id)
+    look.news.touched.add(id)  # it could not end meanwhile
+    return False
+
+
+def _cancel(look, member):
+    changes.cancel(look.scheduler, member.id, look.news)
+
+
+def _remove(look, member):
+    changes.remove(look.scheduler, member.id, look.news)
+
+
+def _dismiss(look, member):
+    if member.state in states.FINISHED:  # it may have been tried again
+        changes.dismiss(look.scheduler, member.id, look.news)
+
+
+def _retry(look, member):
+    if member.kind != KIND and not states.can_be_retried(member.state):
+        return
+    try:
+        changes.retry(look.scheduler, member.id, look.news, admit=lambda *_: None)
+    except IllegalTransition as reason:  # as for its unique key, or an inner group
+        logger.info("%s", reason)
+
+
+_CHANGES = {CANCEL: _cancel, FORGET: _remove, DISMISS: _dismiss, RETRY: _retry}
