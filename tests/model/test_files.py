@@ -1,5 +1,6 @@
 """Temporary files and the folder of the process that has them."""
 
+from collective.background.executing.serving import process_starts
 from collective.background.model import files
 from collective.background.model.files import NamedFile
 from pathlib import Path
@@ -55,7 +56,15 @@ def test_what_a_dead_process_has_left_is_taken_away(parent):
     left.mkdir()
     (left / "file").write_bytes(b"data")
     mine = files.folder()
+    files.remove_leftovers()
     assert [str(path) for path in parent.iterdir()] == [mine]
+
+
+def test_so_it_is_when_zope_starts(functional, parent):
+    left = parent / f"{files.PREFIX}dead"
+    left.mkdir()
+    process_starts(None)
+    assert not left.exists()
 
 
 def test_a_link_and_a_file_by_such_a_name_stay(parent, tmp_path_factory):
@@ -63,9 +72,9 @@ def test_a_link_and_a_file_by_such_a_name_stay(parent, tmp_path_factory):
     (elsewhere / "file").write_bytes(b"data")
     (parent / f"{files.PREFIX}link").symlink_to(elsewhere)
     (parent / f"{files.PREFIX}file").write_bytes(b"data")
-    files.folder()
+    files.remove_leftovers()
     assert (elsewhere / "file").exists()
-    assert len(list(parent.iterdir())) == 3
+    assert len(list(parent.iterdir())) == 2
 
 
 SCRIPT = """
@@ -89,15 +98,14 @@ def test_other_processes(parent, is_killed):
     ) as process:
         assert process.stdout.readline() == b"ready\n"
         (theirs,) = parent.iterdir()
-        mine = Path(files.folder())
-        assert {mine, theirs} == set(parent.iterdir())
+        files.remove_leftovers()
+        assert list(parent.iterdir()) == [theirs]
         if is_killed:
             process.send_signal(signal.SIGKILL)
         else:
             process.communicate(b"\n")
     assert theirs.exists() is is_killed
-    files.remove_folder()
-    files.folder()
+    files.remove_leftovers()
     assert not theirs.exists()
 
 

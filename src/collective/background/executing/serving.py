@@ -14,6 +14,7 @@ from collective.background.capture.snapshot import find_database
 from collective.background.executing.executor import process_executor
 from collective.background.executing.executor import when_ended
 from collective.background.interfaces import IServingBegins
+from collective.background.model.files import remove_leftovers
 from collective.background.zopecompat import is_of_test_layer
 from collective.background.zopecompat import zope_database
 from zope.event import notify
@@ -77,6 +78,7 @@ def process_starts(event):
     # The server of plone.testing starts it, too: on a database that ends with a test.
     _has_started = not is_of_test_layer(zope_database())
     process_executor()  # a mistake in its settings shows now, not with the first task
+    remove_leftovers()
     if is_run_by_server():
         serve()
 

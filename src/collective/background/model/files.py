@@ -3,7 +3,7 @@
 They are in a folder of the process's own, below that of the system for temporary
 files, into which no other user may look. A file goes with the object that stands for
 it, the folder with the process. A process that was killed leaves its folder behind; the
-next one that needs a folder takes it away. Which of them live is known by locks.
+next one that starts takes it away. Which of them live is known by locks.
 """
 
 from pathlib import Path
@@ -70,15 +70,13 @@ def folder():
     global _folder
     with _making:
         if _folder is None:
-            parent = tempfile.gettempdir()
-            _remove_leftovers(parent)
-            _folder = _Folder(parent)
+            _folder = _Folder(tempfile.gettempdir())
         return _folder.path
 
 
-def _remove_leftovers(parent):
-    """Take away the folders of processes that have ended, in the folder ``parent``."""
-    for path in Path(parent).glob(f"{PREFIX}*"):
+def remove_leftovers():
+    """Take away the folders of processes that have ended."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         try:
             if path.stat(follow_symlinks=False).st_uid == os.getuid():
                 descriptor = _lock(path)
