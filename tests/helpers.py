@@ -1,13 +1,16 @@
 """What tests share: running tasks in real threads, and looking at their end."""
 
+from AccessControl import getSecurityManager
 from Acquisition import aq_base
 from collective.background import get_scheduler
+from collective.background.interfaces import ITaskSucceeded
 from collective.background.model import files
 from contextlib import contextmanager
 from plone import api
 from threading import Condition
 from threading import Semaphore
 from transaction.interfaces import TransientError
+from zope.component.hooks import getSite
 
 import os
 import pytest
@@ -142,3 +145,20 @@ class InDoubt(Voter):
 
     def tpc_finish(self, transaction):
         raise TransientError("simulated: the answer was lost")
+
+
+def note_where_they_are(subscribe):
+    """Return a list, to which subscribers to ITaskSucceeded add where they are.
+
+    That is the path of the site, the id of the user and the result of the task.
+    """
+    seen = []
+
+    def note(event):
+        site = getSite()
+        path = site and "/".join(site.getPhysicalPath())
+        result = get_scheduler().peek_result(event.record.id)
+        seen.append((path, getSecurityManager().getUser().getUserName(), result))
+
+    subscribe(ITaskSucceeded, note)
+    return seen

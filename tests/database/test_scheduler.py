@@ -1,6 +1,7 @@
 """Tasks in the database, run by this process."""
 
 from another import elsewhere
+from another import until
 from collective.background import get_scheduler
 from collective.background import group
 from collective.background import schedule
@@ -27,6 +28,7 @@ from gated_tasks import gated_until_cancelled
 from gated_tasks import note
 from gated_tasks import report
 from helpers import finished
+from helpers import note_where_they_are
 from helpers import TIMEOUT
 from plone import api
 from plone.app.testing import SITE_OWNER_NAME
@@ -462,3 +464,11 @@ def test_what_no_task_can_be_is_not_known(scheduler):
     for id in (None, "", "x", 7):
         assert scheduler.record(id) is None
         assert scheduler.peek_result(id) is None
+
+
+def test_subscribers_are_in_the_site_and_have_the_result(scheduler, subscribe):
+    seen = note_where_they_are(subscribe)
+    finished(schedule(len, "four"))
+    scheduler.wait_all(TIMEOUT)
+    until(lambda: seen)
+    assert seen == [("/plone", "System Processes", 4)]

@@ -6,7 +6,9 @@ from collective.background import interfaces
 from collective.background import schedule
 from collective.background import using
 from helpers import finished
+from helpers import note_where_they_are
 from helpers import TIMEOUT
+from plone import api
 from threading import current_thread
 from ZODB.POSException import ConflictError
 
@@ -252,3 +254,29 @@ class TestSubscribersThatRaise:
         assert finished(after).state == "succeeded"
         scheduler.wait_all(TIMEOUT)
         assert [record.id for record in told] == [before]
+
+
+class TestWhereSubscribersAre:
+    """In both tiers the same; see also the tests of the database."""
+
+    @pytest.fixture
+    def seen(self, subscribe):
+        return note_where_they_are(subscribe)
+
+    def test_in_the_site_and_have_the_result(self, scheduler, folder, seen):
+        finished(schedule(len, "four"))
+        scheduler.wait_all(TIMEOUT)
+        assert seen == [("/plone", "System Processes", 4)]
+
+    def test_may_write_and_schedule(self, scheduler, folder, subscribe):
+        def write(event):
+            if event.record.title == "First":
+                api.portal.get()["folder"].title = "Changed"
+                using(title="Second").schedule(int)
+
+        subscribe(interfaces.ITaskSucceeded, write)
+        finished(using(title="First").schedule(int))
+        scheduler.wait_all(TIMEOUT)
+        transaction.begin()
+        assert folder.title == "Changed"
+        assert [record.title for record in scheduler.records()] == ["Second", "First"]

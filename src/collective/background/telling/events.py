@@ -1,5 +1,7 @@
 """The events that tell what happens to tasks, and how they are sent."""
 
+from collective.background.environment.sites import system_environment
+from collective.background.exceptions import SiteGone
 from collective.background.interfaces import ITaskCancelled
 from collective.background.interfaces import ITaskFailed
 from collective.background.interfaces import ITaskLost
@@ -12,10 +14,18 @@ from collective.background.model import states
 from collective.background.telling.history import note_in_history
 from collective.background.telling.logs import log_transition
 from collective.background.telling.metrics import count_transition
+from collective.background.zopecompat import own_transaction_manager
+from collective.background.zopecompat import zope_database
+from contextlib import ExitStack
+from contextlib import suppress
+from zope.component import getGlobalSiteManager
+from zope.component.hooks import getSite
 from zope.event import notify
 from zope.interface import implementer
+from zope.interface import providedBy
 
 import logging
+import transaction
 
 
 logger = logging.getLogger(__name__)
@@ -110,6 +120,31 @@ def note_transition(record):
 
 def _send(event):
     try:
-        notify(event)
+        _notify(event)
     except Exception:
         logger.exception("a subscriber failed at %s", type(event).__name__)
+
+
+def _notify(event):
+    """Call the subscribers, in the site of the task, as Zope's own user.
+
+    So they find the scheduler, and the result. They have a transaction of their own,
+    which is committed. Where there is a site already, they are part of what is done.
+    """
+    database, path = zope_database(), event.record.site_path
+    is_told = database is not None and path is not None and _is_subscribed(event)
+    if not is_told or getSite() is not None:
+        notify(event)
+        return
+    with own_transaction_manager(), ExitStack() as stack:
+        # Of a site that is gone they hear as well.
+        with suppress(SiteGone):
+            stack.enter_context(system_environment(database, path))
+        notify(event)
+        transaction.commit()
+
+
+def _is_subscribed(event):
+    """Whether there is a point in it: an environment costs more than an event."""
+    adapters = getGlobalSiteManager().adapters
+    return bool(adapters.subscriptions((providedBy(event),), None))
