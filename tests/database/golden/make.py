@@ -10,13 +10,13 @@ releases before.
 from BTrees.OOBTree import OOBTree
 from collective.background.capture.call import capture_batch
 from collective.background.capture.call import capture_call
-from collective.background.capture.call import capture_request
-from collective.background.capture.call import capture_view
 from collective.background.capture.callbacks import capture_callbacks
 from collective.background.capture.pickling import pack
 from collective.background.capture.snapshot import RequestSnapshot
 from collective.background.capture.snapshot import Snapshot
 from collective.background.capture.users import UserReference
+from collective.background.capture.web import capture_request
+from collective.background.capture.web import capture_view
 from collective.background.database.changes import await_others
 from collective.background.database.groups import StoredGroup
 from collective.background.database.instances import add_instance

@@ -1,7 +1,7 @@
 """``@task``: functions that know how they are scheduled."""
 
 from collective.background.api.scheduling import Scheduling
-from collective.background.capture.call import check_function
+from collective.background.capture.callables import check_function
 from collective.background.exceptions import BadCall
 from collective.background.model.options import WithOptions
 from functools import update_wrapper

@@ -12,12 +12,12 @@ from Acquisition import aq_base
 from Acquisition import aq_inner
 from collective.background.api.groups import current_group
 from collective.background.api.scheduling import get_scheduler
-from collective.background.capture.call import capture_publication
 from collective.background.capture.call import ViewRequest
 from collective.background.capture.credentials import has_credentials
 from collective.background.capture.credentials import has_credentials_in_json
 from collective.background.capture.credentials import without_credentials
 from collective.background.capture.files import take_file
+from collective.background.capture.web import capture_publication
 from collective.background.exceptions import AlreadyInBackground
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable

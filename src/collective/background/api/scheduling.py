@@ -10,8 +10,8 @@ from collective.background.api.groups import in_order
 from collective.background.api.groups import note_member
 from collective.background.capture.call import capture_batch
 from collective.background.capture.call import capture_call
-from collective.background.capture.call import capture_request
-from collective.background.capture.call import capture_view
+from collective.background.capture.web import capture_request
+from collective.background.capture.web import capture_view
 from collective.background.exceptions import BadOption
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.model.options import make_options

@@ -7,9 +7,9 @@ tasks of them.
 
 from collective.background.capture.call import CALL
 from collective.background.capture.call import Call
-from collective.background.capture.call import check_call
-from collective.background.capture.call import dotted_name
-from collective.background.capture.call import pack_named
+from collective.background.capture.callables import check_call
+from collective.background.capture.callables import dotted_name
+from collective.background.capture.pickling import pack_named
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
 from collective.background.interfaces import INotifier

@@ -64,6 +64,19 @@ def pack(obj):
     return _pack(obj, _Pickler, {})
 
 
+def pack_named(what, value):
+    """Return a Package. Raises NotPortable, which says ``what`` it is."""
+    try:
+        return pack(value)
+    except NotPortable as error:
+        raise NotPortable(f"{what} cannot be carried to a task: {error}") from error
+
+
+def check_portable(what, value):
+    """Raise NotPortable, which says ``what`` a value is, if it cannot be carried."""
+    pack_named(what, value).close()
+
+
 def _pack(obj, pickler_class, functions):
     buffer = io.BytesIO()
     pickler = pickler_class(buffer, functions)

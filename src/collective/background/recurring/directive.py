@@ -1,6 +1,6 @@
 """The ZCML directive ``<background:recurring />``, see meta.zcml."""
 
-from collective.background.capture.call import dotted_name
+from collective.background.capture.callables import dotted_name
 from collective.background.interfaces import IRecurringTask
 from collective.background.recurring.registration import RecurringTask
 from collective.background.recurring.schedules import make_schedule

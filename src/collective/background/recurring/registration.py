@@ -7,8 +7,8 @@ once. ``directive.py`` makes them from ZCML, as named utilities for IRecurringTa
 
 from collective.background.api.functions import TaskFunction
 from collective.background.api.scheduling import using
-from collective.background.capture.call import check_call
-from collective.background.capture.call import dotted_name
+from collective.background.capture.callables import check_call
+from collective.background.capture.callables import dotted_name
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
 from collective.background.interfaces import IRecurringTask
