@@ -29,6 +29,7 @@ VIEWS = f"""
       name="schedule" for="*" class="{__name__}.Schedule" permission="zope2.View" />
 </configure>
 """
+HTML = {"Accept": "text/html"}
 COPY = {"method": "POST", "url": "target/@copy", "json": {"source": "/folder/inner"}}
 
 
@@ -36,6 +37,7 @@ class Schedule(BrowserView):
     def __call__(self):
         alsoProvides(self.request, IDisableCSRFProtection)
         schedule(len, "four")
+        api.portal.show_message("It has begun", self.request)
         self.request.response.redirect(self.context.absolute_url())
 
 
@@ -78,13 +80,15 @@ def count():
 
 class TestPages:
     def test_a_friendly_one(self, full, view, editor):
-        answer = editor.get(view, headers={"Accept": "text/html"})
+        answer = editor.get(view, headers=HTML)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0
         assert "Location" not in answer.headers
         page = BeautifulSoup(answer.text, "lxml")
         assert page.h1.text == "The server takes no more tasks now"
         assert page.select_one("#portal-top")  # with all that is around it
+        assert "It has begun" not in answer.text
+        assert "It has begun" not in editor.get("", headers=HTML).text
         assert count() == 1
 
     def test_for_scripts(self, full, view, editor):
@@ -98,12 +102,12 @@ class TestPages:
         with waiting():
             schedule(len, "three")
             transaction.commit()
-            answer = editor.get(f"{server}/schedule", headers={"Accept": "text/html"})
+            answer = editor.get(f"{server}/schedule", headers=HTML)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0
 
     def test_of_a_process_that_is_about_to_stop(self, stopping, view, editor):
-        answer = editor.get(view, headers={"Accept": "text/html"})
+        answer = editor.get(view, headers=HTML)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0
 
@@ -112,7 +116,7 @@ class TestPages:
         transaction.commit()
         with serving() as watch:
             watch.stop()
-            answer = editor.get(view, headers={"Accept": "text/html"})
+            answer = editor.get(view, headers=HTML)
         assert answer.status_code == 503
 
 

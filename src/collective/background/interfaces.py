@@ -42,7 +42,9 @@ class ITransactionalScheduler(Interface):
         Called by add-ons (usually as ``collective.background.schedule``).
         Raises NotPortable when the callable or an argument cannot be carried,
         NoTransaction in an after-commit hook, ShuttingDown when the process is
-        about to stop. When the waiting room is full, the commit raises QueueFull.
+        about to stop. When the waiting room is full, the commit raises QueueFull; in a
+        browser's request without a valid token it raises Forbidden, or the Redirect to
+        the page that asks for confirmation.
         """
 
     def completed(id):

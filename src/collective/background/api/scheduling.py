@@ -40,7 +40,8 @@ class Scheduling:
 
         Raises BadCall when it could not be called like that, NotPortable when
         something cannot be carried, NoTransaction, ShuttingDown. When too many
-        tasks wait, the commit raises QueueFull.
+        tasks wait, the commit raises QueueFull; and Forbidden, or a Redirect to the
+        page that asks for confirmation, in a browser's request without a valid token.
         """
         return self._add(capture_call(callable, args, kwargs), args, kwargs)
 

@@ -82,7 +82,7 @@ class ActionView(PageView):
             return None, self._text(REFUSED[name])
         except Unavailable as error:
             if self.wants_json:
-                answer_unavailable(self.request.response, error)
+                answer_unavailable(self.request, error)
             return None, self._text(NO_ROOM)
 
     def _json(self, record, error):

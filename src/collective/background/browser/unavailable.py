@@ -8,5 +8,5 @@ class UnavailableView(ExceptionView):
     """Called by the publisher for an Unavailable, with which a request ends."""
 
     def __call__(self):
-        answer_unavailable(self.request.response, self.context)
+        answer_unavailable(self.request, self.context)
         return super().__call__()

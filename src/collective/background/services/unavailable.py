@@ -12,5 +12,5 @@ class UnavailableService(ErrorHandling):
     """Called by the publisher for an Unavailable, with which a call ends."""
 
     def __call__(self):
-        answer_unavailable(self.request.response, self.context)
+        answer_unavailable(self.request, self.context)
         return super().__call__()
