@@ -10,6 +10,7 @@ from Acquisition import aq_parent
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
+from collective.background.capture.users import current_user
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
 from helpers import finished
@@ -331,3 +332,17 @@ class TestAnotherUser:
     def test_no_user_id(self, site, user):
         with pytest.raises(BadOption):
             using(user=user).schedule(who)
+
+
+def test_the_id_of_a_user_is_a_plain_text(site, editor, monkeypatch):
+    """Whatever class a plug-in has for it, which other processes may not know."""
+
+    class Id(str):
+        """That of a plug-in."""
+
+    folder = site.acl_users
+    user = folder.getUserById(editor)
+    monkeypatch.setattr(aq_base(user), "getId", lambda: Id(editor), raising=False)
+    newSecurityManager(None, user)
+    reference = current_user()
+    assert (reference.id, type(reference.id)) == (editor, str)

@@ -15,6 +15,8 @@ from collective.background.model.options import Options
 from collective.background.running import retrying
 from collective.background.running import runner
 from collective.background.running.retrying import retry_delay
+from decimal import Decimal
+from fractions import Fraction
 from helpers import finished
 from helpers import TIMEOUT
 from helpers import Voter
@@ -404,10 +406,17 @@ class TestRetry:
         assert finished(schedule(change, folder)).state == "succeeded"
         assert folder.title == "A folder, changed"
 
-    @pytest.mark.parametrize("delay", [-1, float("inf"), float("nan"), "soon", 1j])
+    @pytest.mark.parametrize(
+        "delay", [-1, float("inf"), float("nan"), "soon", 1j, True]
+    )
     def test_a_delay_that_is_none_is_refused(self, delay):
         with pytest.raises(BadOption, match=r"^delay is .* not less than 0$"):
             Retry(delay=delay)
+
+    @pytest.mark.parametrize("delay", [Fraction(1, 2), Decimal("0.5"), 0.5])
+    def test_a_delay_is_a_plain_number(self, delay):
+        error = Retry(delay=delay)
+        assert (error.delay, type(error.delay)) == (0.5, float)
 
     def test_a_reason_that_is_a_delay_is_refused(self):
         with pytest.raises(BadOption, match=r"reason is 60; .*Retry\(delay=60\)"):

@@ -100,13 +100,13 @@ class TestViewlet:
         editor.fill_in("countries/@@run-view", name="report")
         task = the_task(editor)
         expect_state(task, "failed")
-        expect(task).to_contain_text("NotFound")
+        expect(task).to_contain_text("An error has happened")
         transaction.begin()
         api.content.create(folder, "Document", "report", "A report")
         transaction.commit()
         button(task, "Retry").click()
         expect_state(task, "succeeded")
-        expect(task).not_to_contain_text("NotFound")
+        expect(task).not_to_contain_text("An error has happened")
 
     def test_a_result_is_downloaded(self, editor):
         editor.fill_in("countries/@@run-view", name="folder_contents")

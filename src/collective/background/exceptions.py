@@ -8,7 +8,9 @@ What ends a task has a ``public`` text, which is what its user is told, where th
 one for him. Of all other exceptions he is told that an error has happened.
 """
 
+from decimal import Decimal
 from math import isfinite
+from math import nan
 from numbers import Real
 from transaction.interfaces import TransientError
 from zope.i18n import translate
@@ -150,22 +152,29 @@ class Retry(BackgroundError):
     delay = None
 
     def __init__(self, reason="", delay=None):
-        super().__init__(reason, delay)
         if not isinstance(reason, str):
             raise BadOption(
                 f"reason is {reason!r}; it must be a text (a delay has its name, as "
                 "in Retry(delay=60))"
             )
-        if delay is not None and not _is_duration(delay):
-            raise BadOption(f"delay is {delay!r}; it must be seconds, not less than 0")
-        self.delay = delay
+        seconds = None if delay is None else _seconds(delay)
+        super().__init__(str.__str__(reason), seconds)
+        self.delay = seconds
 
     def __str__(self):
         return self.args[0] or "the task has asked for another attempt"
 
 
-def _is_duration(value):
-    return isinstance(value, Real) and isfinite(value) and value >= 0
+def _seconds(delay):
+    """Return a float of a number of any class. Raises BadOption."""
+    if isinstance(delay, Real | Decimal) and not isinstance(delay, bool):
+        try:
+            seconds = float(delay)
+        except (OverflowError, ValueError):  # too large, or a NaN that signals
+            seconds = nan
+        if isfinite(seconds) and seconds >= 0:
+            return seconds
+    raise BadOption(f"delay is {delay!r}; it must be seconds, not less than 0")
 
 
 # Found in the records of tasks.

@@ -13,6 +13,7 @@ from collective.background.capture.users import current_user
 from collective.background.capture.users import named_user
 from collective.background.capture.users import UserReference
 from collective.background.exceptions import NotPortable
+from collective.background.model.messages import portable_line
 from collective.background.zopecompat import directly_provided
 from collective.background.zopecompat import language_of
 from collective.background.zopecompat import virtual_names
@@ -178,7 +179,8 @@ def _pack_form(form):
             try:
                 pack(value).close()
             except NotPortable as error:
-                logger.warning("form[%r] is left behind: %s", key, error)
+                what, why = portable_line(key), portable_line(error)
+                logger.warning("form[%r] is left behind: %s", what, why)
             else:
                 portable[key] = value
         return pack(portable)

@@ -10,6 +10,7 @@ from Acquisition import aq_inner
 from Acquisition import aq_parent
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
+from collective.background.model.messages import portable_key
 from collective.background.model.values import value
 from collective.background.zopecompat import emergency_user
 from collective.background.zopecompat import is_special
@@ -59,6 +60,7 @@ def current_user():
                 "no user folder knows; schedule as another: using(user=…)"
             )
         return UserReference(kind=ANONYMOUS)
+    user_id = portable_key(user_id)  # of whatever class a plug-in has
     folder = aq_parent(aq_inner(user))
     if folder is None or is_special(base):
         # Made on the spot, perhaps with more rights than he has of his own.

@@ -12,6 +12,7 @@ work is not committed.
 
 from collective.background.capture.call import BATCH
 from collective.background.environment.application import environment
+from collective.background.model.messages import portable_line
 from collective.background.model.messages import portable_text
 from collective.background.model.outages import is_outage
 from collective.background.model.records import TaskMessage
@@ -26,6 +27,7 @@ from collective.background.running.ending import in_doubt
 from collective.background.running.ending import outcome_of
 from collective.background.running.gate import gate
 from collective.background.running.kinds import KINDS
+from collective.background.running.tracing import log_failure
 from collective.background.running.transactions import CommitWatch
 from collective.background.running.transactions import follow_up
 from collective.background.running.transactions import transactional
@@ -84,7 +86,8 @@ def _attempt(execution, work):
             # An outage lasts longer than all these attempts.
             if conflicts >= execution.conflict_attempts or is_outage(conflict):
                 raise
-            logger.info("task %s conflicts: %s", execution.id, conflict)
+            reason = portable_line(outcome.describe_error(conflict).message)
+            logger.info("task %s conflicts: %s", execution.id, reason)
         work.conflicted()
         execution.wait_before_retry(uniform(0, delay))
         execution.check_cancelled()
@@ -119,10 +122,9 @@ def _commit(execution, env, work):
                 raise
             _collect_messages(execution, env)
             raise Ended(outcome_of(execution, error)) from error
-        logger.warning(
-            "task %s is committed, whatever went wrong after that: %s",
-            *(execution.id, outcome.describe_error(error).traceback),
-        )
+        text = "task %s is committed, whatever went wrong after that"
+        info = outcome.describe_error(error)
+        log_failure(logger, logging.WARNING, text, (execution.id,), error, info)
     execution.committed()
     _collect_messages(execution, env)
     if env.request is not None:

@@ -1,7 +1,7 @@
 """How errors are logged: bounded, and so that nobody can forge a line of the log.
 
 The text of an exception may be made of what a visitor has sent, and may have many lines
-or megabytes. Called by ``ending`` and ``batch``.
+or megabytes. Called by ``ending``, ``batch``, ``runner`` and ``telling/events.py``.
 """
 
 from textwrap import indent

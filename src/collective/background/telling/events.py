@@ -11,6 +11,8 @@ from collective.background.interfaces import ITaskScheduled
 from collective.background.interfaces import ITaskStarted
 from collective.background.interfaces import ITaskSucceeded
 from collective.background.model import states
+from collective.background.running.outcome import describe_error
+from collective.background.running.tracing import log_failure
 from collective.background.telling.history import note_in_history
 from collective.background.telling.logs import log_transition
 from collective.background.telling.metrics import count_transition
@@ -114,15 +116,19 @@ def note_transition(record):
     for note in (log_transition, count_transition, note_in_history):
         try:
             note(record)
-        except Exception:
-            logger.exception("%s() failed for task %s", note.__name__, record.id)
+        except Exception as error:
+            _log(error, "%s() failed for task %s", note.__name__, record.id)
 
 
 def _send(event):
     try:
         _notify(event)
-    except Exception:
-        logger.exception("a subscriber failed at %s", type(event).__name__)
+    except Exception as error:
+        _log(error, "a subscriber failed at %s", type(event).__name__)
+
+
+def _log(error, text, *values):
+    log_failure(logger, logging.ERROR, text, values, error, describe_error(error))
 
 
 def _notify(event):
