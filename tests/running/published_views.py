@@ -2,7 +2,9 @@
 
 from AccessControl import getSecurityManager
 from collective.background import schedule_view
+from plone.protect.interfaces import IDisableCSRFProtection
 from Products.Five import BrowserView
+from zope.interface import alsoProvides
 from zope.interface import implementer
 from zope.publisher.interfaces import IPublishTraverse
 from zope.publisher.interfaces.browser import IDefaultBrowserLayer
@@ -76,4 +78,5 @@ class Later(BrowserView):
     """Schedules the view that is named and answers with the task's id."""
 
     def __call__(self, name):
+        alsoProvides(self.request, IDisableCSRFProtection)
         return schedule_view(self.context, name)
