@@ -142,16 +142,20 @@ class TestSiteAdministrators:
         login(portal, "boss")
         assert_closed(task_id)
 
-    def test_a_group_is_not_run_again_with_what_is_closed(self, portal, task_of):
+    @pytest.mark.parametrize("function", [work, fail])
+    def test_of_a_group_all_users_count(self, portal, tier, function):
         login(portal, "boss")
         with group() as both:
-            schedule(fail, 1)
-            closed = using(user="chief").schedule(fail, 2)
-        finished(closed)
-        get_scheduler().wait(both.id, 60)
-        transaction.begin()
-        with pytest.raises(Unauthorized):
-            visibility.retry_task(both.id)
+            schedule(function, "secret")
+            using(user="chief").schedule(function, "secret")
+        finished(both.id)
+        record = visibility.visible_record(both.id)
+        assert not visibility.is_trusted(record)
+        assert not record.has_result
+        assert record.error is None or record.error.traceback == ""
+        for refused in (visibility.task_result, visibility.retry_task):
+            with pytest.raises(Unauthorized):
+                refused(both.id)
 
 
 class TestManagers:

@@ -9,6 +9,7 @@ give them to himself.
 
 from AccessControl import getSecurityManager
 from AccessControl.PermissionRole import rolesForPermissionOn
+from collective.background.api.scheduling import get_scheduler
 from collective.background.capture.users import current_user
 from collective.background.capture.users import USER
 from collective.background.capture.users import UserReference
@@ -16,6 +17,8 @@ from collective.background.environment.security import find_user
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import UserGone
+from collective.background.scheduling.groups import KIND
+from collective.background.scheduling.room import MANAGE
 from functools import cache
 from functools import cached_property
 from zope.component.hooks import getSite
@@ -30,6 +33,11 @@ def current_reference():
         return current_user()
     except (BadOption, NotPortable):
         return None
+
+
+def may_manage():
+    """Whether the current user may manage all tasks of the current site."""
+    return bool(getSecurityManager().checkPermission(MANAGE, getSite()))
 
 
 class Trust:
@@ -47,9 +55,13 @@ class Trust:
         """Whether result, arguments, log and retry of a task are for the user.
 
         So they are if the task is his own, if he is a Manager, or if the user as whom
-        it runs has no right that he has not. Of one who is not found, nobody knows.
+        it runs has no right that he has not. Of one who is not found, nobody knows. Of
+        a group, all users count for who sees all its tasks.
         """
-        return self._covers_user(record.user_id, record.user_path)
+        users = {(record.user_id, record.user_path)}
+        if record.kind == KIND and may_manage():
+            users |= get_scheduler().users(record.id)
+        return all(self._covers_user(*user) for user in users)
 
     def _covers_user(self, id, folder):
         if id is None or self._is_manager:  # anonymous, or nothing is beyond him

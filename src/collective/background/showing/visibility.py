@@ -18,20 +18,15 @@ from collective.background.exceptions import TaskNotFound
 from collective.background.model import states
 from collective.background.model.records import BatchResult
 from collective.background.model.settings import background_settings
-from collective.background.scheduling.room import MANAGE
 from collective.background.showing.presentation import public_error
 from collective.background.showing.rights import current_reference
+from collective.background.showing.rights import may_manage
 from collective.background.showing.rights import Trust
 from dataclasses import replace
 from zope.component.hooks import getSite
 
 
 VIEW_OWN = "View own background tasks"
-
-
-def may_manage():
-    """Whether the current user may manage all tasks of the current site."""
-    return bool(getSecurityManager().checkPermission(MANAGE, getSite()))
 
 
 def may_have_tasks():
@@ -114,10 +109,7 @@ def cancel_task(id):
 
 def retry_task(id):
     """Queue a task again. Raises Unauthorized, and as the scheduler's ``retry``."""
-    record = visible_record(id)
-    _check_trust(record)
-    for member in get_scheduler().members(id) if may_manage() else ():
-        _check_trust(member)
+    _check_trust(visible_record(id))
     return _change(_changeable(id), get_scheduler().retry, _can_be_retried)
 
 
