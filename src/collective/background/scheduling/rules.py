@@ -26,7 +26,6 @@ from collective.background.model.settings import seconds_to_keep
 from collective.background.running.current import current_task
 from collective.background.scheduling.task import Task
 from dataclasses import replace
-from zope.i18n import translate
 
 import logging
 
@@ -205,9 +204,9 @@ def in_vain(before, ending):
     """
     # Who has cancelled one has cancelled what was to come after it.
     cls = TaskCancelled if ending == states.CANCELLED else PredecessorFailed
+    # Not its title: it may be another user's.
     return cls(
-        f"the task {before.id} {translate(before.title)!r}, after which this one was "
-        f"to start, is {before.state}"
+        f"the task {before.id}, after which this one was to start, is {before.state}"
     )
 
 
