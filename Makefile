@@ -9,6 +9,7 @@ PORT ?= 8080
 PYTEST_ARGS ?=
 SOAK_ARGS ?=
 BENCH_ARGS ?=
+RESTAPI_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
@@ -91,6 +92,26 @@ test-fast: $(INSTALLED) ## run the tests that start no processes and no browser
 soak: $(INSTALLED) ## kill, freeze, cut off instances, and see what can be trusted
 	@PYTHONPATH=tests $(BIN)/python -m soak $(SOAK_ARGS)
 
+RESTAPI := restapi
+RESTAPI_BIN := $(RESTAPI)/venv/bin
+
+$(RESTAPI)/installed: | $(INSTALLED)
+	@echo "== Installing plone.restapi from its source distribution into $(RESTAPI)/"
+	@mkdir -p $(RESTAPI)
+	@$(BIN)/pip download --quiet --no-deps --no-binary :all: --no-build-isolation \
+		--dest $(RESTAPI) $$(grep '^plone.restapi==' constraints.txt)
+	@tar --extract --gzip --directory $(RESTAPI) --file $(RESTAPI)/plone*.tar.gz
+	@mv $(RESTAPI)/plone*-*/ $(RESTAPI)/sources
+	@$(BIN)/uv venv --quiet --python $(BIN)/python $(RESTAPI)/venv
+	@$(BIN)/uv pip install --quiet --python $(RESTAPI_BIN)/python --compile-bytecode \
+		--constraint constraints.txt --editable '.[testing]' zope.testrunner \
+		--editable '$(RESTAPI)/sources[test]'
+	@touch $@
+
+.PHONY: restapi
+restapi: $(RESTAPI)/installed ## run the tests of plone.restapi, with each write as a task
+	@$(RESTAPI_BIN)/python -m scripts.restapi $(RESTAPI)/sources $(RESTAPI_ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED) ## measure, and print a table (BENCH_ARGS=--quick: see that it runs)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
@@ -133,5 +154,5 @@ buildout: $(BIN)/uv ## install with buildout, as bin/instance (takes minutes whe
 
 .PHONY: clean
 clean: ## remove what was installed and built; instance/ with its data stays
-	@rm -rf venv venv312 .tox .venv node_modules build dist src/*.egg-info demo/src/*.egg-info
+	@rm -rf venv venv312 $(RESTAPI) .tox .venv node_modules build dist src/*.egg-info demo/src/*.egg-info
 	@rm -rf bin develop-eggs eggs parts .installed.cfg versions.cfg

@@ -159,6 +159,7 @@ setup(
             "zope.keyreference",
             "zope.lifecycleevent",
             "zope.site",
+            "zope.testrunner",
             # databases that several instances share
             "RelStorage",
             "ZEO",

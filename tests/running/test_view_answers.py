@@ -86,6 +86,17 @@ class TestBodies:
         assert response.status == 204
         assert response.body == b""
 
+    @pytest.mark.parametrize("status", [204, 304])
+    def test_none_where_a_server_sends_none(self, folder, status):
+        """As services of the REST API do, whose None is "null" otherwise."""
+
+        def answer(view):
+            view.request.response.setStatus(status)
+            return "null"
+
+        response = result_of(act(folder, answer))
+        assert (response.status, response.body) == (status, b"")
+
     def test_what_was_written(self, folder):
         def write(view):
             view.request.response.setHeader("Content-Type", "text/csv")

@@ -57,6 +57,8 @@ import transaction
 HIDDEN_NAMES = frozenset({"REQUEST", "aq_self", "aq_base"})
 # Results are read by others than the visitor for whom a cookie was made.
 HIDDEN_HEADERS = frozenset({"set-cookie"})
+# A server sends none then, whatever was returned.
+WITHOUT_BODY = frozenset({204, 304})
 
 
 class Failed(Exception):
@@ -281,9 +283,10 @@ def _answer(response, body):
     for name, value in response.listHeaders():
         if name.lower() not in HIDDEN_HEADERS:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    status = response.getStatus()
     with closing(body):
-        spool = Spool(body)
-    return Response(status=response.getStatus(), headers=headers, spool=spool)
+        spool = Spool.of(b"") if status in WITHOUT_BODY else Spool(body)
+    return Response(status=status, headers=headers, spool=spool)
 
 
 def _answer_of(request, error):
