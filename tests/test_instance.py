@@ -103,6 +103,13 @@ def test_log_records_and_metrics_tell_of_tasks(serve):
     assert expected in server.get("../@@metrics").text.splitlines()
 
 
+@pytest.mark.parametrize("size", [5, 2_000_000])
+def test_new_files_and_objects_that_no_catalog_knows_arrive(serve, size):
+    server = serve()
+    server.wait(server.get("probe-carry", mark=f"carried-{size}", size=size).text)
+    assert f"a.bin {size} /Plone/carried-{size}/plain" in server.marks()
+
+
 def test_recurring_tasks_begin_with_the_server_and_end_with_it(serve, monkeypatch):
     monkeypatch.setenv("PROBE_HEART", "beats")
     server = serve()

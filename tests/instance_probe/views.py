@@ -12,7 +12,9 @@ from instance_probe.sites import add_site
 from instance_probe.tasks import ITEM_TASKS
 from instance_probe.tasks import TASKS
 from itertools import cycle
+from OFS.Folder import Folder
 from plone import api
+from plone.namedfile.file import NamedBlobFile
 from plone.protect.interfaces import IDisableCSRFProtection
 from Products.Five import BrowserView
 from ZODB.POSException import ConflictError
@@ -75,6 +77,24 @@ class StartBatch(BrowserView):
         calls = using(title=mark, **json.loads(options))
         items = range(int(items))
         return calls.schedule_batch(function, items, self.context, mark, size=2)
+
+
+class Carry(BrowserView):
+    """Schedules a task with a new file, and with an object that no catalog knows.
+
+    ``size``: bytes of the file; ``mark``: also the name that the folder of the object
+    gets afterwards, in the same transaction. Answers with the id of the task.
+    """
+
+    def __call__(self, mark, size):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        folder = api.content.create(self.context, "Folder", f"before-{mark}")
+        folder._setObject("plain", Folder("plain"))
+        file = NamedBlobFile(bytes(int(size)), filename="a.bin")
+        calls = using(title=mark)
+        id = calls.schedule(tasks.carry, file, folder["plain"], mark)
+        api.content.move(folder, self.context, id=mark)
+        return id
 
 
 class Echo(BrowserView):
