@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 MAX_ARGUMENTS = 50
 MAX_LENGTH = 300  # characters of one
-MAX_TEXT = 100 * MAX_LENGTH  # characters that are looked through for secrets
+MAX_TEXT = 10 * MAX_LENGTH  # characters that are looked through for secrets
+MAX_LEVEL = 4  # of what is inside of another
 
 BUILTIN = (str, bytes, bytearray, memoryview, int, float, complex, list, tuple, set)
 BUILTIN += (frozenset, deque, type, FunctionType, MethodType, ModuleType)
@@ -173,6 +174,7 @@ class _Repr(Repr):
 
     def __init__(self):
         super().__init__()
+        self.maxlevel = MAX_LEVEL
         self.maxstring = self.maxother = self.maxlong = MAX_LENGTH // 2
         self.maxdict = self.maxlist = self.maxtuple = self.maxset = 10
 

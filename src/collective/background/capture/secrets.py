@@ -38,9 +38,10 @@ _HEADERS = re.compile(r"headers?\Z", re.I)
 
 # In an address: "user:password@", as proxies and databases have it. The password may
 # have any of "@:/" in it; a port is none.
-_CREDENTIALS = re.compile(r"//(?:[^\s/?#]*|[^\s/:@]+:(?!\d+\b)[^\s@]*)@")
+_CREDENTIALS = re.compile(r"//(?:[^\s/?#]*|[^\s/:@]++:(?!\d+\b)[^\s@]*+)@")
 # A name and what is between it and its value, in a query, a connection string or JSON.
-_NAME = re.compile(r"""([\w.-]+)["']?\s*(?:=>?|:|%3[Dd])\s*""")
+# It begins where a word does, and is not tried from its other letters: texts are long.
+_NAME = re.compile(r"""(?<![\w.-])([\w.-]++)["']?\s*(?:=>?|:|%3[Dd])\s*""")
 _VALUE = re.compile(
     r""" "(?:[^"\\]|\\.)*"? | '(?:[^'\\]|\\.)*'? | \[[^\]]*\]? | \{[^}]*\}?
     | (?:(?:Bearer|Basic|Digest|Token)\s+)?[^\s&;,\])}"']* """,
