@@ -112,6 +112,16 @@ def is_wanted(task, filters):
 
 
 class TestSelect:
+    def test_a_user_without_a_folder_is_another_one(self):
+        """As Zope's own users are."""
+        index = Index()
+        index.add(Facts(1, "/a", None, "ann", "default", "queued"))
+        assert (
+            list(index.select(Selection(user_id="ann", user_path="/acl_users"))) == []
+        )
+        assert index.count(Selection(user_id="ann", user_path="/acl_users")) == 0
+        assert index.count(Selection(user_id="ann")) == 1
+
     @given(TASKS, FILTERS)
     def test_finds_what_is_wanted_in_its_order(self, fields, filters):
         tasks = [Facts(number, **values) for number, values in enumerate(fields)]

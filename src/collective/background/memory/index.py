@@ -75,7 +75,7 @@ class Index:
                 if (
                     state in selection.states
                     and selection.queue in (None, queue)
-                    and (path is None or selection.user_path in (None, path))
+                    and (user is None or selection.user_path in (None, path))
                 ):
                     yield tree
 
