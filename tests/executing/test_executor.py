@@ -98,7 +98,7 @@ class TestSources:
         free = Event()
         one.send("first", lambda: free.wait(TIMEOUT))
         other.send("second", lambda: None)
-        (status,) = executor.dispatcher.statuses(other)
+        status, _ = executor.dispatcher.statuses(other)
         assert (status.running, status.waiting) == (0, 1)
         free.set()
         assert has_ended(other)
@@ -134,7 +134,7 @@ class TestQueues:
         assert begun.wait(TIMEOUT)
         one.send("second", lambda: None)
         other.send("third", lambda: None)
-        (status,) = executor.queues()
+        status, _ = executor.queues()
         assert (status.name, status.slots) == ("default", 1)
         assert (status.running, status.waiting, status.paused) == (1, 2, False)
         free.set()
@@ -143,7 +143,7 @@ class TestQueues:
     def test_one_is_paused_if_it_is_for_any_of_them(self, executor, make_source):
         one, _ = make_source(), make_source()
         executor.dispatcher.pause("default", one)
-        (status,) = executor.queues()
+        status, _ = executor.queues()
         assert status.paused
 
     def test_have_what_a_source_knows_of_elsewhere(self, executor, make_source):
@@ -161,10 +161,10 @@ class TestQueues:
             executor.dispatcher.resume("default", other)
         assert has_ended(other)
         executor.dispatcher.join(other, TIMEOUT)
-        (status,) = executor.queues()
+        status, _ = executor.queues()
         assert status.waiting == 8
         executor.dispatcher.resume("default", remote)
-        (status,) = executor.queues()
+        status, _ = executor.queues()
         assert status.paused
 
 

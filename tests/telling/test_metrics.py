@@ -256,7 +256,7 @@ class TestQueues:
     def test_are_counted_apart(self, metrics, two_queues):
         metrics.add(make_record(queue="imports", run=7))
         snapshot = metrics.snapshot()
-        assert list(snapshot) == ["default", "imports"]
+        assert list(snapshot) == ["default", "mail", "imports"]
         assert snapshot["imports"]["slots"] == 3
         assert snapshot["imports"]["run"]["sum"] == 7
         assert snapshot["default"]["run"]["sum"] == 0
@@ -352,4 +352,4 @@ class TestPloneObservability:
         names = [re.match(r"\w+", line)[0] for line in lines() if line[0] != "#"]
         groups = [name for name, _ in groupby(names)]
         assert len(groups) == len(set(groups)) == 11
-        assert names.count("collective_background_slots") == 2
+        assert names.count("collective_background_slots") == 3

@@ -18,6 +18,7 @@ from zope.component import adapter
 from zope.interface import implementer
 from zope.interface import Interface
 from zope.schema.interfaces import IBool
+from zope.schema.interfaces import IChoice
 
 
 class SettingsForm(RegistryEditForm):
@@ -31,7 +32,8 @@ class SettingsForm(RegistryEditForm):
         for name in self.request.form:
             field = IBackgroundSettings.get(name.removeprefix("form.widgets."))
             if field is not None:
-                read = read_texts if IBool.providedBy(field) else read_text
+                is_chosen = IBool.providedBy(field) or IChoice.providedBy(field)
+                read = read_texts if is_chosen else read_text
                 read(self.request.form, name)
         super().update()
 
