@@ -10,7 +10,6 @@ from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import Unavailable
 from collective.background.model import states
 from collective.background.model.messages import _
-from collective.background.showing.handing_out import keep_private
 from collective.background.showing.page import PageView
 from collective.background.showing.page import read_text
 from collective.background.showing.unavailable import answer_unavailable
@@ -88,7 +87,6 @@ class ActionView(PageView):
     def _json(self, record, error):
         response = self.request.response
         response.setHeader("Content-Type", "application/json")
-        keep_private(response)
         if error:
             response.setStatus(409)
         is_shown = record is not None and not record.dismissed

@@ -9,7 +9,6 @@ from collective.background.browser.items import count_active
 from collective.background.browser.items import Items
 from collective.background.browser.items import version
 from collective.background.model.settings import background_settings
-from collective.background.showing.handing_out import keep_private
 from collective.background.showing.page import PageView
 from collective.background.showing.page import read_text
 from collective.background.showing.visibility import find_visible
@@ -38,8 +37,6 @@ class PollingView(PageView):
             active, gone, items.may_change, [version(record) for record in records]
         )
         response = self.request.response
-        # Not "no-store": what a browser has not stored it cannot ask about.
-        keep_private(response)
         response.setHeader("ETag", etag)
         response.setHeader("Retry-After", str(background_settings().poll_interval))
         if etag in self._known_etags():

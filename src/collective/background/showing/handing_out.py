@@ -60,7 +60,10 @@ class SpoolIterator:
 
 
 def keep_private(response):
-    """Let no proxy keep an answer that is for one user, and no browser reuse it."""
+    """Let no proxy keep an answer that is for one user, and no browser reuse it.
+
+    It may store it, though: what it has not stored it cannot ask about by an ETag.
+    """
     response.setHeader("Cache-Control", "private, no-cache")
 
 
@@ -70,7 +73,6 @@ def hand_out(request, content_type, name=""):
     ``content_type``: one of HARMLESS, see ``harmless_type()``; ``name``: of the file.
     """
     response = request.response
-    keep_private(response)
     disposition = f"attachment; filename*=UTF-8''{quote(name, '', errors='replace')}"
     for header, value in {
         "Content-Type": content_type,

@@ -6,6 +6,7 @@ what was wrong. The base of views in ``browser/`` and ``controlpanel/``; service
 their fields with it.
 """
 
+from collective.background.showing.handing_out import keep_private
 from Products.Five.browser import BrowserView
 from zExceptions import BadRequest
 from zExceptions import MethodNotAllowed
@@ -16,13 +17,17 @@ MAX_DIGITS = 9  # of a number; with far more neither Python nor a list can do an
 
 
 class PageView(BrowserView):
-    """A view for browsers. Any method but METHODS is answered with 405."""
+    """A view for browsers. Any method but METHODS is answered with 405.
+
+    What it answers is for the user who asks, and for nobody else.
+    """
 
     def browserDefault(self, request):
         """Called by the publisher at the end of the address."""
         if request.method not in METHODS:
             request.response.setHeader("Allow", ", ".join(METHODS))
             raise MethodNotAllowed(f"{request.method} is not one of {METHODS}")
+        keep_private(request.response)
         return self, ()
 
 
