@@ -20,7 +20,8 @@ class _Opened:
 
     - ``is_ordered``: whether each member is to start after the one before it
     - ``after``: ids after which all that is in it is to start
-    - ``members``: (id, ids after which it is to start) of each so far
+    - ``members``: (id, more ids to wait for) of each so far. Of a group, which may be
+      empty, those are its own predecessors
     """
 
     group: Group
@@ -33,7 +34,7 @@ class _Opened:
         return (*self.after, *self._before()) if self.is_ordered else self.after
 
     def _before(self):
-        """Return the last member, and what it waits for: it may be an empty group."""
+        """Return the ids after which the member behind the last one is to start."""
         scheduler = getUtility(ITransactionalScheduler)
         for id, after in reversed(self.members):
             record = scheduler.record(id)
@@ -113,9 +114,9 @@ def in_order(options):
     return replace(options, after=(*options.after, *before)) if before else options
 
 
-def note_member(id, options):
-    """What was scheduled with Options is a member of the group; return its id."""
+def note_member(id):
+    """What was scheduled is a member of the current group; return its id."""
     opened = _current.get()
     if opened is not None and opened.is_ordered:
-        opened.members.append((id, options.after))
+        opened.members.append((id, ()))
     return id

@@ -109,12 +109,12 @@ class Scheduling:
 
         options = self._options.resolve((items, *args), kwargs)
         id = get_scheduler().run_now(call, options, work, current_group())
-        return note_member(id, options)
+        return note_member(id)
 
     def _add(self, call, args, kwargs):
         options = in_order(self._options.resolve(args, kwargs))
         id = get_scheduler().add_task(call, options, current_group())
-        return note_member(id, options)
+        return note_member(id)
 
 
 def _check_number(name, value, minimum):

@@ -16,6 +16,7 @@ from collective.background.database.wholes import forget_group
 from collective.background.database.wholes import is_to_be_retried
 from collective.background.database.wholes import is_unwanted
 from collective.background.database.wholes import leave
+from collective.background.database.wholes import members_of
 from collective.background.database.wholes import reopen
 from collective.background.database.wholes import wanted_of
 from collective.background.model import states
@@ -75,7 +76,7 @@ def retry(scheduler, id, news, admit):
 
 def _to_be_retried(scheduler, group):
     """Yield the tasks of a group, and of those in it, that may be queued again."""
-    for member in filter(None, (find_any(scheduler, id) for id in group.ids())):
+    for member in members_of(scheduler, group):
         if member.kind == KIND:
             yield from _to_be_retried(scheduler, member)
         elif states.can_be_retried(member.state):
@@ -181,6 +182,6 @@ def forget(scheduler, what):
 
 
 def _each(scheduler, group, change, news):
-    for member in group.ids():
-        if find_any(scheduler, member) is not None:
-            change(scheduler, member, news)
+    for member in members_of(scheduler, group):
+        if find_any(scheduler, member.id) is not None:  # not if forgotten with another
+            change(scheduler, member.id, news)

@@ -8,8 +8,8 @@ from collections import Counter
 from collective.background.database.shard import CANCEL
 from collective.background.database.shard import FORGET
 from collective.background.database.shard import number_of
-from collective.background.database.wholes import find_any
 from collective.background.database.wholes import group_of
+from collective.background.database.wholes import members_of
 from collective.background.database.wholes import wanted_of
 from collective.background.exceptions import ResultGone
 from collective.background.model import states
@@ -193,7 +193,8 @@ def _may_be(task, selection):
 def members(scheduler, id):
     """Return the TaskRecords of the tasks of a group, and of those in it: a list."""
     found = []
-    for member in members_of(scheduler, id):
+    group = scheduler.groups.get(id or "")
+    for member in [] if group is None else members_of(scheduler, group):
         if member.kind == KIND:
             found += members(scheduler, member.id)
         else:
@@ -201,18 +202,10 @@ def members(scheduler, id):
     return found
 
 
-def members_of(scheduler, id):
-    """Return the StoredTasks and StoredGroups in a group, as they were scheduled."""
-    group = scheduler.groups.get(id or "")
-    ids = () if group is None else group.ids()
-    found = filter(None, (find_any(scheduler, each) for each in ids))
-    return sorted(found, key=lambda member: member.created)
-
-
 def result_of(scheduler, what):
     """Return (result, exception) of a StoredTask or a StoredGroup that has ended."""
     if what.kind == KIND:
-        known = members_of(scheduler, what.id)
+        known = members_of(scheduler, what)
         return result_of_whole(
             what.state, [(m.state, *result_of(scheduler, m)) for m in known]
         )

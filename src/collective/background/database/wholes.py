@@ -25,6 +25,12 @@ def find_any(scheduler, id):
     return scheduler.groups.get(id) or scheduler.shards.find(id)
 
 
+def members_of(scheduler, group):
+    """Return the StoredTasks and StoredGroups in a group, as they were scheduled."""
+    found = filter(None, (find_any(scheduler, id) for id in group.ids()))
+    return sorted(found, key=lambda member: member.created)
+
+
 def wanted_of(scheduler, group):
     """Return what is just being done to the members of a StoredGroup, or None."""
     mark = scheduler.shards.requested(group.id)
@@ -113,10 +119,9 @@ def forget_group(scheduler, group):
 
 def _find_another_error(scheduler, group, state, member):
     """The first one with this state is tried again: perhaps there is another one."""
-    for id in group.ids():
-        other = find_any(scheduler, id)
-        if other is None or other is member or other.state != state:
+    for other in members_of(scheduler, group):
+        if other is member or other.state != state:
             continue
         if (other.user_id, other.user_path) == (group.user_id, group.user_path):
-            group.note_error(other, state, scheduler.record(id).error)
+            group.note_error(other, state, scheduler.record(other.id).error)
             return
