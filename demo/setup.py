@@ -23,6 +23,7 @@ setup(
         "plone.distribution",
         "plone.namedfile",
         "plone.supermodel",
+        "Products.GenericSetup",
         "pycountry",
         "sqlalchemy",
         "transaction",

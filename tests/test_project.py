@@ -122,6 +122,7 @@ ROOMS = (
 LINES = {room: line for line, rooms in enumerate(ROOMS) for room in rooms}
 
 
+DOTTED = re.compile(r'(?<=[\s"])(?<!installed )[A-Za-z]\w*(?:\.\w+)+')
 # By the beginning of a path: the folder of the setup.py, and the extras there.
 PLACES = {
     "benchmarks": (ROOT, ("test",)),
@@ -158,7 +159,7 @@ class TestRequirements:
         declared = requirements(*PLACES[place])
         missing = {
             (owner, path.relative_to(ROOT).as_posix())
-            for path in python_files(ROOT / place)
+            for path in source_files(ROOT / place)
             if self.place_of(path) == place and path.name != "setup.py"
             for name in imported_names(path)
             if (owner := owner_of(name, owners)) is not None and owner not in declared
@@ -191,12 +192,22 @@ def requirements(folder, extras):
     return names
 
 
-def python_files(path):
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+def source_files(path):
+    if not path.is_dir():
+        return [path]
+    return [*sorted(path.rglob("*.py")), *sorted(path.rglob("*.zcml"))]
 
 
 def imported_names(path):
-    """Yield the dotted name of each thing that a file imports, wherever in it."""
+    """Yield the dotted name of each thing that a file imports, wherever in it.
+
+    Of ZCML that of all that may be one, but for what need not be installed.
+    """
+    if path.suffix == ".zcml":
+        yield from re.findall(
+            r'(?<=[\s"])(?<!installed )[A-Za-z]\w*(?:\.\w+)+', path.read_text()
+        )
+        return
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
