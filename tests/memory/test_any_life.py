@@ -210,7 +210,7 @@ class LifeMachine(RuleBasedStateMachine):
             Event().wait(0.001)
 
     def found(self):
-        (queue,) = self.scheduler.queues()
+        queue, _mail = self.scheduler.queues()
         found = {r.id: r.state for r in self.scheduler.records(limit=None)}
         return found, queue.running, queue.waiting
 

@@ -132,7 +132,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @invariant()
     def those_that_wait_are_in_the_queue_and_no_others(self):
-        (queue,) = self.scheduler.queues()
+        queue, _mail = self.scheduler.queues()
         assert queue.waiting == len(self.waiting(self.committed))
 
 

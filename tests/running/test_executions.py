@@ -28,12 +28,12 @@ def no_delay(monkeypatch):
 class Watched(Execution):
     """Notes in which transactions attempts begin, and what is saved.
 
-    ``last``: the number of the last one that may begin. ``committed``: what is known
+    ``last``: the number of the last one that may begin. ``known``: what is known
     of a commit in doubt, or an exception.
     """
 
     last = 1000
-    committed = None
+    known = None
 
     def __init__(self, lifecycle, task):
         super().__init__(lifecycle, task)
@@ -44,9 +44,9 @@ class Watched(Execution):
         self.saved.append((end, [failure.index for failure in new_failures]))
 
     def was_committed(self):
-        if isinstance(self.committed, Exception):
-            raise self.committed
-        return self.committed
+        if isinstance(self.known, Exception):
+            raise self.known
+        return self.known
 
     def begin_attempt(self, env):
         self.begun.append(transaction.get())
@@ -180,12 +180,12 @@ class TestWasCommitted:
         return execution_of(capture_batch(work, "ab", (), {}, 1))
 
     def test_what_is_committed_is_not_done_again(self, execution, seen):
-        execution.committed = True
+        execution.known = True
         assert run(execution).state == "succeeded"
         assert seen == ["a", "b"]
 
     def test_what_is_not_is_tried_again(self, execution, seen):
-        execution.committed = False
+        execution.known = False
         ended = run(execution)
         assert (ended.outage, execution.cursor) == (True, 0)
         assert run(execution).state == "succeeded"
@@ -193,7 +193,7 @@ class TestWasCommitted:
 
     def test_it_can_be_asked_later(self, execution, seen):
         """By begin_attempt(), when the storage is back."""
-        execution.committed = ClientDisconnected("still away")
+        execution.known = ClientDisconnected("still away")
         ended = run(execution)
         assert (ended.outage, ended.state) == (True, "failed")
         assert ended.retry_in is not None
