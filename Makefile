@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 SOAK_ARGS ?=
 BENCH_ARGS ?=
 RESTAPI_ARGS ?=
+ATTACK_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
@@ -111,6 +112,9 @@ $(RESTAPI)/installed: | $(INSTALLED)
 .PHONY: restapi
 restapi: $(RESTAPI)/installed ## run the tests of plone.restapi, with each write as a task
 	@$(RESTAPI_BIN)/python -m scripts.restapi $(RESTAPI)/sources $(RESTAPI_ARGS)
+.PHONY: attack
+attack: $(INSTALLED) ## let one member attack a site, and see what others notice
+	@PYTHONPATH=tests $(BIN)/python -m attack $(ATTACK_ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) ## measure, and print a table (BENCH_ARGS=--quick: see that it runs)

@@ -1,6 +1,8 @@
-"""What the tests ask an instance over HTTP, and let it do; for Managers only."""
+"""What the tests ask an instance over HTTP, and let it do; most for Managers only."""
 
+from collective.background import current_task
 from collective.background import get_scheduler
+from collective.background import rerun_in_background
 from collective.background import schedule_view
 from collective.background import using
 from collective.background.database.installing import install
@@ -19,6 +21,8 @@ from plone.protect.interfaces import IDisableCSRFProtection
 from Products.Five import BrowserView
 from ZODB.POSException import ConflictError
 from zope.interface import alsoProvides
+from zope.interface import implementer
+from zope.publisher.interfaces import IPublishTraverse
 
 import json
 import sys
@@ -111,6 +115,29 @@ class EchoLater(BrowserView):
     def __call__(self, file):
         alsoProvides(self.request, IDisableCSRFProtection)
         return schedule_view(self.context, "probe-echo", {"file": file}, method="POST")
+
+
+@implementer(IPublishTraverse)
+class Later(BrowserView):
+    """Makes a task of a form of any member, which fails; at any address below it."""
+
+    def publishTraverse(self, request, name):
+        return self
+
+    def __call__(self):
+        if current_task() is None:
+            alsoProvides(self.request, IDisableCSRFProtection)
+            return rerun_in_background(self)
+        raise ValueError("no")
+
+
+class Boast(BrowserView):
+    """Schedules a task of any member that says so many characters; answers its id."""
+
+    def __call__(self, size="1"):
+        alsoProvides(self.request, IDisableCSRFProtection)
+        text = "x" * int(size)
+        return using(title=text).schedule(tasks.boast, self.context, text)
 
 
 class Create(BrowserView):

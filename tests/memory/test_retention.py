@@ -1,6 +1,7 @@
 """Records: which there are, for how long, and what they hold on to."""
 
 from collections import OrderedDict
+from collective.background import get_scheduler
 from collective.background import group
 from collective.background import schedule
 from collective.background import schedule_batch
@@ -14,8 +15,10 @@ from helpers import kept_files
 from helpers import TIMEOUT
 from threading import Thread
 
+import gc
 import logging
 import pytest
+import tracemalloc
 import transaction
 
 
@@ -158,6 +161,24 @@ class TestWhileNobodyAsks:
         finished(schedule(lambda: None))
         scheduler.wait_all(TIMEOUT)
         assert scheduler.executor.dispatcher._thread is None
+
+
+def test_a_record_takes_about_two_kilobytes(site, caplog):
+    def run(number):
+        for _ in range(number // 100):
+            for _ in range(100):
+                schedule(len, "x")
+            transaction.commit()
+            get_scheduler().wait_all(TIMEOUT)
+        gc.collect()
+
+    caplog.set_level(logging.CRITICAL)  # or pytest would keep the lines
+    run(300)  # whatever is there once
+    tracemalloc.start()
+    run(500)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held / 500 <= 2600  # with what tables have in reserve
 
 
 class TestMemory:

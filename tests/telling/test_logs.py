@@ -208,6 +208,7 @@ class TestTracebacks:
         assert first == f"task {task.id} failed (error {task.error.id}): Import"
         assert all(line.startswith("  ") for line in rest)
         assert "ERROR forged [2J" in "".join(rest)
+        assert max(map(len, rest)) < 1000
         assert sum(map(len, rest)) < 50_000
 
 

@@ -5,6 +5,7 @@ Comes in: a callable and its arguments, before anything of them is carried.
 
 from Acquisition import aq_base
 from collective.background.exceptions import BadCall
+from sys import intern
 from weakref import WeakKeyDictionary
 
 import functools
@@ -93,9 +94,9 @@ def dotted_name(function):
         function = function.func
     if isinstance(function, types.MethodType):
         owner = type(aq_base(function.__self__))
-        return f"{owner.__module__}.{owner.__qualname__}.{function.__name__}"
+        return intern(f"{owner.__module__}.{owner.__qualname__}.{function.__name__}")
     if not hasattr(function, "__qualname__"):
         function = type(aq_base(function))
     # A method of a built-in type, as str.upper, has no module of its own.
     module = getattr(function, "__objclass__", function).__module__
-    return f"{module}.{function.__qualname__}"
+    return intern(f"{module}.{function.__qualname__}")  # tasks share the text

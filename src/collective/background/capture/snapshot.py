@@ -20,6 +20,7 @@ from collective.background.zopecompat import virtual_names
 from collective.background.zopecompat import zope_database
 from dataclasses import dataclass
 from dataclasses import replace
+from sys import intern
 from urllib.parse import urlsplit
 from zope.component.hooks import getSite
 from zope.globalrequest import getRequest
@@ -101,7 +102,8 @@ def capture_snapshot(user_id=None, with_form=True):
     site = getSite()
     request = getRequest()
     return Snapshot(
-        site_path=None if site is None else "/".join(site.getPhysicalPath()),
+        # Tasks share the text.
+        site_path=None if site is None else intern("/".join(site.getPhysicalPath())),
         user=current_user() if user_id is None else named_user(user_id, site),
         request=None if request is None else _capture_request(request, site, with_form),
     )

@@ -17,6 +17,7 @@ from collective.background.zopecompat import is_special
 from collective.background.zopecompat import system_user
 from collective.background.zopecompat import user_folder_in
 from dataclasses import dataclass
+from sys import intern
 from zope.component.hooks import getSite
 
 
@@ -66,7 +67,7 @@ def current_user():
         # Made on the spot, perhaps with more rights than he has of his own.
         return named_user(user_id, getSite())
     return UserReference(
-        kind=USER, id=user_id, folder="/".join(folder.getPhysicalPath())
+        kind=USER, id=user_id, folder=intern("/".join(folder.getPhysicalPath()))
     )
 
 

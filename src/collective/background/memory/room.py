@@ -9,6 +9,7 @@ from collective.background.model import states
 from collective.background.scheduling.room import Counts
 from collective.background.scheduling.room import Entrant
 from collective.background.scheduling.room import is_bound
+from functools import lru_cache
 from time import monotonic
 from zope.component.hooks import getSite
 
@@ -84,4 +85,9 @@ def _is_due(task):
 
 def user_of(task):
     """Return what tells the user of a Task from others, hashable."""
-    return task.site_path, task.user_path, task.user_id
+    return _user(task.site_path, task.user_path, task.user_id)
+
+
+@lru_cache(maxsize=1000)  # the tasks of a user share it
+def _user(*key):
+    return key

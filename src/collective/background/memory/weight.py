@@ -13,7 +13,10 @@ from collective.background.model import states
 from collective.background.model.config import share_of
 from itertools import chain
 from itertools import islice
+from types import MappingProxyType
 
+
+NOTHING = MappingProxyType({})  # one for all
 
 _ALL = object()  # instead of a user
 
@@ -39,7 +42,7 @@ class Weight:
         if task.state in states.FINISHED:
             self._ended[_ALL][task.id] = self._ended[user][task.id] = None
         own, contents = _weigh(task)
-        self._tasks[task.id] = user, own, contents
+        self._tasks[task.id] = user, own, contents or NOTHING
         self._add(user, own)
         for key, size in contents.items():
             if not self._holders[user, key]:
@@ -48,7 +51,7 @@ class Weight:
 
     def forget(self, task):
         """A task keeps nothing any more, if it did. Called before others may do so."""
-        user, own, contents = self._tasks.pop(task.id, (None, 0, {}))
+        user, own, contents = self._tasks.pop(task.id, (None, 0, NOTHING))
         for key in (_ALL, user):
             self._ended[key].pop(task.id, None)
             if not self._ended[key]:

@@ -7,6 +7,7 @@ or megabytes. Called by ``ending``, ``batch``, ``runner`` and ``telling/events.p
 from textwrap import indent
 
 
+LONGEST = 500  # characters of a line
 MARGIN = "  "  # before each line of a traceback; what a log begins has none
 
 
@@ -21,5 +22,13 @@ def log_failure(logger, level, text, values, error, info):
     exc_info = (type(error), error, error.__traceback__)
     line = logger.makeRecord(logger.name, level, __file__, 0, text, values, exc_info)
     # What is there already is not formatted anew.
-    line.exc_text = indent(info.traceback.rstrip(), MARGIN)
+    line.exc_text = indent(_narrow(info.traceback.rstrip()), MARGIN)
     logger.handle(line)
+
+
+def _narrow(text):
+    """Return a text without what is too long of its lines."""
+    lines = text.split("\n")
+    return "\n".join(
+        line if len(line) <= LONGEST else f"{line[:LONGEST]}…" for line in lines
+    )

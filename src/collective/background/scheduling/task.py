@@ -19,6 +19,8 @@ import secrets
 
 LOG_LINES = 200
 
+NOTHING = frozenset()  # one for all
+
 _numbers = count()
 
 
@@ -243,6 +245,7 @@ class Task:
         self.call = replace(self.call, package=None, view=None, items=())
         self.snapshot = replace(self.snapshot, request=None)
         self.callbacks = {}
+        self.after = NOTHING
         self.database = None
 
     def close(self):
