@@ -175,6 +175,21 @@ class TestWhereTheyAreFound:
 
         assert result_of(schedule(function, site.getSiteManager())) is True
 
+    def test_what_is_in_something_without_a_name(self, site):
+        """Its path has a name that is acquired, and leads nowhere."""
+
+        def function(index):
+            catalog = api.portal.get_tool("portal_catalog")
+            return aq_base(index) is aq_base(catalog._catalog.getIndex("UID"))
+
+        index = site.portal_catalog._catalog.getIndex("UID")
+        assert index.getPhysicalPath()[-3:] == (
+            "portal_catalog",
+            "portal_catalog",
+            "UID",
+        )
+        assert result_of(schedule(function, index)) is True
+
     def test_two_references_are_the_same_object(self, document):
         def function(one, others):
             (other,) = others

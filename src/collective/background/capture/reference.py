@@ -7,12 +7,14 @@ task's request; found again by ``places``. Used by the pickler
 """
 
 from Acquisition import aq_base
+from Acquisition import aq_chain
 from Acquisition import aq_inner
 from Acquisition import aq_parent
 from collective.background.exceptions import NotPortable
 from collective.background.model.messages import portable_line
 from collective.background.model.values import value
 from dataclasses import dataclass
+from persistent import Persistent
 from plone.uuid.interfaces import ATTRIBUTE_NAME
 from plone.uuid.interfaces import IUUID
 from zope.component.hooks import getSite
@@ -69,7 +71,7 @@ def refer_to(obj):
 
 def _refer_to(obj, is_parent):
     base = aq_base(obj)
-    path = obj.getPhysicalPath() if has_place(base) else None
+    path = obj.getPhysicalPath() if _has_path(obj) else None
     # That of an object without its wrapper does not begin at the root.
     path = path if path and path[0] == "" else None
     # The attribute of nearly all content, which the adapter looks up after
@@ -93,6 +95,12 @@ def has_place(base):
     return hasattr(base, "getPhysicalPath") and (
         hasattr(base, "id") or hasattr(base, "getId")
     )
+
+
+def _has_path(obj):
+    """Whether an object, and each one above it, has a name."""
+    chain = map(aq_base, aq_chain(aq_inner(obj)))
+    return all(has_place(base) for base in chain if isinstance(base, Persistent))
 
 
 def _parent_of(obj, path):
