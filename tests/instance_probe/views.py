@@ -32,11 +32,13 @@ import transaction
 class Start(BrowserView):
     """Schedules a task with the context; answers with its id.
 
-    ``mark`` is its title as well, ``options`` are JSON.
+    ``mark`` is its title as well, ``options`` are JSON. Needs no token, unless
+    ``is_protected`` says so.
     """
 
-    def __call__(self, task, mark, options="{}"):
-        alsoProvides(self.request, IDisableCSRFProtection)
+    def __call__(self, task, mark, options="{}", is_protected=""):
+        if not is_protected:
+            alsoProvides(self.request, IDisableCSRFProtection)
         function = {f.__name__: f for f in TASKS}[task]
         faults.watch_commit("request")
         calls = using(title=mark, **json.loads(options))

@@ -6,6 +6,7 @@ from itertools import count
 from transaction.interfaces import IDataManager
 from transaction.interfaces import IDataManagerSavepoint
 from zope.interface import implementer
+from ZPublisher.interfaces import IPubBeforeCommit
 
 import logging
 import transaction
@@ -19,7 +20,7 @@ SORT_KEY = "~~collective.background:{:012d}"
 _counter = count()
 
 
-def join_transaction(reserve, finish, forget, title=None):
+def join_transaction(reserve, finish, forget):
     """Take part in the current transaction.
 
     - ``reserve()`` is called when it begins to commit, before anybody has
@@ -27,12 +28,51 @@ def join_transaction(reserve, finish, forget, title=None):
     - ``finish()`` when it is committed
     - ``forget()`` when it was aborted, or a savepoint taken before was rolled
       back; also after ``reserve``, but never after ``finish``
-    - ``title``: of what is scheduled with it, if anything is
 
     Raises NoTransaction when it is too late, as in an after-commit hook.
     """
+    _join(_DataManager(reserve, finish, forget))
+
+
+def join_as_write(reserve, finish, forget, title=None):
+    """The same for what a browser's request may only do with a token, like any write.
+
+    When it begins to commit, that may be refused as by ``check_token()``. ``title``: of
+    what is scheduled with it, if anything is.
+    """
+
+    def reserve_with_token():
+        check_token()
+        reserve()
+
+    manager = _DataManager(reserve_with_token, finish, forget, title)
+    _join(manager)
+    _writes().append(manager)
+
+
+def scheduled_here():
+    """Return the titles of what the current transaction has scheduled, as a list.
+
+    Without what was undone with a savepoint. It waits for the commit.
+    """
+    titles = [manager.title for manager in _writes() if not manager.has_ended]
+    return [title for title in titles if title is not None]
+
+
+def check_before_commit(event):
+    """Refuse a request that is about to commit, if it needs a token; see there.
+
+    A subscriber to all events of the publisher: these are called before those to a
+    single kind, so before plone.protect, of whose refusal nobody would be told.
+    """
+    if IPubBeforeCommit.providedBy(event) and any(
+        not manager.has_ended for manager in _writes()
+    ):
+        check_token()
+
+
+def _join(manager):
     current = transaction.get()
-    manager = _DataManager(reserve, finish, forget, title)
     try:
         current.join(manager)
     except ValueError as error:
@@ -41,37 +81,17 @@ def join_transaction(reserve, finish, forget, title=None):
             "it is too late to schedule something; an after-commit hook has to "
             "begin a transaction of its own, and to commit it"
         ) from error
-    if title is not None:
-        current.set_data(scheduled_here, [*_scheduling(current), manager])
 
 
-def join_as_write(reserve, finish, forget, title=None):
-    """The same for what a browser's request may only do with a token, like any write.
-
-    When it begins to commit, that may be refused as by ``check_token()``.
-    """
-
-    def reserve_with_token():
-        check_token()
-        reserve()
-
-    join_transaction(reserve_with_token, finish, forget, title)
-
-
-def scheduled_here():
-    """Return the titles of what the current transaction has scheduled, as a list.
-
-    Without what was undone with a savepoint. It waits for the commit.
-    """
-    managers = _scheduling(transaction.get())
-    return [manager.title for manager in managers if not manager.has_ended]
-
-
-def _scheduling(current):
+def _writes():
+    """Return the data managers of what the current transaction writes, a list."""
+    current = transaction.get()
     try:
-        return current.data(scheduled_here)
+        return current.data(join_as_write)
     except KeyError:
-        return []
+        writes = []
+        current.set_data(join_as_write, writes)
+        return writes
 
 
 @implementer(IDataManager, IDataManagerSavepoint)
@@ -84,7 +104,7 @@ class _DataManager:
 
     transaction_manager = transaction.manager
 
-    def __init__(self, reserve, finish, forget, title):
+    def __init__(self, reserve, finish, forget, title=None):
         self.title = title
         self.has_ended = False
         self._reserve = reserve
