@@ -21,6 +21,7 @@ from zope.component import getGlobalSiteManager
 import logging
 import pytest
 import re
+import transaction
 
 
 # The fields that are read of an address, and those that are read of a form.
@@ -222,3 +223,30 @@ def test_bodies(client, failed, path):
                 client.send(method, path.format(failed), body, **JSON)
     assert not client.wrong, "\n".join(map(str, client.wrong[:40]))
     assert get_scheduler().record(failed).state == "failed"
+
+
+# What would do something to a task, to a queue or to the settings.
+ORDERS = {
+    "background-task-action": "action=dismiss&id={0}",
+    "background-tasks-controlpanel": "action=delete&ids={0}",
+    "background-task": "action=delete",
+    "background-tasks-activity": "pause=default",
+    "background-tasks-recurring": "off=nothing",
+    "background-tasks-settings": "form.buttons.save=Save",
+}
+
+
+def test_nothing_is_done_but_by_a_post_with_a_token(client, name, failed, token):
+    assert (name in ORDERS) == bool(FIELDS[name][1])
+    if name not in ORDERS:
+        return
+    address, order = address_of(name, failed), ORDERS[name].format(failed)
+    assert client.send("POST", address, order, **FORM) == 403
+    assert client.send("POST", f"{address}?{order}") == 403
+    for method in ("GET", "HEAD", "PUT"):
+        client.send(method, f"{address}?_authenticator={token}&{order}")
+    transaction.begin()
+    record = get_scheduler().record(failed)
+    assert (record.state, record.dismissed) == ("failed", False)
+    assert not any(queue.paused for queue in get_scheduler().queues())
+    assert not client.wrong

@@ -1,7 +1,7 @@
-"""Whether the user of a task has rights that the one who asks has not.
+"""Whose tasks the current user may see, and whether he may see inside of them.
 
-Comes in: TaskRecords. Goes out: whether what is inside of these tasks is for the
-current user. Used by ``visibility``.
+Comes in: TaskRecords. Goes out: filters; and whether the user of a task has rights that
+the current one has not, so that what is inside is not for him. Used by ``visibility``.
 
 A right is a permission in the site. Local roles are left out: who manages a site may
 give them to himself.
@@ -24,6 +24,9 @@ from functools import cached_property
 from zope.component.hooks import getSite
 
 
+VIEW_OWN = "View own background tasks"
+
+
 def current_reference():
     """Return the UserReference of the current user.
 
@@ -38,6 +41,28 @@ def current_reference():
 def may_manage():
     """Whether the current user may manage all tasks of the current site."""
     return bool(getSecurityManager().checkPermission(MANAGE, getSite()))
+
+
+def owner_filters(everybody):
+    """Return the filters for whose tasks the current user may see, by their names.
+
+    Those of his own, or, with ``everybody`` and the permission to manage tasks, of all.
+    None: nobody's.
+    """
+    site_path = "/".join(getSite().getPhysicalPath())
+    if everybody and may_manage():
+        return {"site_path": site_path}
+    user = current_reference()
+    if user is None or user.kind != USER:
+        return None
+    if not getSecurityManager().checkPermission(VIEW_OWN, getSite()):
+        return None
+    return {"site_path": site_path, "user_id": user.id, "user_path": user.folder}
+
+
+def belongs_to(record, owner):
+    """Whether a TaskRecord has the values of the filters ``owner``."""
+    return all(getattr(record, name) == value for name, value in owner.items())
 
 
 class Trust:

@@ -7,31 +7,26 @@ shows tasks to people: viewlet, control panel, REST and views of add-ons; the
 scheduler itself is for trusted code.
 """
 
-from AccessControl import getSecurityManager
 from AccessControl import Unauthorized
 from collective.background.api.scheduling import get_scheduler
 from collective.background.capture.secrets import HIDDEN
 from collective.background.capture.secrets import is_secret
-from collective.background.capture.users import USER
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.model import states
 from collective.background.model.records import BatchResult
 from collective.background.model.settings import background_settings
 from collective.background.showing.presentation import public_error
-from collective.background.showing.rights import current_reference
+from collective.background.showing.rights import belongs_to
 from collective.background.showing.rights import may_manage
+from collective.background.showing.rights import owner_filters
 from collective.background.showing.rights import Trust
 from dataclasses import replace
-from zope.component.hooks import getSite
-
-
-VIEW_OWN = "View own background tasks"
 
 
 def may_have_tasks():
     """Whether the current user can see what he schedules. Not so for visitors."""
-    return _owner(everybody=True) is not None
+    return owner_filters(everybody=True) is not None
 
 
 def visible_records(*, start=0, limit=50, everybody=False, **filters):
@@ -41,7 +36,7 @@ def visible_records(*, start=0, limit=50, everybody=False, **filters):
     all of the site. The other arguments are those of
     ``ITransactionalScheduler.records``.
     """
-    owner = _owner(everybody)
+    owner = owner_filters(everybody)
     if owner is None:
         return []
     found = get_scheduler().records(start=start, limit=limit, **{**filters, **owner})
@@ -50,18 +45,18 @@ def visible_records(*, start=0, limit=50, everybody=False, **filters):
 
 def count_visible(*, everybody=False, **filters):
     """Return how many tasks ``visible_records`` can show."""
-    owner = _owner(everybody)
+    owner = owner_filters(everybody)
     return 0 if owner is None else get_scheduler().count(**{**filters, **owner})
 
 
 def find_visible(ids):
     """Return {id: TaskRecord} of those tasks that the current user may see."""
-    owner = _owner(everybody=True)
+    owner = owner_filters(everybody=True)
     if owner is None:
         return {}
     scheduler = get_scheduler()
     known = [record for id in ids if (record := scheduler.record(id)) is not None]
-    visible = [record for record in known if _has(record, owner)]
+    visible = [record for record in known if belongs_to(record, owner)]
     return {record.id: record for record in _shown(visible)}
 
 
@@ -185,12 +180,12 @@ def _parts(id, is_wanted=lambda record: True):
 
     That is all of it, or of a group those of the wanted tasks that he may see.
     """
-    owner = _owner(everybody=True)
+    owner = owner_filters(everybody=True)
     scheduler = get_scheduler()
     users = scheduler.users(id)
     if "user_id" not in owner or users <= {(owner["user_id"], owner["user_path"])}:
         return [id]
-    own = (member for member in scheduler.members(id) if _has(member, owner))
+    own = (member for member in scheduler.members(id) if belongs_to(member, owner))
     return [member.id for member in own if is_wanted(member)]
 
 
@@ -216,24 +211,6 @@ def _check_trust(record):
             f"the user of task {record.id} has more rights than you; only Managers see "
             "what is inside of it, or run it again"
         )
-
-
-def _owner(everybody):
-    """Return the filters for whose tasks are shown, or None for nobody's."""
-    site_path = "/".join(getSite().getPhysicalPath())
-    if everybody and may_manage():
-        return {"site_path": site_path}
-    user = current_reference()
-    if user is None or user.kind != USER:
-        return None
-    if not getSecurityManager().checkPermission(VIEW_OWN, getSite()):
-        return None
-    return {"site_path": site_path, "user_id": user.id, "user_path": user.folder}
-
-
-def _has(record, owner):
-    """Whether a record has the values of the filters that ``_owner`` returns."""
-    return all(getattr(record, name) == value for name, value in owner.items())
 
 
 def _shown(records):
