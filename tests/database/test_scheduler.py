@@ -352,6 +352,12 @@ class TestOptions:
         record = finished(using(timeout=0.01).schedule(gated_until_cancelled))
         assert record.error.type.endswith("TaskTimedOut")
 
+    def test_one_whose_turn_comes_too_late(self, scheduler):
+        record = finished(using(begin_by=0.000001, retries=1).schedule(len, "x"))
+        assert record.error.type.endswith("TooLate")
+        assert scheduler.retry(record.id).state == "queued"
+        assert scheduler.wait(record.id, TIMEOUT).state == "succeeded"
+
 
 class TestGroups:
     def test_a_group(self, scheduler, folder, persistent_site):

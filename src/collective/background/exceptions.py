@@ -260,6 +260,12 @@ class GroupFailed(BackgroundError):
     """Not all tasks of a group have succeeded."""
 
 
+class TooLate(BackgroundError):
+    """The task could not begin in the time of its ``begin_by``; it has done nothing."""
+
+    public = _("It could not begin in time.")
+
+
 class TaskTimedOut(BackgroundError):
     """The task has run for longer than its ``timeout``."""
 

@@ -143,6 +143,8 @@ def using(**options):
       one gets UniqueConflict, at which the publisher repeats the request
     - ``timeout``: seconds after which the task fails at its next cancellation
       point (none)
+    - ``begin_by``: seconds after which it is too late to begin: its turn comes, and
+      it fails without having run (none). Whoever tries it again begins it
     - ``after``: the id of a task or a group, or several: start when they have
       succeeded, and be cancelled when one has not
     - ``on_success``, ``on_failure``: functions that are called with the record of

@@ -98,6 +98,7 @@ CHECKS = {
     "backoff": (is_duration, f"seconds, from 0 to {LARGEST:.0e}"),
     "unique": (is_text_or_callable, "a text"),
     "timeout": (is_timeout, "seconds, more than 0"),
+    "begin_by": (is_timeout, "seconds, more than 0"),
     "rerun": (is_bool, "True or False"),
     "on_success": (is_callable_or_none, "a function"),
     "on_failure": (is_callable_or_none, "a function"),

@@ -43,6 +43,7 @@ class Options:
       does not; to TaskFailed only where that is named
     - ``unique``: a key; while an unfinished task has it, no other is scheduled
     - ``timeout``: stop at the first cancellation point after so many seconds
+    - ``begin_by``: fail if it has not begun so many seconds after it was scheduled
     - ``after``: ids of tasks that must have succeeded before
     - ``on_success``, ``on_failure``: called with the record, as tasks of their own
     - ``rerun``: whether a task is run again when its instance has died meanwhile;
@@ -66,6 +67,7 @@ class Options:
     give_up_on: tuple = ()
     unique: str | Callable | None = None
     timeout: float = inf
+    begin_by: float = inf
     after: tuple = ()
     on_success: Callable | None = None
     on_failure: Callable | None = None
@@ -105,8 +107,9 @@ class Options:
                 self._set(name, portable_key(getattr(self, name)))
         for name in ("priority", "delay", "retries", "backoff"):
             self._set(name, plain_number(getattr(self, name)))
-        if self.timeout != inf:
-            self._set("timeout", plain_number(self.timeout))
+        for name in ("timeout", "begin_by"):
+            if getattr(self, name) != inf:
+                self._set(name, plain_number(getattr(self, name)))
 
     def _set(self, name, value):
         object.__setattr__(self, name, value)

@@ -5,6 +5,7 @@ from collective.background.exceptions import Retry
 from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskFailed
+from collective.background.exceptions import TooLate
 from collective.background.model import states
 from collective.background.model.messages import portable_line
 from collective.background.model.messages import TEXT_LENGTH
@@ -48,7 +49,7 @@ def _decide(execution, error):
         return outcome.cancelled(error)
     if isinstance(error, Superseded):
         return outcome.failed(error, superseded=True)
-    if isinstance(error, CommitInDoubt):
+    if isinstance(error, CommitInDoubt | TooLate):
         return outcome.failed(error)
     if is_outage(error):
         delay = outage_delay(execution.outages)

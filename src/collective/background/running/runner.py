@@ -50,6 +50,7 @@ def run(execution):
     with running(execution):
         try:
             execution.check_cancelled()
+            execution.check_begin()
             if execution.call.kind == BATCH:
                 return _run_batch(execution)
             kind = KINDS[execution.call.kind](execution.call)

@@ -7,9 +7,12 @@ from collections import deque
 from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
+from collective.background.exceptions import TooLate
 from collective.background.running.politeness import Manners
 from collective.background.scheduling.task import LOG_LINES
 from dataclasses import replace
+from datetime import datetime
+from datetime import UTC
 from time import monotonic
 
 
@@ -95,6 +98,15 @@ class Execution:
         if monotonic() > self._deadline:
             raise TaskTimedOut(
                 f"the task has run for longer than {self.options.timeout} seconds"
+            )
+
+    def check_begin(self):
+        """Raise TooLate if it begins for the first time, and later than it may."""
+        waited = (datetime.now(UTC) - self._task.created).total_seconds()
+        if self._task.attempts <= 1 and waited > self.options.begin_by:
+            raise TooLate(
+                f"it was to begin within {self.options.begin_by} seconds, and its turn "
+                f"came after {waited:.0f}"
             )
 
     def check_between(self):
