@@ -160,8 +160,13 @@ class Store:
 
     def _lighten(self, task):
         """Forget tasks that have ended, but not this one, if bytes are too many."""
-        while id := self._weight.next_to_go(task, self._settings()):
+        while id := self._weight.next_to_go(
+            task, self._ended_tasks(), self._settings()
+        ):
             self.forget(self.tasks[id])
+
+    def _ended_tasks(self):
+        return (id for id in self._completed if id in self.tasks)  # and no groups
 
     def _keep_for_a_while(self, what):
         now = monotonic()

@@ -12,7 +12,6 @@ from collective.background.memory.room import user_of
 from collective.background.model import states
 from collective.background.model.config import share_of
 from itertools import chain
-from itertools import islice
 from types import MappingProxyType
 
 
@@ -24,15 +23,14 @@ _ALL = object()  # instead of a user
 class Weight:
     """How many bytes the tasks keep. What several of a user share counts once.
 
-    ``whole``: in all.
+    ``whole``: in all. Each task has what was counted of it: ``weighed``.
     """
 
     def __init__(self):
         self.whole = 0
         self._users = Counter()
         self._holders = Counter()  # by user and content: how many tasks have it
-        self._tasks = {}  # user, bytes of its own, and contents, by the id of the task
-        # Ids of those that have ended, the oldest first, in all and by user.
+        # Ids of those that have ended, by user, the oldest first.
         self._ended = defaultdict(OrderedDict)
 
     def note(self, task):
@@ -40,42 +38,43 @@ class Weight:
         self.forget(task)
         user = user_of(task)
         if task.state in states.FINISHED:
-            self._ended[_ALL][task.id] = self._ended[user][task.id] = None
-        own, contents = _weigh(task)
-        self._tasks[task.id] = user, own, contents or NOTHING
+            self._ended[user][task.id] = None
+        task.weighed = own, contents = _weigh(task)
         self._add(user, own)
-        for key, size in contents.items():
+        for key, size in contents:
             if not self._holders[user, key]:
                 self._add(user, size)
             self._holders[user, key] += 1
 
     def forget(self, task):
         """A task keeps nothing any more, if it did. Called before others may do so."""
-        user, own, contents = self._tasks.pop(task.id, (None, 0, NOTHING))
-        for key in (_ALL, user):
-            self._ended[key].pop(task.id, None)
-            if not self._ended[key]:
-                del self._ended[key]
+        if task.weighed is None:
+            return
+        user = user_of(task)
+        (own, contents), task.weighed = task.weighed, None
         self._add(user, -own)
-        for key, size in contents.items():
+        for key, size in contents:
             self._holders[user, key] -= 1
             if not self._holders[user, key]:
                 del self._holders[user, key]
                 self._add(user, -size)
+        self._ended[user].pop(task.id, None)
+        if not self._ended[user]:
+            del self._ended[user]
 
-    def next_to_go(self, task, settings):
+    def next_to_go(self, task, ended, settings):
         """Return the id of what is to be forgotten for the sake of a task, or None.
 
         Of its user, if that keeps too much, or of anybody, if all do. Never itself, for
-        whose end somebody waits. ``settings``: the Settings of the process.
+        whose end somebody waits. ``ended``: ids of all that have ended, the oldest
+        first; ``settings``: the Settings of the process.
         """
         over = []
         if self._is_too_much_for_one(task, settings):
             over.append(self._ended.get(user_of(task), ()))
         if self.whole > settings.max_bytes:
-            over.append(self._ended.get(_ALL, ()))
-        ids = (id for ended in over for id in islice(ended, 2) if id != task.id)
-        return next(ids, None)
+            over.append(ended)
+        return next((id for id in chain(*over) if id != task.id), None)
 
     def check(self, task, settings):
         """Raise QueueFull if a task is too much for its user, or for all."""
@@ -102,9 +101,9 @@ class Weight:
 
 
 def _weigh(task):
-    """Return the bytes of a task that no other one has, and those of its contents.
+    """Return how many bytes a task has that no other one has, and its contents.
 
-    The latter by what tells one content from others as long as it is there.
+    The latter as pairs of what tells one from others as long as it is there, and size.
     """
     packages = list(_packages(task))
     own = sum(len(package.data) for package in packages)
@@ -118,7 +117,7 @@ def _weigh(task):
     for spool in spools:
         spool = getattr(spool, "spool", spool)  # that of an upload
         contents[id(spool.content)] = spool.size
-    return own, contents
+    return own, tuple(contents.items())
 
 
 def _packages(task):

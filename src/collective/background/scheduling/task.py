@@ -44,6 +44,7 @@ class Task:
       ends
     - ``superseded``: another instance has taken it over, so this run is to end
     - ``is_bound``: whether its user may have no more than a share
+    - ``weighed``: how many bytes were counted of it, see ``memory/weight.py``
     - ``forget``: remove the task as soon as it has ended
     - ``keep``: for how long it is kept then (seconds)
     """
@@ -84,6 +85,7 @@ class Task:
         "started",
         "state",
         "superseded",
+        "weighed",
     )
 
     def __init__(
@@ -104,6 +106,7 @@ class Task:
         self.after = set(options.after)
         self.attempts = self.failures = self.outages = self.lines = 0
         self.committed = self.cancel_requested = self.forget = self.is_bound = False
+        self.weighed = None
         self.dismissed = self.superseded = self.is_stopping = False
         self.keep = keep
         self._arguments = None
