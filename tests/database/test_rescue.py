@@ -16,6 +16,7 @@ from collective.background.model.records import TaskMessage
 from datetime import datetime
 from datetime import UTC
 from gated_tasks import create
+from gated_tasks import note
 from helpers import TIMEOUT
 from types import SimpleNamespace
 
@@ -56,6 +57,14 @@ class TestWhatHadBegun:
         assert scheduler.retry(task_id).state == "queued"
         record = scheduler.wait(task_id, TIMEOUT)
         assert (record.state, record.attempts) == ("succeeded", 2)
+
+    def test_is_told_as_a_failure(self, scheduler, dead, persistent_site):
+        task_id = using(title="Work", on_failure=note).schedule(len, "x")
+        dead.begins(task_id)
+        ended(task_id)
+        scheduler.wait_all(TIMEOUT)
+        transaction.begin()
+        assert persistent_site.description == "Work: lost"
 
     def test_is_announced_as_lost(self, dead, folder, subscribe):
         told = []

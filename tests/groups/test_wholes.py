@@ -359,7 +359,7 @@ class TestAfter:
         all_ended(scheduler)
         record = scheduler.record(task_id)
         assert record.state == "cancelled"
-        assert "'All'" in record.error.message
+        assert whole.id in record.error.message
         assert told == [("failure", "Last", "cancelled")]
 
     def test_that_which_it_belongs_to(self, scheduler):

@@ -164,6 +164,15 @@ class TestMail:
             schedule(fail)
         (mail,) = mails()
         assert mail.subject == "Two of them: failed"
+        assert (
+            "1 of 2 tasks have failed. The first one, “test_mail.fail”: " in mail.text
+        )
+
+    def test_about_one_that_is_cancelled_since_another_has_failed(self, mails):
+        first = schedule(fail)
+        using(after=first, title="Second", notify="mail").schedule(int)
+        (mail,) = mails()
+        assert mail.subject == "Second: cancelled"
 
     def test_is_in_the_language_that_the_user_has_chosen(self, mails, german):
         api.user.get(TEST_USER_ID).setMemberProperties({"language": "de"})
