@@ -123,6 +123,16 @@ class TestUninstalling:
         assert installer.uninstall_product(product)
         assert local_scheduler(portal) is None
 
+    def test_a_client_of_the_rest_api_is_told_by_the_error(
+        self, functional, manager, portal, waiting
+    ):
+        client = User(functional, "chief", accept="application/json")
+        client.post(f"@addons/{PACKAGE}/uninstall", "")
+        assert client.status == 500
+        assert b"1 tasks have not ended yet" in client.contents
+        transaction.begin()
+        assert is_whole(portal)
+
     def test_a_script_is_told_by_the_error(self, portal, waiting):
         with pytest.raises(TasksUnfinished, match=r"1 tasks .*force=True"):
             get_installer(portal).uninstall_product(PACKAGE)
