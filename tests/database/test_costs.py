@@ -6,8 +6,10 @@ from collective.background import using
 from collective.background.browser import viewlet
 from collective.background.browser.items import count_active
 from collective.background.browser.items import MANY
+from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import visible_records
 from helpers import finished
+from plone.app.testing import TEST_USER_ID
 
 import pytest
 import transaction
@@ -47,6 +49,16 @@ def test_of_a_page(many, loaded):
 def test_of_a_list_of_which_a_page_is_shown(many, loaded):
     assert len(visible_records(everybody=True, limit=10)) == 10
     assert len(set(loaded)) <= 10
+
+
+def test_of_the_tasks_of_somebody(many, loaded):
+    """Also if it is not said in which user folder he is."""
+    filters = {"everybody": True, "user_id": TEST_USER_ID}
+    assert count_visible(**filters) == TASKS + 1
+    assert loaded == []
+    assert len(visible_records(limit=10, **filters)) == 10
+    assert len(set(loaded)) <= 10
+    assert count_visible(everybody=True, user_id="nobody") == 0
 
 
 def test_of_queues(many, loaded):

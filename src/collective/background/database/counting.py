@@ -1,4 +1,4 @@
-"""How many tasks there are, from the keys of the trees alone.
+"""How many tasks there are, and of whom, from the keys of the trees alone.
 
 All functions take the Shards, and work in the transaction of the caller.
 """
@@ -65,3 +65,16 @@ def _later(shards, now):
             yield number
         for _, id in shard.links.keys(FIRST, LAST, True, True):
             yield number_of(id)
+
+
+def paths_of_users(shards):
+    """Return the paths of all user folders whose users have tasks; "": of none."""
+    paths = set()
+    for shard in shards:
+        for tree in (shard.waiting_of, shard.ended_of):
+            # From the first key of one path to the first one of the next.
+            key = tree.minKey(("",))
+            while key != LAST:
+                paths.add(key[0])
+                key = tree.minKey((key[0] + "\0",))
+    return paths

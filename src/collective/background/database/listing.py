@@ -5,6 +5,7 @@ who looks at what waits leaves out what is reserved, and looks for that in the H
 """
 
 from collections import Counter
+from collective.background.database.counting import paths_of_users
 from collective.background.database.shard import CANCEL
 from collective.background.database.shard import FORGET
 from collective.background.database.shard import number_of
@@ -118,11 +119,11 @@ def count(scheduler, filters):
     selection = Selection(**filters)
     if not selection.is_coarse or not _is_indexed(selection):
         return sum(1 for _ in selection.pick(_matching(scheduler, selection)))
-    user = _user_of(selection)
+    users = _users_of(scheduler, selection)
     queue = selection.queue
     waiting = selection.states.intersection(states.WAITING)
-    number = scheduler.shards.count(selection.states - states.UNFINISHED, user, queue)
-    number += scheduler.shards.count(waiting, user, queue)
+    number = scheduler.shards.count(selection.states - states.UNFINISHED, users, queue)
+    number += scheduler.shards.count(waiting, users, queue)
     for stored in held(scheduler):
         if _may_be(stored, selection):
             number += record_of(scheduler, stored).state in selection.states
@@ -130,14 +131,18 @@ def count(scheduler, filters):
     return selection.limited(number)
 
 
-def _user_of(selection):
-    user = selection.user_path, selection.user_id
-    return None if None in user else user
+def _users_of(scheduler, selection):
+    """Return (path, id) of each user whose tasks may be wanted; None: of all."""
+    path, id = selection.user_path, selection.user_id
+    if id is None:
+        return None
+    paths = paths_of_users(scheduler.shards) if path is None else [path]
+    return [(path, id) for path in paths]
 
 
 def _is_indexed(selection):
     """Whether the index alone tells which tasks are wanted."""
-    return (selection.user_path is None) == (selection.user_id is None)
+    return selection.user_path is None or selection.user_id is not None
 
 
 def _matching(scheduler, selection):
@@ -150,7 +155,7 @@ def _matching(scheduler, selection):
     found = (
         pair
         for pair in scheduler.shards.newest(
-            indexed, _user_of(selection), selection.queue
+            indexed, _users_of(scheduler, selection), selection.queue
         )
         if pair[0] not in numbers
     )

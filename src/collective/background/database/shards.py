@@ -18,6 +18,7 @@ from collective.background.database.shard import user_of
 from collective.background.database.shard import VERSION
 from collective.background.model import states
 from heapq import merge
+from itertools import product
 from operator import itemgetter
 from persistent import Persistent
 from zlib import crc32
@@ -221,31 +222,30 @@ class Shards(Persistent):
         for shard in self._shards:
             yield from shard.waiting.values(FIRST, LAST, True, True)
 
-    def newest(self, wanted, user=None, queue=None):
+    def newest(self, wanted, users=None, queue=None):
         """Return an iterable of (-number, task) by the state that the index knows.
 
-        ``wanted``: states; ``user``: (path, id) of the one whose tasks are wanted,
+        ``wanted``: states; ``users``: (path, id) of each whose tasks are wanted,
         ``queue``: the name of theirs; None: all. The newest come first; tasks are not
         loaded.
         """
         pairs = (
             ((key[-2], task) for key, task in items if queue in (None, key[-1]))
-            for items in self._items(wanted, user)
+            for items in self._items(wanted, users)
         )
         return merge(*pairs, key=itemgetter(0))
 
-    def count(self, wanted, user=None, queue=None):
+    def count(self, wanted, users=None, queue=None):
         """Return how many tasks ``newest`` would yield."""
         return sum(
             len(items)
             if queue is None
             else sum(1 for key, _ in items if key[-1] == queue)
-            for items in self._items(wanted, user)
+            for items in self._items(wanted, users)
         )
 
-    def _items(self, wanted, user):
-        which = 0 if user is None else 1
-        first = () if user is None else user_of(*user)
-        for shard in self._shards:
-            for state in wanted:
-                yield range_of(shard.trees(state)[which], (*first, state))
+    def _items(self, wanted, users):
+        which = 0 if users is None else 1
+        firsts = [()] if users is None else [user_of(*user) for user in users]
+        for shard, state, first in product(self._shards, wanted, firsts):
+            yield range_of(shard.trees(state)[which], (*first, state))
