@@ -140,6 +140,16 @@ class TestManagers:
         login(portal, "boss")
         assert dict(visibility.task_arguments(failed))["account"] == HIDDEN
 
+    def test_nor_of_these_inside_of_others(self, portal):
+        value = [{"iban": "DE00", "name": "Ann"}, "https://example.org/?iban=DE00&a=1"]
+        task_id = finished(schedule(len, value)).id
+        set_record("redacted_names", ["IBAN"])
+        login(portal, "boss")
+        ((_name, text),) = visibility.task_arguments(task_id)
+        assert "DE00" not in text
+        assert "'Ann'" in text
+        assert "&a=1" in text
+
     def test_see_that_a_group_has_none(self, portal):
         login(portal, "boss")
         with group() as several:

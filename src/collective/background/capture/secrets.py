@@ -83,15 +83,16 @@ def is_known_header(name):
     return str(name).lower().replace("_", "-") in _KNOWN_HEADERS
 
 
-def without_secrets(text):
+def without_secrets(text, further=()):
     """Return a text in which the secrets are hidden that can be told as such.
 
     These are passwords in addresses, and values with the name of a secret before them.
+    ``further``: as of ``is_secret``.
     """
     text = _CREDENTIALS.sub(f"//{HIDDEN}@", text)
     parts, end = [], 0
     for found in _NAME.finditer(text):
-        if found.start() < end or not is_secret(found[1]):
+        if found.start() < end or not is_secret(found[1], further):
             continue
         parts += [text[end : found.end()], HIDDEN]
         end = _VALUE.match(text, found.end()).end()

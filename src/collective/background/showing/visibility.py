@@ -11,6 +11,7 @@ from AccessControl import Unauthorized
 from collective.background.api.scheduling import get_scheduler
 from collective.background.capture.secrets import HIDDEN
 from collective.background.capture.secrets import is_secret
+from collective.background.capture.secrets import without_secrets
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.model import states
@@ -128,16 +129,19 @@ def forget_task(id):
 def task_arguments(id):
     """Return (name, text) of each argument, for managers. Raises Unauthorized.
 
-    What the site wants to be secret, is.
+    What the site wants to be secret, is; what always is, was never in them.
     """
     record = visible_record(id)
     if not may_manage():
         raise Unauthorized("only managers of background tasks see their arguments")
     _check_trust(record)
+    found = get_scheduler().arguments(id) or ()  # a group has none
     further = background_settings().redacted_names
+    if not further:
+        return found
     return tuple(
-        (name, HIDDEN if is_secret(name, further) else text)
-        for name, text in get_scheduler().arguments(id) or ()  # a group has none
+        (name, HIDDEN if is_secret(name, further) else without_secrets(text, further))
+        for name, text in found
     )
 
 
