@@ -181,6 +181,26 @@ class TestRecord:
         assert (record.state, record.progress.total) == ("succeeded", 1)
 
 
+class TestRetention:
+    def test_a_group_goes_when_its_tasks_are_too_old(self, make_scheduler):
+        """At once, here; and still it is told."""
+        told = []
+
+        def tell(record):
+            told.append((record.id, record.state))
+
+        scheduler = make_scheduler(keep=0)
+        with group(title="All", on_success=tell) as rows:
+            schedule(len, "a")
+        with group() as empty:
+            pass
+        transaction.commit()
+        scheduler.wait_all(TIMEOUT)
+        assert told == [(rows.id, "succeeded")]
+        assert scheduler.record(rows.id) is None
+        assert scheduler.record(empty.id) is None
+
+
 class TestCallbacks:
     def test_on_success_is_called_once(self, scheduler):
         with group(on_success=note, on_failure=fail) as rows:

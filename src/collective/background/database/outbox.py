@@ -122,6 +122,15 @@ def post(scheduler, record, entrant, news):
     )
 
 
+def tell_when_committed(scheduler, news):
+    """Join the current transaction for what is to be told of it; ``news``: as above."""
+    join_as_write(
+        reserve=lambda: None,
+        finish=lambda: (news.tell(), wake_up(scheduler, news)),
+        forget=lambda: None,
+    )
+
+
 def _committed(scheduler, record, news):
     note_transition(record)
     news.tell()

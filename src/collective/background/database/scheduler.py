@@ -21,13 +21,12 @@ from collective.background.database import outbox
 from collective.background.database import waiting
 from collective.background.database.blobs import blobs_of_transaction
 from collective.background.database.counting import count_due
-from collective.background.database.groups import StoredGroup
 from collective.background.database.instances import instances_for
+from collective.background.database.opening import open_group
 from collective.background.database.private import connected
 from collective.background.database.private import privately
 from collective.background.database.room import entrant
 from collective.background.database.room import entrant_now
-from collective.background.database.settling import close_group
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
 from collective.background.database.shard import microseconds
@@ -49,7 +48,7 @@ from collective.background.running import outcome
 from collective.background.running.current import running
 from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
-from collective.background.scheduling.joining import join_as_write
+from collective.background.scheduling.groups import KIND
 from collective.background.scheduling.room import is_bound
 from collective.background.telling.events import TaskScheduled
 from contextlib import suppress
@@ -132,22 +131,9 @@ class PersistentTransactionalScheduler(Persistent):
         return stored.id
 
     def add_group(self, group):
-        if group.id in self.groups:
-            return
         for queue in queues_of(group.callbacks):
             self._check_queue(queue)
-        if group.parent is not None:
-            self.add_group(group.parent)
-        self.renew()
-        keep = rules.how_long_to_keep(process_executor().settings)
-        stored = self.groups[group.id] = StoredGroup(group, self.home(), keep)
-        join(self, stored)
-        news = News()
-        # More may join until then; and nobody else knows it before.
-        self._p_jar.transaction_manager.get().addBeforeCommitHook(
-            self._close_group, (group.id, news)
-        )
-        self._tell_when_committed(news)
+        open_group(self, group)
 
     def run_now(self, call, options, work, group=None):
         holder = self._find_holder(options)
@@ -169,15 +155,8 @@ class PersistentTransactionalScheduler(Persistent):
         self.shards.leave(stored)
         stored.end(ended, task)
         settle(self, stored, news)
-        self._tell_when_committed(news)
+        outbox.tell_when_committed(self, news)
         return stored.id
-
-    def _tell_when_committed(self, news):
-        join_as_write(
-            reserve=lambda: None,
-            finish=lambda: (news.tell(), outbox.wake_up(self, news)),
-            forget=lambda: None,
-        )
 
     def check_room(self):
         wish = entrant_now()
@@ -225,11 +204,6 @@ class PersistentTransactionalScheduler(Persistent):
         join(self, stored)
         if after:
             changes.await_others(self, stored, news)
-
-    def _close_group(self, id, news):
-        group = self.groups.get(id)
-        if group is not None:  # it was not rolled back
-            close_group(self, group, news)
 
     def _check_queue(self, name):
         if name not in process_executor().settings.queues:
@@ -334,9 +308,11 @@ class PersistentTransactionalScheduler(Persistent):
             with connected(self._p_jar.db(), self.home()) as (present, _):
                 return present.record(id)
         what = find_any(self, id)
-        if isinstance(what, StoredGroup):
+        if what is None:
+            return None
+        if what.kind == KIND:
             return listing.record_of_group(self, what)
-        return None if what is None else self.record_of(what)
+        return self.record_of(what)
 
     def record_of(self, stored):
         """Return the TaskRecord of a StoredTask of this scheduler."""

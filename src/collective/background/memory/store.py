@@ -57,6 +57,7 @@ class Store:
 
     def find_group(self, id):
         """Return the GroupState with an id, or None."""
+        self.evict()
         return self._groups.get(id)
 
     def group_of(self, member):
