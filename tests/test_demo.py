@@ -379,7 +379,7 @@ class TestDemo:
         refused, allowed = get_scheduler().records()
         assert allowed.state == "succeeded"
         assert refused.error.type.endswith("Unauthorized")
-        assert "Unauthorized" in editor.get("countries").text
+        assert "An error has happened" in editor.get("countries").text
 
     def test_what_is_no_view_is_refused_at_once(self, editor):
         with scheduled() as records:
