@@ -24,7 +24,7 @@ FILES = 40  # descriptors: connections, and files of what is done at the moment
 OWN = 150_000_000  # bytes of memory, besides what the settings allow
 BODIES = 8  # how often a body is in memory while Zope reads and parses it
 LOG = 2_000_000  # bytes, and for each call, which is some lines
-LOG_OF_A_CALL = 1_500
+LOG_OF_A_CALL = 2_000
 
 # All that a request may be answered with; 503 is a full waiting room.
 EXPECTED = {200, 202, 204, 302, 400, 401, 403, 404, 413, 503}

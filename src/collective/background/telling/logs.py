@@ -7,7 +7,6 @@ the id of the task.
 
 from collective.background.model import states
 from collective.background.model.messages import portable_line
-from collective.background.model.messages import TEXT_LENGTH
 from collective.background.running.current import current_task
 from zope.i18n import translate
 
@@ -16,6 +15,8 @@ import logging
 
 # The documented name, for configurations of logging.
 logger = logging.getLogger("collective.background.logs")
+
+SHOWN_TITLE, SHOWN_ERROR = 200, 500  # characters; there are some lines of each task
 
 
 def log_transition(record):
@@ -28,7 +29,8 @@ def log_transition(record):
     title = translate(record.title)
     text = "task %s %r of %s in queue %s: %s"
     user = portable_line(record.user_id or "anonymous")
-    values = [record.id, title, user, record.queue, record.state]
+    shown = portable_line(title, SHOWN_TITLE)
+    values = [record.id, shown, user, record.queue, record.state]
     if record.wait_time is not None:
         text += ", waited %.3f s"
         values.append(record.wait_time)
@@ -38,7 +40,7 @@ def log_transition(record):
     if error is not None:
         text += ": error %s: %s: %s"
         # An error may have many lines, and this is to stay one.
-        message = portable_line(error.message, TEXT_LENGTH)
+        message = portable_line(error.message, SHOWN_ERROR)
         values += [error.id, error.type, message]
     line = logger.makeRecord(logger.name, level, __file__, 0, text, tuple(values), None)
     # Not as "extra" of logger.log(): that refuses what the factory has set.
