@@ -11,6 +11,7 @@ from collective.background import schedule_batch
 from collective.background import using
 from collective.background.database import changes
 from collective.background.database import following
+from collective.background.database import groups
 from collective.background.database import outbox
 from collective.background.database.look import Look
 from collective.background.database.settling import News
@@ -205,7 +206,29 @@ def two_are_left():
     return whole, ids
 
 
+@pytest.fixture
+def many_are_left(monkeypatch):
+    """Two are so many that they do not conflict."""
+    monkeypatch.setattr(groups, "FEW", 0)
+
+
 class TestGroups:
+    def test_the_last_ones_that_end_at_once_conflict(self, paused):
+        """So one of them sees that all have ended."""
+        whole, ids = two_are_left()
+        with elsewhere(paused) as (one, ends_one), elsewhere(paused) as (two, ends_two):
+            changes.cancel(one, ids[0], News())
+            changes.cancel(two, ids[1], News())
+            ends_one.commit()
+            with pytest.raises(ConflictError):
+                ends_two.commit()
+            ends_two.begin()
+            changes.cancel(two, ids[1], News())
+            ends_two.commit()
+        transaction.begin()
+        assert paused.record(whole.id).state == "cancelled"
+
+    @pytest.mark.usefixtures("many_are_left")
     def test_the_last_two_that_end_at_once(self, paused, persistent_site):
         """Neither sees that all have ended; the next look does."""
         until(lambda: outbox.feeder_of(paused))
@@ -222,6 +245,7 @@ class TestGroups:
         outbox.wake_up(paused, news)
         until(lambda: paused.groups[whole.id].ending)
 
+    @pytest.mark.usefixtures("many_are_left")
     def test_and_the_second_one_while_a_look_sees_to_the_first(
         self, paused, monkeypatch
     ):
@@ -248,6 +272,7 @@ class TestGroups:
             assert was_late.wait(TIMEOUT)
         until(lambda: paused.groups[whole.id].ending)
 
+    @pytest.mark.usefixtures("many_are_left")
     def test_and_in_a_process_that_does_not_serve(self, idle_site):
         """It has no looks, and so it sees to it itself."""
         scheduler = get_scheduler()

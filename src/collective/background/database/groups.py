@@ -29,6 +29,7 @@ from ZODB.utils import z64
 
 
 VERSION = 1
+FEW = 100  # members that have not ended, so that who ends some of them conflicts
 
 
 class StoredGroup(Persistent):
@@ -44,7 +45,7 @@ class StoredGroup(Persistent):
 
     Numbers are Lengths, so that members that end at the same time do not conflict. The
     group itself is written when the first one has started, and the first one has ended
-    in vain; when the whole has ended; and when one is tried again.
+    in vain; when the last ones end; and when one is tried again.
     """
 
     ending = started = finished = None
@@ -176,8 +177,14 @@ class StoredGroup(Persistent):
             self.started = started
 
     def count(self, member, ending, error):
-        """A member has ended."""
+        """A member has ended.
+
+        Of those that end at the same time in several instances one sees that they are
+        the last ones: an instance that is to look once more may be dead by then.
+        """
         self._ended[ending].change(1)
+        if self.total - sum(self.counts.values()) < FEW:
+            self._p_changed = True
         self.begin(member.started)
         state = state_of(ending)
         if error and state not in self._errors and is_of(self.user, member):

@@ -76,6 +76,7 @@ class Looking:
         # Before the transaction begins, so that it sees what they were touched by.
         touched = feeder.take_touched()
         number = feeder.room.begin_look()
+        look = None
         manager.begin()
         try:
             home = connection.get_connection(feeder.home.database_name)
@@ -95,7 +96,7 @@ class Looking:
             raise
         except TransientError as conflict:
             manager.abort()
-            feeder.touch(touched)
+            feeder.touch(touched | _touched_by(look))
             if is_outage(conflict):
                 self.troubles.tell(trouble, conflict)
                 return None
@@ -103,7 +104,7 @@ class Looking:
             return True
         except Exception as error:
             manager.abort()
-            feeder.touch(touched)
+            feeder.touch(touched | _touched_by(look))
             if isinstance(error, POSKeyError) and error.args[0] == feeder.oid:
                 raise SchedulerGone(feeder.path) from error  # deleted, and packed away
             self.troubles.tell(trouble, error)
@@ -114,6 +115,11 @@ class Looking:
             feeder.touch(touched)
         self.lost += look.news.lost
         return look.has_more
+
+
+def _touched_by(look):
+    """Return what a Look, or None, has touched; it may be committed after all."""
+    return set() if look is None else look.news.touched
 
 
 def _bare(ended):
