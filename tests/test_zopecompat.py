@@ -15,6 +15,7 @@ from collective.background import zopecompat
 from collective.background.environment.request import make_request
 from collective.background.interfaces import ICollectiveBackgroundLayer
 from collective.background.model.spool import CapturedUpload
+from collective.background.model.spool import Spool
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from inspect import isfunction
@@ -295,7 +296,9 @@ class TestRequests:
         assert zopecompat.upload_name(upload) == "table"
 
     def test_make_upload(self, upload):
-        field = CapturedUpload(upload, zopecompat.upload_name(upload))
+        field = CapturedUpload(
+            Spool.of(b"a,b"), upload.headers, upload.filename, "table"
+        )
         made = zopecompat.make_upload(field)
         assert type(made) is type(upload)
         assert made.filename == "Länder.csv"
