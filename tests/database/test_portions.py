@@ -165,6 +165,30 @@ class TestRetry:
         assert paused.record(first).state == "cancelled"
         assert paused.count(group_id=whole.id, states="succeeded") == MANY
 
+    @pytest.mark.parametrize("ordered", [False, True])
+    def test_of_an_inner_group_in_which_a_key_is_taken(self, paused, ordered):
+        """The others of that group start all the same."""
+        with group("Many") as whole:
+            with group("Inner", ordered=ordered):
+                before = [schedule(len, "x") for _ in range(2)]
+                first = using(unique="a").schedule(len, "x")
+                after = [schedule(len, "x")]
+            for _ in range(MANY):
+                schedule(len, "x")
+        transaction.commit()
+        paused.cancel(whole.id)
+        paused.wait(whole.id, TIMEOUT)
+        transaction.begin()
+        using(unique="a").schedule(len, "x")
+        transaction.commit()
+        paused.retry(whole.id)
+        transaction.begin()
+        paused.resume("default")
+        assert paused.wait(whole.id, TIMEOUT).state == "cancelled"
+        assert states(paused, before) == {"succeeded"}
+        assert states(paused, [first]) == {"cancelled"}
+        assert states(paused, after) == {"cancelled" if ordered else "succeeded"}
+
 
 class TestDismissAndRemove:
     def test_dismiss(self, scheduler):

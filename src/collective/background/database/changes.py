@@ -83,9 +83,14 @@ def _to_be_retried(scheduler, group):
             yield member
 
 
+def is_large(group):
+    """Whether a group has so many members that looks have to see to them."""
+    return not group.is_new and len(group.members) > PORTION
+
+
 def _mark_if_large(scheduler, group, what):
-    """Return whether a group is so large that looks have to see to its members."""
-    if group.is_new or len(group.members) <= PORTION:
+    """Leave the members of a group to looks, if it is large; return whether it is."""
+    if not is_large(group):
         return False
     wanted = wanted_of(scheduler, group)
     rules.check_wanted(group.id, wanted != FORGET or what != RETRY)

@@ -14,6 +14,7 @@ from collective.background.database.shard import DISMISS
 from collective.background.database.shard import FORGET
 from collective.background.database.shard import RETRY
 from collective.background.database.wholes import find_any
+from collective.background.database.wholes import members_of
 from collective.background.exceptions import IllegalTransition
 from collective.background.model import states
 from collective.background.scheduling.groups import KIND
@@ -63,11 +64,17 @@ def _dismiss(look, member):
 
 
 def _retry(look, member):
+    scheduler = look.scheduler
+    if member.kind == KIND and not changes.is_large(member):
+        # One by one: a task that cannot be tried again holds up no other.
+        for each in members_of(scheduler, member):
+            _retry(look, each)
+        return
     if member.kind != KIND and not states.can_be_retried(member.state):
         return
     try:
-        changes.retry(look.scheduler, member.id, look.news, admit=lambda *_: None)
-    except IllegalTransition as reason:  # as for its unique key, or an inner group
+        changes.retry(scheduler, member.id, look.news, admit=lambda *_: None)
+    except IllegalTransition as reason:  # as for its unique key
         logger.info("%s", reason)
 
 
