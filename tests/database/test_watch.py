@@ -18,6 +18,7 @@ from collective.background.database.instances import Silences
 from collective.background.database.look import Look
 from collective.background.database.rescue import rescue_all
 from collective.background.database.tasks import StoredTask
+from collective.background.database.watch import LOOKING
 from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITaskSucceeded
@@ -175,6 +176,28 @@ class TestTrouble:
         del shard.line[key]
         transaction.commit()
         assert finished(schedule(len, "x")).state == "succeeded"
+
+    def test_all_is_told_of_what_comes_again(self, scheduler, monkeypatch, caplog):
+        """As of a database that is away for the second time."""
+
+        def told():
+            told = [r for r in caplog.records if r.getMessage().startswith(LOOKING)]
+            return [line.levelname for line in told]
+
+        watch = outbox.current_watch()
+        looks = watch._look_at_all
+        for times in (1, 2):
+            failing = iter([OSError("away")])
+
+            def look(*args, failing=failing):
+                for error in failing:
+                    raise error
+                return looks(*args)
+
+            monkeypatch.setattr(watch, "_look_at_all", look)
+            watch.wake_up()
+            until(lambda times=times: told() == ["ERROR"] * times)
+            assert finished(schedule(len, "x")).state == "succeeded"
 
     def test_the_thread_outlives_a_subscriber_that_exits(
         self, scheduler, subscribe, caplog

@@ -32,16 +32,19 @@ def ticker_threads():
     return [t for t in threading.enumerate() if t.name == "background-recurring"]
 
 
-class FailingOnce:
-    """A database that cannot be opened the first time."""
+class Failing:
+    """A database that cannot be opened at its first look, and at the tenth opening."""
 
     def __init__(self, database):
         self._database = database
-        self._failed = False
+        self._opened = 0
+        self.has_failed_again = threading.Event()
 
     def open(self):
-        if not self._failed:
-            self._failed = True
+        self._opened += 1
+        if self._opened == 10:
+            self.has_failed_again.set()
+        if self._opened in (1, 10):
             raise OSError("no such storage")
         return self._database.open()
 
@@ -139,12 +142,23 @@ class TestThread:
     def test_goes_on_after_an_error(
         self, register, tick_at, make_ticker, succeeded, database, caplog
     ):
-        """Here, of a database that cannot be opened the first time."""
         register()
         tick_at(NOON)
-        make_ticker(NOON + HOUR, database=FailingOnce(database))
+        make_ticker(NOON + HOUR, database=Failing(database))
         succeeded.get(timeout=TIMEOUT)
         assert "recurring tasks are not looked for, for now: " in caplog.text
+
+    def test_tells_all_of_an_error_that_comes_again(
+        self, register, tick_at, make_ticker, database, caplog
+    ):
+        register()
+        tick_at(NOON)
+        failing = Failing(database)
+        ticker = make_ticker(NOON, database=failing)
+        assert failing.has_failed_again.wait(TIMEOUT)
+        ticker.stop()
+        told = [r for r in caplog.records if "for now: OSError" in r.getMessage()]
+        assert [line.levelname for line in told] == ["ERROR", "ERROR"]
 
     def test_ends_when_the_process_is_about_to_stop(
         self, register, tick_at, make_ticker, stopping_scheduler

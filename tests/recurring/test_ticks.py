@@ -577,6 +577,20 @@ class TestSeveralSites:
         (warning,) = warnings()
         assert warning.startswith("recurring tasks of /plone are not started, for now:")
 
+    def test_one_that_cannot_be_asked_again_is_told_of_anew(
+        self, register, site, database, standing_clock, warnings
+    ):
+        register()
+        standing_clock.moment = NOON
+        ticker = Ticker(database)
+        values = getUtility(IRegistry).records._values
+        right = values["plone.portal_timezone"]
+        for zone in ("Mars/Olympus", "Mars/Olympus", right, "Mars/Olympus"):
+            values["plone.portal_timezone"] = zone
+            transaction.commit()
+            ticker.look()
+        assert len(warnings()) == 2
+
 
 def test_the_state_is_a_small_object_of_its_own(register, state_of, tick_at):
     """So that a tick writes nothing else, and conflicts with nothing else."""

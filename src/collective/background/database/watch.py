@@ -35,6 +35,7 @@ import threading
 logger = logging.getLogger(__name__)
 
 TROUBLE = 1.0  # seconds until the next look, when the database cannot be reached
+LOOKING = "the database cannot be looked at"
 DISCOVERY = 60.0  # seconds between two looks for sites
 LEAVING = 5.0  # seconds to write down what is left at the end, at the least
 SLICE = 0.05  # seconds
@@ -135,8 +136,7 @@ class Watch:
                     self._look_again_and_again()
                 except BaseException as error:  # this thread must not end
                     if not self._is_leaving():
-                        what = "the database cannot be looked at"
-                        self._looking.troubles.tell(what, error)
+                        self._looking.troubles.tell(LOOKING, error)
                         self._pacing.rest(TROUBLE)
             self._leave()
         except Exception:
@@ -166,6 +166,7 @@ class Watch:
                     self._show_life(connection, manager)
                 seen = self._pacing.last_transaction()
                 has_more = self._look_at_all(connection, manager)
+                self._looking.troubles.is_over(LOOKING)
                 # Or a storage with snapshots keeps all that comes from now on.
                 manager.abort()
                 # However many there are, looks take no more than half of the time.

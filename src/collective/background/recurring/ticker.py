@@ -84,6 +84,7 @@ class Ticker:
         while not self._stopping.is_set():
             try:
                 seconds = self.look()
+                self._troubles.is_over(LOOKING)
             except ShuttingDown:
                 return  # the next process makes up for it
             except Exception as error:
@@ -98,12 +99,14 @@ class Ticker:
         """
         waits = [LONGEST]
         for path in self._site_paths():
+            what = f"recurring tasks of {path} are not started"
             try:
                 waits.append(self._look_into(path))
+                self._troubles.is_over(what)
             except ShuttingDown:
                 raise
             except Exception as error:
-                self._troubles.tell(f"recurring tasks of {path} are not started", error)
+                self._troubles.tell(what, error)
         return min(waits)
 
     def _site_paths(self):
@@ -125,6 +128,7 @@ class Ticker:
 
     def _see_to(self, path, task):
         """See to a task in a transaction of its own, which holds up no other."""
+        what = f"recurring task {task.name!r} of {path} is not started"
         try:
             clock, report = self._visit(path, partial(see_to, task))
         except ShuttingDown:
@@ -135,9 +139,9 @@ class Ticker:
             self._refused.add((path, task.name))
             return LONGEST
         except Exception as error:
-            what = f"recurring task {task.name!r} of {path} is not started"
             self._troubles.tell(what, error)
             return LONGEST
+        self._troubles.is_over(what)
         self._refused.discard((path, task.name))
         return _seconds_until(clock, report)
 
