@@ -5,6 +5,7 @@ from collective.background import group
 from collective.background import schedule
 from collective.background import using
 from collective.background.browser import viewlet
+from collective.background.browser.actions import ActionView
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.showing import visibility
@@ -84,6 +85,20 @@ class TestOwner:
         outer, *_ = groups
         all_ended(paused)
         assert visibility.task_result(outer) is None
+
+    def test_is_told_that_there_is_none_of_his_own(self, site, paused, groups):
+        """In his group there may be those of others only."""
+        _, inner, own, others = groups
+        paused.remove(own[1])
+        transaction.begin()
+        with pytest.raises(IllegalTransition, match="none of your tasks"):
+            visibility.cancel_task(inner)
+        record, error = ActionView(site, site.REQUEST)._act("cancel", inner)
+        assert (record, error) == (None, "None of these tasks is yours.")
+        all_ended(paused)
+        with pytest.raises(IllegalTransition, match="none of your tasks"):
+            visibility.forget_task(inner)
+        assert states([inner, *others]) == ["failed"] * 3
 
     def test_of_all_tasks_has_all_of_it(self, site, paused):
         add_users(site, {"ann": []})

@@ -2,6 +2,7 @@
 
 from collective.background import current_task
 from collective.background import get_scheduler
+from collective.background import group
 from collective.background import using
 from datetime import timedelta
 from helpers import TIMEOUT
@@ -252,6 +253,17 @@ class TestDelete:
         answer = editor.delete(f"@tasks/{task_id}")
         assert answer.status_code == 204
         assert get_scheduler().record(task_id) is None
+
+    def test_not_the_tasks_of_others_in_a_group_of_ones_own(self, users, editor):
+        with waiting():
+            with api.env.adopt_user(username="editor1"), group() as whole:
+                using(user="boss").schedule(add, 1)
+            transaction.commit()
+            answer = editor.delete(f"@tasks/{whole.id}")
+        assert (answer.status_code, answer.json()["type"]) == (409, "Conflict")
+        get_scheduler().wait(whole.id, TIMEOUT)
+        answer = editor.delete(f"@tasks/{whole.id}")
+        assert (answer.status_code, answer.json()["type"]) == (409, "Conflict")
 
     def test_only_managers_cancel_where_that_is_set(self, run_as, editor, boss):
         name = "collective.background.owners_may_cancel"

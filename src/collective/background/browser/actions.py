@@ -37,6 +37,7 @@ DONE = {
 STOPPING = _("“${title}” will stop at the next opportunity.")
 TOO_LATE = _("“${title}” has ended already.")
 REFUSED = {
+    "cancel": _("None of these tasks is yours."),
     "retry": _("This task cannot be tried again."),
     "dismiss": _("Only a task that has ended can be dismissed."),
 }

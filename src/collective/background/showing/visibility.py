@@ -99,7 +99,7 @@ def is_trusted(record):
 
 
 def cancel_task(id):
-    """Cancel a task. Raises Unauthorized."""
+    """Cancel a task. Raises Unauthorized; IllegalTransition if none is his own."""
     return _change(_changeable(id), get_scheduler().cancel)
 
 
@@ -115,13 +115,13 @@ def dismiss_task(id):
 
 
 def forget_task(id):
-    """Remove a task that has ended; IllegalTransition, if it has not."""
+    """Remove a task that has ended. Raises IllegalTransition."""
     record = visible_record(id)
     if record.state not in states.FINISHED:
         raise IllegalTransition(
             f"task {id} is {record.state}; only one that has ended can be forgotten"
         )
-    for each in _parts(id):
+    for each in _parts_to_change(id):
         get_scheduler().remove(each)
     return record
 
@@ -169,14 +169,20 @@ def _change(id, change, is_possible=lambda record: True):
 
     ``change(id)``: raises IllegalTransition if it is not possible for the whole.
     """
-    parts = _parts(id, is_possible)
+    parts = _parts_to_change(id, is_possible)
     if parts == [id]:
         return shown(change(id))
-    if not parts:
-        raise IllegalTransition(f"none of your tasks of the group {id} is such a one")
     for each in parts:
         change(each)
     return visible_record(id)
+
+
+def _parts_to_change(id, is_possible=lambda record: True):
+    """Return them as ``_parts()`` does. Raises IllegalTransition if there are none."""
+    parts = _parts(id, is_possible)
+    if not parts:
+        raise IllegalTransition(f"none of your tasks of the group {id} is such a one")
+    return parts
 
 
 def _parts(id, is_wanted=lambda record: True):
