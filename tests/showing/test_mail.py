@@ -158,6 +158,20 @@ class TestMail:
         url = f"http://nohost/plone/@@background-result/{task_id}"
         assert f"Result: {url}" in mail.text
 
+    def test_about_one_that_is_forgotten_by_then_leads_to_no_file(self, mails, folder):
+        """As when the mail server was away for a while."""
+        scheduler = get_scheduler()
+        scheduler.pause("mail")
+        name = "@@plone_context_state/object_url"
+        task_id = using(title="Address", notify="mail").schedule_view(folder, name)
+        transaction.commit()
+        scheduler.wait(task_id, TIMEOUT)
+        scheduler.remove(task_id)
+        scheduler.resume("mail")
+        (mail,) = mails()
+        assert mail.subject == "Address: done"
+        assert "Result:" not in mail.text
+
     def test_about_a_group_is_one_mail(self, mails):
         with group(title="Two of them", notify="mail"):
             schedule(int)

@@ -164,7 +164,6 @@ class Items:
                 result = task_result(record.id)
             except TaskNotFound:  # it was forgotten meanwhile
                 result = None
-            if result is not None:
-                page = result_page(result)
-                download = None if page else download_url(record.id, result)
+            page = result_page(result)
+            download = None if page else download_url(record.id, result)
         return {"page_url": page, "download_url": download}

@@ -46,10 +46,10 @@ def result_page(result):
 def download_url(id, result):
     """Return the address of the file, or None if there is nothing in it.
 
-    ``id``: of the task; ``result``: as above.
+    ``id``: of the task; ``result``: as above, or None if it is gone by now.
     """
     if isinstance(result, BatchResult):
         is_empty = not result.failures
     else:
-        is_empty = not result.spool.size
+        is_empty = result is None or not result.spool.size
     return None if is_empty else f"{api.portal.get().absolute_url()}/{DOWNLOAD}/{id}"
