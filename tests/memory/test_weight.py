@@ -1,11 +1,14 @@
 """How many bytes the tasks in memory keep: in all, and of each user."""
 
 from collective.background import get_scheduler
+from collective.background import message
 from collective.background import schedule
 from collective.background import using
 from collective.background.exceptions import QueueFull
+from collective.background.model.messages import TEXT_LENGTH
 from collective.background.model.spool import MEMORY_LIMIT
 from collective.background.model.spool import Spool
+from collective.background.scheduling.execution import MAX_MESSAGES
 from helpers import add_users
 from helpers import finished
 from helpers import kept_files
@@ -28,6 +31,11 @@ DATA = b"x" * SIZE
 
 def fail(*args):
     raise ValueError("It failed.")
+
+
+def talk():
+    for _ in range(MAX_MESSAGES // 2):
+        message("x" * TEXT_LENGTH)
 
 
 def double(data):
@@ -128,6 +136,16 @@ class TestOfAll:
         ids = [finished(schedule(fail)).id for _ in range(10)]
         assert len(known(ids)) < 5
 
+    def test_messages_count(self, scheduler):
+        ids = [finished(schedule(talk)).id for _ in range(5)]
+        assert known(ids) == [2, 3, 4]
+
+    def test_items_that_failed_count(self, make_scheduler):
+        make_scheduler(concurrency=1, max_bytes=12_000)
+        batches = (using().schedule_batch(fail, range(10)) for _ in range(3))
+        ids = [finished(id).id for id in batches]
+        assert known(ids) == [2]
+
     def test_batches_count(self):
         using().schedule_batch(len, [DATA] * 4)
         with pytest.raises(QueueFull, match="'max_bytes' allows"):
@@ -175,6 +193,16 @@ class TestOfOneUser:
         refuse(len, DATA)
         login(users, "peter")
         self.let_in(2)
+
+    @pytest.mark.parametrize("name", ["HTTP_ACCEPT_LANGUAGE", "HTTP_USER_AGENT"])
+    def test_headers_count(self, users, name):
+        """A visitor may send as much of them as the server takes."""
+        login(users, "mary")
+        getRequest().environ[name] = "x" * SIZE
+        schedule(len, "x")
+        schedule(len, "x")
+        transaction.commit()
+        refuse(len, "x")
 
     def test_managers_are_bound_by_the_whole_only(self, users):
         login(users, "boss")

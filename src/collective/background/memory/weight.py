@@ -1,7 +1,7 @@
 """What tasks in memory keep: how many bytes, in all and of each user.
 
-In memory and on disk: arguments, forms, uploads, bodies, results, errors and logs.
-Plain data, changed under the scheduler's lock only.
+In memory and on disk: arguments, forms, uploads, bodies, headers, results, errors,
+messages and logs. Plain data, changed under the scheduler's lock only.
 """
 
 from collections import Counter
@@ -107,9 +107,7 @@ def _weigh(task):
     """
     packages = list(_packages(task))
     own = sum(len(package.data) for package in packages)
-    own += sum(map(len, task.log))
-    if task.error is not None:
-        own += len(task.error.traceback)
+    own += sum(map(len, _texts(task)))
     spools = [spool for package in packages for spool in package.spools]
     if task.call.view is not None:
         spools.append(task.call.view.body)
@@ -128,3 +126,18 @@ def _packages(task):
     if task.snapshot.request is not None:
         found.append(task.snapshot.request.form)
     return chain.from_iterable(package.nested() for package in found if package)
+
+
+def _texts(task):
+    """Yield what a visitor has sent besides the form, and what the task has told."""
+    request, view = task.snapshot.request, task.call.view
+    if request is not None:
+        yield from (request.url, request.actual_url)
+        yield from (*request.headers.values(), *request.cookies.values())
+    if view is not None:
+        yield from (view.query, *view.headers.values())
+    yield from tuple(task.log)  # its thread may be alive yet
+    yield from (message.text for message in task.messages)
+    errors = [failure.error for failure in task.batch_failures]
+    for error in errors if task.error is None else [*errors, task.error]:
+        yield from (error.message, error.traceback)
