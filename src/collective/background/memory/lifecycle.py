@@ -88,7 +88,7 @@ class Lifecycle:
     def find_any(self, id):
         """Return the Task or the GroupState with an id, or None."""
         with self.changed:
-            return self.store.find_group(id) or self.store.find(id)
+            return self.store.find_any(id)
 
     def find(self, id):
         """Return the Task with an id, or None."""

@@ -60,6 +60,10 @@ class Store:
         self.evict()
         return self._groups.get(id)
 
+    def find_any(self, id):
+        """Return the Task or the GroupState with an id, or None."""
+        return self.find(id) or self._groups.get(id)
+
     def group_of(self, member):
         """Return the GroupState to which a task or a group belongs, or None."""
         return self._groups.get(member.group_id)

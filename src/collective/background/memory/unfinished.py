@@ -47,7 +47,7 @@ class Unfinished:
         self.room.enter(task, task.not_before)
         hindrances = []
         for id in sorted(task.after):
-            before = self._store.find_group(id) or self._store.tasks.get(id)
+            before = self._store.find_any(id)
             # What another transaction has not committed may never be.
             if before is None or not before.committed:
                 hindrances.append(rules.predecessor_unknown(id))
