@@ -29,6 +29,16 @@ def answer_of(body, **headers):
     )
 
 
+def contain_itself():
+    value = []
+    value.append(value)
+    return value
+
+
+def have_many_digits():
+    return 10**5000  # Python makes no texts of such numbers
+
+
 def give(value):
     return value
 
@@ -168,6 +178,11 @@ class TestValue:
         assert answer.status_code == 404
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert answer.text == "The result, a complex, cannot be downloaded."
+
+    @pytest.mark.parametrize("function", [contain_itself, have_many_digits])
+    def test_nor_is_what_only_looks_like_it(self, editor, portal, function):
+        task_id = finished(schedule(function)).id
+        assert editor.get(f"@@background-result/{task_id}").status_code == 404
 
 
 class TestNotFound:

@@ -60,6 +60,16 @@ def identity(value):
     return value
 
 
+def contain_itself():
+    value = []
+    value.append(value)
+    return value
+
+
+def have_many_digits():
+    return 10**5000  # Python makes no texts of such numbers
+
+
 def fail_at_two(number):
     if number == 2:
         raise ValueError("two")
@@ -188,6 +198,13 @@ class TestOthers:
         answer = editor.get(f"@tasks/{task_id}/result")
         assert answer.status_code == 404
         assert "a complex, cannot be told as JSON" in answer.json()["message"]
+
+    @pytest.mark.parametrize("function", [contain_itself, have_many_digits])
+    def test_what_only_looks_like_json(self, as_editor, editor, function):
+        task_id = as_editor(schedule, function)
+        answer = editor.get(f"@tasks/{task_id}/result")
+        assert answer.status_code == 404
+        assert "cannot be told as JSON" in answer.json()["message"]
 
     def test_a_batch(self, as_editor, editor, boss):
         task_id = as_editor(schedule_batch, fail_at_two, [1, 2, 3])

@@ -12,6 +12,7 @@ from collective.background.showing.handing_out import hand_out
 from collective.background.showing.handing_out import harmless_type
 from collective.background.showing.handing_out import JSON
 from collective.background.showing.handing_out import SpoolIterator
+from collective.background.showing.serializing import NO_JSON
 from collective.background.showing.serializing import serialize_error
 from collective.background.showing.task_view import TaskView
 from mimetypes import guess_extension
@@ -44,7 +45,7 @@ class ResultView(TaskView):
             name = ""
             try:
                 body = _as_json(result, self.request)
-            except (TypeError, ValueError):
+            except NO_JSON:
                 return self._explain(result)
             size = len(body)
         hand_out(self.request, content_type, name or self._derived_name(record, given))
@@ -68,7 +69,7 @@ class ResultView(TaskView):
 
 
 def _as_json(result, request):
-    """Return the bytes of a result. Raises TypeError, ValueError."""
+    """Return the bytes of a result. Raises NO_JSON."""
     if isinstance(result, BatchResult):
         return json.dumps(_failures(result, request), indent=2, default=repr).encode()
     return json.dumps(json_compatible(result), indent=2).encode()

@@ -10,6 +10,11 @@ from plone.restapi.serializer.converters import json_compatible
 from zope.i18n import translate
 
 
+# What is raised for a value that cannot be JSON: of another class, a number with
+# thousands of digits, what contains itself.
+NO_JSON = (TypeError, ValueError, RecursionError)
+
+
 def serialize(record, request):
     """Return a dictionary of a TaskRecord.
 

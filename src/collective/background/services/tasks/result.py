@@ -14,6 +14,7 @@ from collective.background.showing.handing_out import hand_out
 from collective.background.showing.handing_out import harmless_type
 from collective.background.showing.handing_out import JSON
 from collective.background.showing.handing_out import SpoolIterator
+from collective.background.showing.serializing import NO_JSON
 from collective.background.showing.serializing import serialize_error
 from collective.background.showing.visibility import task_result
 from plone.restapi.serializer.converters import json_compatible
@@ -35,7 +36,7 @@ def answer_with_result(record, request):
         answer = refuse(response, 404, f"The task has {record.state}, without a result")
     else:
         hand_out(request, JSON)
-        answer = _as_json(result, request)
+        return _as_json(result, request)
     return json.dumps(answer, indent=2)
 
 
@@ -54,19 +55,25 @@ def _replay(result, request):
 
 
 def _as_json(result, request):
+    """Return a result as a text; if it cannot be JSON, one that says so."""
+    try:
+        return json.dumps(json_compatible(_plain(result, request)), indent=2)
+    except NO_JSON:
+        name = type(result).__name__
+        text = f"The result, a {name}, cannot be told as JSON"
+        return json.dumps(refuse(request.response, 404, text), indent=2)
+
+
+def _plain(result, request):
+    """Return what is told of a result."""
     match result:
         case Response():  # a browser would go there, and somebody has chosen where
-            result = {"status": result.status, "location": result.location}
+            return {"status": result.status, "location": result.location}
         case BatchResult():
             failures = [
                 {"index": failure.index, "item": repr(failure.item)}
                 | {"error": serialize_error(failure.error, request)}
                 for failure in result.failures
             ]
-            result = {"done": result.done, "failures": failures}
-    try:
-        return json_compatible(result)
-    except TypeError:
-        name = type(result).__name__
-        text = f"The result, a {name}, cannot be told as JSON"
-        return refuse(request.response, 404, text)
+            return {"done": result.done, "failures": failures}
+    return result
