@@ -9,6 +9,8 @@ from collective.background import using
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import NotPortable
+from collective.background.interfaces import ITaskCancelled
+from collective.background.interfaces import ITaskFailed
 from collective.background.interfaces import ITaskScheduled
 from collective.background.model.records import TaskRecord
 from helpers import finished
@@ -137,6 +139,21 @@ class TestOnFailure:
         scheduler.retry(task_id)
         scheduler.wait_all(TIMEOUT)
         assert [record.attempts for record in calls] == [1, 2]
+
+    def test_whatever_a_subscriber_raises(self, scheduler, callback, calls, subscribe):
+        """Also of those that were to start after it, and of their group."""
+
+        def leave(event):
+            raise SystemExit
+
+        subscribe(ITaskFailed, leave)
+        subscribe(ITaskCancelled, leave)
+        failing = using(on_failure=callback).schedule(fail)
+        with group(on_failure=callback) as whole:
+            first = using(after=failing).schedule(int)
+            second = using(after=first, on_failure=callback).schedule(int)
+        all_ended(scheduler)
+        assert {record.id for record in calls} == {failing, second, whole.id}
 
     def test_not_when_the_task_succeeds(self, scheduler, callback, calls):
         using(on_failure=callback).schedule(int)

@@ -26,14 +26,18 @@ class Sequel:
         ``record``: the TaskRecord of its end; ``callbacks``: ``callbacks_of(task)``.
         """
         ended = [(task, record, callbacks)]
+        raised = None
         # No recursion: many may wait for each other in a chain.
         for task, record, callbacks in ended:
             try:
                 announce(record)
-            finally:  # whatever a subscriber raises, even SystemExit
-                ended += self._release(record, standing_of(record))
-                self._call_back(callbacks, record)
-                ended += self._end_groups(task)
+            except BaseException as error:  # SystemExit of a subscriber
+                raised = error  # not before all that follows is done
+            ended += self._release(record, standing_of(record))
+            self._call_back(callbacks, record)
+            ended += self._end_groups(task)
+        if raised is not None:
+            raise raised
 
     def end_group(self, group):
         """A GroupState has ended with its transaction, as it is empty."""
