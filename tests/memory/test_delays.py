@@ -12,7 +12,6 @@ from datetime import timezone
 from datetime import UTC
 from helpers import finished
 from helpers import TIMEOUT
-from threading import enumerate as alive_threads
 
 import gc
 import pytest
@@ -51,8 +50,8 @@ def state(task_id):
     return get_scheduler().record(task_id).state
 
 
-def has_dispatcher():
-    return "background-dispatcher" in {thread.name for thread in alive_threads()}
+def has_dispatcher(scheduler):
+    return scheduler.executor.dispatcher._thread is not None
 
 
 class TestDelay:
@@ -225,9 +224,9 @@ class TestWhileItWaits:
         scheduler = make_scheduler(keep=0)  # else it waits until they are forgotten
         ids = [put_off(delay=HOUR) for _ in range(3)]
         for task_id in ids:
-            assert has_dispatcher()
+            assert has_dispatcher(scheduler)
             scheduler.cancel(task_id)
-        until(lambda: not has_dispatcher())
+        until(lambda: not has_dispatcher(scheduler))
 
     def test_waiting_for_all_while_one_comes_in(self, scheduler, put_off, clock):
         """The dispatcher was dismissed, and goes on waiting for the new one."""
