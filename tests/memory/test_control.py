@@ -256,6 +256,16 @@ class TestRetry:
         with pytest.raises(IllegalTransition, match="is queued and cannot become"):
             one_slot.retry(task_id)
 
+    def test_not_one_that_is_forgotten_at_this_moment(self, scheduler, monkeypatch):
+        """It would run, and nobody would know of it."""
+        task_id = finished(schedule(int, "no number")).id
+        task = scheduler.lifecycle.get(task_id)
+        scheduler.remove(task_id)
+        monkeypatch.setattr(scheduler.lifecycle, "get", lambda id: task)
+        with pytest.raises(TaskNotFound):
+            scheduler.retry(task_id)
+        assert task.state == "failed"
+
     def test_not_one_between_two_attempts(self, scheduler, retrying):
         with pytest.raises(IllegalTransition, match="is retrying and cannot become"):
             scheduler.retry(retrying)

@@ -109,6 +109,8 @@ def _queue_again(lifecycle, task):
     store = lifecycle.store
     bound = is_bound()
     with lifecycle.changed:
+        if store.find(task.id) is None:  # it is forgotten since it was looked up
+            raise rules.not_found(task.id)
         states.check_transition(task.id, task.state, states.QUEUED)
         check_room(lifecycle, task, bound)
         if task.unique_key is not None:
