@@ -30,7 +30,7 @@ import logging
 
 logger = logging.getLogger(__name__)
 
-# All that is kept of a visitor's headers; see FORBIDDEN_HEADERS in call.py for
+# All that is kept of a visitor's headers; see FORBIDDEN_HEADERS in web.py for
 # what a caller may set on his own account.
 HEADERS = ("HTTP_ACCEPT", "HTTP_ACCEPT_LANGUAGE", "HTTP_USER_AGENT")
 # The second one is the clipboard.

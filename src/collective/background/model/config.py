@@ -61,8 +61,8 @@ class Settings:
     - ``max_waiting``: how many tasks may wait for a slot, over all queues;
       ``max_waiting_per_user``: how many of one user; None: a quarter of them.
       Managers and Zope itself are bound by the whole only
-    - ``max_delayed``: how many may wait besides those that are not due, as they are
-      delayed, or wait for others or for their next attempt; a quarter for one user
+    - ``max_delayed``: how many more may wait that are not due, as they are delayed, or
+      wait for others or for their next attempt; a quarter for one user
     - ``max_bytes``: how many bytes tasks in memory keep (arguments, uploads, results
       and the like, in memory and on disk); a quarter for one user
     - ``keep``: how long a finished task is kept (seconds), if its site does not say
