@@ -223,6 +223,16 @@ class TestInTheDatabase:
             drain()
             assert scheduler.count(states="succeeded") == 1
 
+    def test_within_another_one_it_changes_nothing(self, folder):
+        with eager():
+            with eager() as scheduler:
+                inner = schedule(rename, folder)
+                transaction.commit()
+            outer = schedule(rename, folder)
+            transaction.commit()
+            assert scheduler.record(inner).state == "succeeded"
+            assert scheduler.record(outer).state == "succeeded"
+
     def test_not_together_with_threads(self):
         with serving(), pytest.raises(BadCall, match="within serving"), eager():
             pass

@@ -100,6 +100,7 @@ class TestPublicAddress:
         [
             "https://www.example.org",
             "http://www.example.org:8081",
+            "http://[::1]:8081",
             "https://www.example.org/intranet/plone",
         ],
     )

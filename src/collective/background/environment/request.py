@@ -87,7 +87,8 @@ def bind_public_url(request, site, url):
     Where no visitor has said so: in recurring tasks, and in scripts.
     """
     parts = urlsplit(url)
-    request.setServerURL(parts.scheme, parts.hostname, parts.port)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname  # IPv6
+    request.setServerURL(parts.scheme, host, parts.port)
     request.setVirtualRoot([name for name in parts.path.split("/") if name])
     request["VirtualRootPhysicalPath"] = site.getPhysicalPath()
 

@@ -39,7 +39,7 @@ def eager():
     environment, a connection and a transaction of its own. Nothing waits for its
     time: ``delay`` and ``backoff`` are as good as 0. Yields the scheduler that is
     used meanwhile; ``get_scheduler()`` returns it as well. On a site with tasks in the
-    database it is that of the site.
+    database it is that of the site. Within another such block it has no effect there.
 
     Raises BadCall within ``serving()``, whose threads would run them as well.
     """
@@ -62,7 +62,11 @@ def _eager_in_memory():
 
 @contextmanager
 def _eager_in_database():
-    if outbox.current_watch() is not None:
+    current = outbox.current_watch()
+    if isinstance(current, EagerWatch):  # in another such block
+        yield
+        return
+    if current is not None:
         raise BadCall(
             "eager() was called within serving(), where threads run the tasks of the "
             "database; use one of them"
