@@ -38,6 +38,19 @@ def states(scheduler, ids):
     return {scheduler.record(id).state for id in ids}
 
 
+def retry_in_vain(scheduler, whole):
+    """Cancel a group, and retry it once its key "a" is another's; not all succeed."""
+    scheduler.cancel(whole)
+    scheduler.wait(whole, TIMEOUT)
+    transaction.begin()
+    using(unique="a").schedule(len, "x")
+    transaction.commit()
+    scheduler.retry(whole)
+    transaction.begin()
+    scheduler.resume("default")
+    assert scheduler.wait(whole, TIMEOUT).state == "cancelled"
+
+
 class TestCancel:
     def test_stops_what_runs_and_starts_nothing_more(self, scheduler, gates):
         whole, ids = many(gated_until_cancelled)
@@ -151,15 +164,7 @@ class TestRetry:
             for _ in range(MANY):
                 schedule(len, "x")
         transaction.commit()
-        paused.cancel(whole.id)
-        paused.wait(whole.id, TIMEOUT)
-        transaction.begin()
-        using(unique="a").schedule(len, "x")
-        transaction.commit()
-        paused.retry(whole.id)
-        transaction.begin()
-        paused.resume("default")
-        assert paused.wait(whole.id, TIMEOUT).state == "cancelled"
+        retry_in_vain(paused, whole.id)
         transaction.begin()
         assert paused.record(whole.id).progress.done == MANY + 1
         assert paused.record(first).state == "cancelled"
@@ -176,15 +181,7 @@ class TestRetry:
             for _ in range(MANY):
                 schedule(len, "x")
         transaction.commit()
-        paused.cancel(whole.id)
-        paused.wait(whole.id, TIMEOUT)
-        transaction.begin()
-        using(unique="a").schedule(len, "x")
-        transaction.commit()
-        paused.retry(whole.id)
-        transaction.begin()
-        paused.resume("default")
-        assert paused.wait(whole.id, TIMEOUT).state == "cancelled"
+        retry_in_vain(paused, whole.id)
         assert states(paused, before) == {"succeeded"}
         assert states(paused, [first]) == {"cancelled"}
         assert states(paused, after) == {"cancelled" if ordered else "succeeded"}
