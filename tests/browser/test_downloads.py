@@ -93,6 +93,10 @@ class TestFile:
             ('attachment; filename=".htaccess"', "htaccess"),
             ('attachment; filename="a b\'.csv"', "a%20b%27.csv"),
             ("attachment; filename=plain.csv", "plain.csv"),
+            # No name at all, so it is that of the task.
+            ("attachment; filename*=idna''%ff.csv", "Report"),
+            ("attachment; filename*=undefined''x.csv", "Report"),
+            ("attachment; filename*=a\0b''x.csv", "Report"),
         ],
     )
     def test_names(self, result, disposition, name):

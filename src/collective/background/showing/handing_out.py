@@ -104,6 +104,9 @@ def file_name(disposition):
     Without any path, and visible.
     """
     header = Headers()
-    header["Content-Disposition"] = " ".join((disposition or "").split())
-    name = (header.get_filename() or "").replace("\\", "/")
+    try:
+        header["Content-Disposition"] = " ".join((disposition or "").split())
+        name = (header.get_filename() or "").replace("\\", "/")
+    except ValueError:  # in a character set that is none
+        return ""
     return name.rpartition("/")[2].strip(". ")
