@@ -2,7 +2,9 @@
 
 from collective.background import current_task
 from collective.background import get_scheduler
+from collective.background import group
 from collective.background import schedule
+from collective.background import using
 from collective.background.showing.visibility import visible_records
 from helpers import add_users
 from helpers import finished
@@ -28,6 +30,13 @@ def work_until_cancelled():
     deadline = Event()
     while not deadline.wait(0.005):
         current_task().check_cancelled()
+
+
+def note_user(record):
+    called_back.append((record.title, api.user.get_current().getId()))
+
+
+called_back = []
 
 
 @pytest.fixture
@@ -99,3 +108,21 @@ def test_of_a_user_of_the_root_with_the_same_id_they_stay(portal):
     delete(portal, "ann")
     transaction.commit()
     assert get_scheduler().record(task_id) is not None
+
+
+def test_who_gets_the_id_is_not_called_back_by_groups(portal):
+    """Tasks of others are in it, and go on."""
+    called_back.clear()
+    with waiting():
+        for user_id in ("ann", "bob"):
+            login(portal, user_id)
+            with group(
+                title=f"Of {user_id}", on_success=note_user, on_failure=note_user
+            ):
+                using(user="bob").schedule(int)
+        transaction.commit()
+        delete(portal, "ann")
+        transaction.commit()
+        add_users(portal, {"ann": ["Manager"]})
+    get_scheduler().wait_all(TIMEOUT)
+    assert called_back == [("Of bob", "bob")]

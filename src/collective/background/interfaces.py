@@ -163,6 +163,12 @@ class ITransactionalScheduler(Interface):
         its unique key; QueueFull, ShuttingDown.
         """
 
+    def silence(user_id, user_path):
+        """Let nobody hear of the end of the groups of a user: there are no callbacks.
+
+        Their tasks go on.
+        """
+
     def dismiss(id):
         """Its user does not want to see a task any more; return its record.
 

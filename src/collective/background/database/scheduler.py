@@ -239,6 +239,14 @@ class PersistentTransactionalScheduler(Persistent):
         with suppress(TaskNotFound):
             self._change(id, changes.remove)
 
+    def silence(self, user_id, user_path):
+        def do(mine):
+            for group in filter(None, mine.groups.values()):
+                if (group.user_id, group.user_path) == (user_id, user_path):
+                    group.is_silent = True
+
+        privately(self._p_jar.db(), self.home(), do)
+
     def _change(self, id, change, *arguments):
         """Do something to a task, or to each of a group, and return the record."""
 

@@ -73,6 +73,14 @@ def dismiss(lifecycle, id):
     return lifecycle.find_record(id)
 
 
+def silence(lifecycle, user_id, user_path):
+    """Let nobody hear of the end of the groups of a user."""
+    with lifecycle.changed:
+        for group in lifecycle.store.groups():
+            if (group.user_id, group.user_path) == (user_id, user_path):
+                group.is_silent = True
+
+
 def _group(lifecycle, id):
     with lifecycle.changed:
         return lifecycle.store.find_group(id)

@@ -198,6 +198,9 @@ class TransactionalScheduler(BaseScheduler):
     def dismiss(self, id):
         return control.dismiss(self.lifecycle, id)
 
+    def silence(self, user_id, user_path):
+        control.silence(self.lifecycle, user_id, user_path)
+
     # Queues, and the end of the process.
 
     def queues(self):

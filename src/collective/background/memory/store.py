@@ -60,6 +60,10 @@ class Store:
         self.evict()
         return self._groups.get(id)
 
+    def groups(self):
+        """Return all GroupStates."""
+        return self._groups.values()
+
     def find_any(self, id):
         """Return the Task or the GroupState with an id, or None."""
         return self.find(id) or self._groups.get(id)

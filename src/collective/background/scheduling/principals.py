@@ -37,6 +37,11 @@ def principal_is_deleted(event):
 
 def _forget(schedulers, user_id, user_path):
     for scheduler in schedulers:
+        try:
+            # Tasks of others may be in them; who gets the id would be called back.
+            scheduler.silence(user_id, user_path)
+        except Exception:
+            logger.exception("the groups of a deleted user may call him back")
         tasks = scheduler.records(user_id=user_id, user_path=user_path, limit=None)
         for task in tasks:
             try:
