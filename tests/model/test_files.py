@@ -51,6 +51,14 @@ def test_the_folder_goes_with_all_that_is_in_it(parent):
     del named  # and that is no error
 
 
+def test_at_the_end_of_the_process_nothing_is_left_to_do(monkeypatch):
+    """Python has taken modules apart by then."""
+    named = written()
+    files.remove_folder()
+    monkeypatch.setattr(files, "os", None)
+    named.__del__()
+
+
 def test_what_a_dead_process_has_left_is_taken_away(parent):
     left = parent / f"{files.PREFIX}dead"
     left.mkdir()

@@ -42,8 +42,9 @@ class NamedFile:
         return open(self._path, "rb", buffering=0)
 
     def __del__(self):
-        # Not in the child of a fork: it is the parent's. Nor if there never was one.
-        if getattr(self, "_process", None) == os.getpid():
+        # Not at the end of the process, when the whole folder is gone, and there may be
+        # no os any more; nor in the child of a fork: it is the parent's.
+        if _folder is not None and getattr(self, "_process", None) == os.getpid():
             Path(self._path).unlink(missing_ok=True)
 
 
