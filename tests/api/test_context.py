@@ -28,6 +28,13 @@ def make(name, folder):
     """Do nothing."""
 
 
+class NeverStored:
+    """Has a path, as things of the skins tool have, and no place in a database."""
+
+    def getPhysicalPath(self):
+        return ("", "plone", "never-stored")
+
+
 @pytest.fixture
 def page(folder):
     content = api.content.create(folder, "Document", "page")
@@ -104,6 +111,7 @@ class TestChosen:
         [
             (lambda page: Item("new"), "not stored in the database"),
             (lambda page: page.aq_base, "without its folder"),
+            (lambda page: NeverStored(), "without its folder"),
         ],
     )
     def test_content_without_a_place_is_refused(self, tier, page, make, words):

@@ -41,8 +41,8 @@ def chosen_context(content):
         package = pack(content)
     except NotPortable as error:
         raise BadOption(f"context is {content!r}: {error}") from error
-    (reference,) = package.references
-    if reference.path is None:
+    reference = next(iter(package.references), None)  # none of what is never stored
+    if reference is None or reference.path is None:
         raise BadOption(
             f"context is {content!r}, without its folder; pass what a view or the "
             "catalog has, or what api.content.get() returns"
