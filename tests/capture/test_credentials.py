@@ -80,6 +80,10 @@ class TestJson:
     def test_too_deep_to_know(self):
         assert has_credentials_in_json(BytesIO(b"[" * 1_000_000))
 
+    def test_what_is_deep_has_none_for_that(self):
+        data = b'{"a":' * 600 + b"1" + b"}" * 600
+        assert not has_credentials_in_json(BytesIO(data))
+
     def test_the_file_is_left_where_it_stands(self):
         file = BytesIO(b'{"a": 1}')
         file.seek(3)

@@ -41,13 +41,24 @@ def has_credentials_in_json(file):
     position = file.tell()
     file.seek(0)
     try:
-        return has_credentials(json.load(file))
-    except RecursionError:
-        return True  # nobody knows, and it is no honest request
+        # By the parser, as bodies may be long: nothing is kept of what it has read.
+        json.load(file, object_pairs_hook=_look_for_credentials)
+    except (_Found, RecursionError):
+        return True  # or nobody knows, and it is no honest request
     except ValueError:
         return False
     finally:
         file.seek(position)
+    return False
+
+
+class _Found(Exception):
+    """There are credentials."""
+
+
+def _look_for_credentials(fields):
+    if any(is_credential(name) for name, _ in fields):
+        raise _Found
 
 
 def without_credentials(value):
