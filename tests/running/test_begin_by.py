@@ -39,6 +39,10 @@ class TestBeginBy:
         get_scheduler().retry(task_id)
         assert finished(task_id).state == "succeeded"
 
+    def test_what_could_never_begin_is_refused(self):
+        with pytest.raises(BadOption, match="could not begin in time"):
+            using(begin_by=5, delay=10)
+
     @pytest.mark.parametrize("value", [0, -1, "1", True, None])
     def test_what_is_no_time_is_refused(self, value):
         with pytest.raises(BadOption, match=r"begin_by is .*; it must be seconds"):

@@ -410,7 +410,7 @@ class TestRetry:
         "delay", [-1, float("inf"), float("nan"), "soon", 1j, True]
     )
     def test_a_delay_that_is_none_is_refused(self, delay):
-        with pytest.raises(BadOption, match=r"^delay is .* not less than 0$"):
+        with pytest.raises(BadOption, match=r"^delay is .* from 0 to 1e\+18$"):
             Retry(delay=delay)
 
     @pytest.mark.parametrize("delay", [Fraction(1, 2), Decimal("0.5"), 0.5])

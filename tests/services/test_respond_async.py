@@ -46,6 +46,17 @@ class TestAccepted:
         finally:
             get_scheduler().resume("default")
 
+    @pytest.mark.parametrize("host", ["[::1", "localhost:99999999"])
+    def test_with_an_address_that_is_none_it_is_done_at_once(self, tree, editor, host):
+        answer = editor.post(
+            "target/@copy",
+            json={"source": "/folder"},
+            headers={**PREFER, "Host": host},
+        )
+        assert answer.status_code != 202
+        assert "Preference-Applied" not in answer.headers
+        assert get_scheduler().records() == []
+
     def test_clients_of_other_origins_may_read_the_answer(
         self, functional, tree, editor
     ):

@@ -115,7 +115,8 @@ class TestMail:
         assert mail.subject == "Import: done"
         assert mail.type == "text/plain"
         assert "“Import” at Our site has ended: done." in mail.text
-        assert "Content: http://nohost/plone/folder" in mail.text
+        # Where it is found when it was moved as well.
+        assert f"Content: http://nohost/plone/resolveuid/{folder.UID()}" in mail.text
 
     def test_about_one_that_has_failed(self, mails):
         """With the error, but without the traceback; and nothing is escaped twice."""

@@ -165,6 +165,9 @@ class Retry(BackgroundError):
         return self.args[0] or "the task has asked for another attempt"
 
 
+LONGEST_DELAY = 1e18  # seconds; as of the option ``delay``
+
+
 def _seconds(delay):
     """Return a float of a number of any class. Raises BadOption."""
     if isinstance(delay, Real | Decimal) and not isinstance(delay, bool):
@@ -172,9 +175,11 @@ def _seconds(delay):
             seconds = float(delay)
         except (OverflowError, ValueError):  # too large, or a NaN that signals
             seconds = nan
-        if isfinite(seconds) and seconds >= 0:
+        if isfinite(seconds) and 0 <= seconds <= LONGEST_DELAY:
             return seconds
-    raise BadOption(f"delay is {delay!r}; it must be seconds, not less than 0")
+    raise BadOption(
+        f"delay is {delay!r}; it must be seconds, from 0 to {LONGEST_DELAY:.0e}"
+    )
 
 
 # Found in the records of tasks.

@@ -137,7 +137,7 @@ def _capture_request(request, site, with_form):
     return RequestSnapshot(
         method=request.environ.get("REQUEST_METHOD", "GET"),
         form=_pack_form(request.form if with_form else {}),
-        server_url=_check_address(known.get("SERVER_URL", "")),
+        server_url=check_address(known.get("SERVER_URL", "")),
         script=virtual_names(request),
         virtual_root=known.get("VirtualRootPhysicalPath"),
         url=known.get("URL", ""),
@@ -151,7 +151,7 @@ def _capture_request(request, site, with_form):
     )
 
 
-def _check_address(url):
+def check_address(url):
     """Return the address of a server. Raises NotPortable if it cannot be read."""
     try:
         _ = urlsplit(url).port

@@ -23,6 +23,8 @@ from collective.background.telling.events import note_transition
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from threading import current_thread
+from threading import main_thread
 from zope.i18n import translate
 
 import logging
@@ -48,9 +50,6 @@ class News:
     lost: list = field(default_factory=list)
     spent: list = field(default_factory=list)
 
-    def __bool__(self):
-        return bool(self.reached or self.scheduled)
-
     def tell(self):
         for obj in self.spent:
             obj._p_deactivate()
@@ -64,9 +63,12 @@ class News:
 def _tell(tell, record):
     try:
         tell(record)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # SystemExit would end the thread that looks
+    except Exception:
+        logger.exception("a subscriber failed for task %s", record.id)
+    except BaseException:
+        if current_thread() is main_thread():
+            raise  # a signal: the process is to end
+        # SystemExit would end the thread that looks.
         logger.exception("a subscriber failed for task %s", record.id)
 
 

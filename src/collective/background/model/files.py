@@ -81,8 +81,10 @@ def remove_leftovers():
         try:
             if path.stat(follow_symlinks=False).st_uid == os.getuid():
                 descriptor = _lock(path)
-                shutil.rmtree(path)
-                os.close(descriptor)
+                try:
+                    shutil.rmtree(path)
+                finally:
+                    os.close(descriptor)
         except BlockingIOError:
             continue  # its process lives
         except OSError:  # another one does the same, or it is no folder

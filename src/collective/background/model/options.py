@@ -93,6 +93,11 @@ class Options:
                 f"unique has {len(self.unique)} characters, and may have {MAX_KEY}; "
                 "use a digest of it"
             )
+        if self.delay > self.begin_by:
+            raise BadOption(
+                f"delay is {self.delay!r} and begin_by is {self.begin_by!r}: it could "
+                "not begin in time"
+            )
         if self.delay and self.eta is not None:
             raise BadOption(
                 f"delay is {self.delay!r} and eta is {self.eta!r}; give one of them"

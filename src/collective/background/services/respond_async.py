@@ -13,6 +13,8 @@ from collective.background.api.rerunning import RESPOND_ASYNC
 from collective.background.api.rerunning import schedule_again
 from collective.background.api.rerunning import sends_credentials
 from collective.background.api.rerunning import steps_below
+from collective.background.capture.snapshot import check_address
+from collective.background.exceptions import NotPortable
 from collective.background.exceptions import Unavailable
 from collective.background.interfaces import ICollectiveBackgroundLayer
 from collective.background.interfaces import ISynchronousService
@@ -73,6 +75,7 @@ def _is_possible(service, request):
         and current_task() is None
         and may_have_tasks()
         and _is_wanted()
+        and _has_address(request)
         and int(request.environ.get("CONTENT_LENGTH") or 0) <= get_scheduler().max_body
         and not sends_credentials(request)
         and _has_room()
@@ -83,6 +86,15 @@ def _is_wanted():
     """Whether the site makes tasks of the current user's calls."""
     who = background_settings().respond_async
     return who == ALL or (who == MANAGERS and may_manage())
+
+
+def _has_address(request):
+    try:
+        check_address(request["SERVER_URL"])
+    except NotPortable as error:
+        logger.info("the request is answered at once: %s", error)
+        return False
+    return True
 
 
 def _has_room():

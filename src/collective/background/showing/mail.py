@@ -16,6 +16,7 @@ from collective.background.model.messages import _
 from collective.background.showing.presentation import duration
 from collective.background.showing.presentation import error_text
 from collective.background.showing.presentation import state_label
+from collective.background.showing.results import content_url
 from collective.background.showing.results import download_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.results import result_page
@@ -113,7 +114,7 @@ def _paragraphs(record, title, state, text):
     parts += [text(message.text) for message in record.messages]
     links = {
         _("Result: ${url}"): _result_url(record),
-        _("Content: ${url}"): _content_url(record),
+        _("Content: ${url}"): content_url(record, getRequest()),
         _("Site: ${url}"): site.absolute_url(),
     }
     parts.append("\n".join(text(link, url=url) for link, url in links.items() if url))
@@ -137,9 +138,3 @@ def _result_url(record):
         return None
     result = getUtility(ITransactionalScheduler).peek_result(record.id)
     return result_page(result) or download_url(record.id, result)
-
-
-def _content_url(record):
-    if record.context_path is None:
-        return None
-    return getRequest().physicalPathToURL(record.context_path)
