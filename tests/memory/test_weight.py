@@ -234,3 +234,21 @@ class TestOfOneUser:
         transaction.begin()
         del getRequest().form["upload"]
         self.let_in(2)
+
+
+class TestOneWhoseTasksAreManyAndLight:
+    @pytest.fixture
+    def users(self, site, make_scheduler):
+        make_scheduler(keep_count=8)
+        add_users(site, {"mary": [], "peter": [], "boss": ["Manager"]})
+        return site
+
+    @pytest.mark.parametrize("who,left", [("mary", [0, 1]), ("boss", [])])
+    def test_his_own_go_before_those_of_others(self, users, who, left):
+        """From a quarter on; but for managers."""
+        login(users, "peter")
+        others = [finished(schedule(len, "x")).id for _ in range(2)]
+        login(users, who)
+        ids = [finished(schedule(len, "x")).id for _ in range(12)]
+        assert known(others) == left
+        assert known(ids) == list(range(12 - 8 + len(left), 12))

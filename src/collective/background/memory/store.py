@@ -9,6 +9,7 @@ from collective.background.memory.index import Index
 from collective.background.memory.uniqueness import UniqueKeys
 from collective.background.memory.weight import Weight
 from collective.background.model import states
+from collective.background.model.config import share_of
 from math import inf
 from time import monotonic
 
@@ -130,7 +131,7 @@ class Store:
             self._weight.note(task)
             self._keep_for_a_while(task)
             self._lighten(task)
-        return self.evict()
+        return self.evict(task)
 
     def reopen(self, task):
         """A task that has ended is to be tried again."""
@@ -148,23 +149,27 @@ class Store:
         self._weight.forget(task)
         task.close()
 
-    def evict(self):
+    def evict(self, ended=None):
         """Forget tasks that have ended, and are too old or too many.
 
-        Returns when the next one is too old (of the monotonic clock); infinity: never.
+        ``ended``: the Task that has just done so. If there are too many, the oldest of
+        its user go first, as long as he has more than his share. Returns when the next
+        one is too old (of the monotonic clock); infinity: never.
         """
         now = monotonic()
         upcoming = inf
         # Of those that are kept equally long, the first ones have ended first.
-        for keep, ended in list(self._ended.items()):
-            while ended and (first := next(iter(ended.values()))) <= now - keep:
-                self._forget_id(next(iter(ended)))
-            if ended:
+        for keep, kept in list(self._ended.items()):
+            while kept and (first := next(iter(kept.values()))) <= now - keep:
+                self._forget_id(next(iter(kept)))
+            if kept:
                 upcoming = min(upcoming, first + keep)
             else:
                 del self._ended[keep]
-        while len(self._completed) > self._settings().keep_count:
-            self._forget_id(next(iter(self._completed)))
+        most = self._settings().keep_count
+        while len(self._completed) > most:
+            of_user = ended and self._weight.first_of_many(ended, share_of(most))
+            self._forget_id(of_user or next(iter(self._completed)))
         return upcoming
 
     def _lighten(self, task):

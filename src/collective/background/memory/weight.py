@@ -76,6 +76,15 @@ class Weight:
             over.append(ended)
         return next((id for id in chain(*over) if id != task.id), None)
 
+    def first_of_many(self, task, share):
+        """Return the id of the oldest task of the user of ``task`` that has ended.
+
+        None if he has not more than his share of them, or is not bound by one.
+        """
+        of_user = self._ended.get(user_of(task), ())
+        is_over = task.is_bound and len(of_user) > share
+        return next(iter(of_user)) if is_over else None
+
     def check(self, task, settings):
         """Raise QueueFull if a task is too much for its user, or for all."""
         most, whose = settings.max_bytes, "all tasks"
