@@ -162,3 +162,16 @@ def note_where_they_are(subscribe):
 
     subscribe(ITaskSucceeded, note)
     return seen
+
+
+# Tasks whose results only look like JSON.
+
+
+def contain_itself():
+    value = []
+    value.append(value)
+    return value
+
+
+def have_many_digits():
+    return 10**5000  # Python makes no texts of such numbers

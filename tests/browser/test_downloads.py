@@ -7,7 +7,9 @@ from collective.background import schedule_view
 from collective.background import using
 from collective.background.model.records import Response
 from collective.background.model.spool import Spool
+from helpers import contain_itself
 from helpers import finished
+from helpers import have_many_digits
 from helpers import waiting
 from plone import api
 from plone.namedfile.file import NamedBlobFile
@@ -27,16 +29,6 @@ def answer_of(body, **headers):
     return Response(
         status=200, headers=CaseInsensitiveDict(names), spool=Spool.of(body)
     )
-
-
-def contain_itself():
-    value = []
-    value.append(value)
-    return value
-
-
-def have_many_digits():
-    return 10**5000  # Python makes no texts of such numbers
 
 
 def give(value):

@@ -5,6 +5,8 @@ from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import schedule_view
 from collective.background.model.spool import MEMORY_LIMIT
+from helpers import contain_itself
+from helpers import have_many_digits
 from helpers import TIMEOUT
 from helpers import waiting
 from plone import api
@@ -58,16 +60,6 @@ def assert_harmless(answer):
 
 def identity(value):
     return value
-
-
-def contain_itself():
-    value = []
-    value.append(value)
-    return value
-
-
-def have_many_digits():
-    return 10**5000  # Python makes no texts of such numbers
 
 
 def fail_at_two(number):

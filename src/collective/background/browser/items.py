@@ -19,8 +19,8 @@ from collective.background.showing.results import content_url
 from collective.background.showing.results import download_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.results import result_page
+from collective.background.showing.rights import Trust
 from collective.background.showing.visibility import count_visible
-from collective.background.showing.visibility import is_trusted
 from collective.background.showing.visibility import may_cancel
 from collective.background.showing.visibility import task_result
 from datetime import datetime
@@ -68,6 +68,10 @@ class Items:
     def may_change(self):
         """Whether the user may cancel and retry."""
         return may_cancel()
+
+    @cached_property
+    def _trust(self):
+        return Trust()
 
     @cached_property
     def _timezone(self):
@@ -154,7 +158,7 @@ class Items:
             can_be_cancelled = self.may_change and not record.cancel_requested
             return ["cancel"] if can_be_cancelled else []
         can_be_retried = states.can_be_retried(record.state) and self.may_change
-        can_be_retried = can_be_retried and is_trusted(record)
+        can_be_retried = can_be_retried and self._trust.covers(record)
         return ["retry", "dismiss"] if can_be_retried else ["dismiss"]
 
     def _result(self, record, is_active):

@@ -23,10 +23,7 @@ from zope.event import notify
 def schedule(lifecycle, call, options, group):
     """Let a call join the current transaction; see ``ITransactionalScheduler``."""
     task = _make_task(lifecycle, call, options, group)
-    holder = _find_holder(lifecycle, task)
-    if holder is not None:
-        task.close()
-        rules.warn_of_own_key(holder, options.unique)
+    if (holder := _leave_it_to_holder(lifecycle, task)) is not None:
         return holder.id
     record = lifecycle.record(task)
     notify(TaskScheduled(record))
@@ -49,10 +46,7 @@ def schedule(lifecycle, call, options, group):
 def run_now(lifecycle, call, options, work, group):
     """Do a work in the current transaction; see ``ITransactionalScheduler``."""
     task = _make_task(lifecycle, call, options, group)
-    holder = _find_holder(lifecycle, task)
-    if holder is not None:
-        task.close()
-        rules.warn_of_own_key(holder, options.unique)
+    if (holder := _leave_it_to_holder(lifecycle, task)) is not None:
         return holder.id
     notify(TaskScheduled(lifecycle.record(task)))
     try:
@@ -128,11 +122,16 @@ def _make_task(lifecycle, call, options, group):
     )
 
 
-def _find_holder(lifecycle, task):
+def _leave_it_to_holder(lifecycle, task):
+    """Return the task that has the key of a new one, which is closed then; or None."""
     if task.unique_key is None:
         return None
     with lifecycle.changed:
-        return lifecycle.store.find_holder(task)
+        holder = lifecycle.store.find_holder(task)
+    if holder is not None:
+        task.close()
+        rules.warn_of_own_key(holder, task.options.unique)
+    return holder
 
 
 def _reserve(lifecycle, task):

@@ -50,10 +50,11 @@ def retry(lifecycle, id):
     else:
         tasks = _to_be_retried(lifecycle, group)
         rules.check_retries(id, next(iter(tasks), None))
+    bound = is_bound()  # once: it costs more than the rest, and goes for all of them
     queued = []
     try:
         for task in tasks:
-            queued.append((task, _queue_again(lifecycle, task)))
+            queued.append((task, _queue_again(lifecycle, task, bound)))
     finally:
         # All are queued before one is looked at that is to start after another.
         for task, record in queued:
@@ -112,10 +113,9 @@ def _to_be_retried(lifecycle, group):
     return tasks
 
 
-def _queue_again(lifecycle, task):
-    """Return the TaskRecord of a task that waits again."""
+def _queue_again(lifecycle, task, bound):
+    """Return the TaskRecord of a task that waits again; see ``check_room``."""
     store = lifecycle.store
-    bound = is_bound()
     with lifecycle.changed:
         if store.find(task.id) is None:  # it is forgotten since it was looked up
             raise rules.not_found(task.id)

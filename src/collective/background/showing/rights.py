@@ -1,7 +1,8 @@
 """Whose tasks the current user may see, and whether he may see inside of them.
 
 Comes in: TaskRecords. Goes out: filters; and whether the user of a task has rights that
-the current one has not, so that what is inside is not for him. Used by ``visibility``.
+the current one has not, so that what is inside is not for him. Used by ``visibility``,
+and by the items of the viewlet.
 
 A right is a permission in the site. Local roles are left out: who manages a site may
 give them to himself.
