@@ -210,6 +210,7 @@ class TestRunning:
         function, args, kwargs = unpack(task.call.package, None)
         assert (function, args[1:], kwargs) == (setitem, ("a", [1, 2.5, None]), {})
         assert task.options.priority == 3
+        assert task.options.lock == ("erp",)
         assert task.options.retry_on == (Exception,)
 
     def test_its_environment(self, stored):

@@ -411,8 +411,9 @@ class TestOptionsOfCallbacks:
         ):
             using(on_success=callback).schedule(int)
 
-    def test_a_title_has_to_be_a_text(self, site):
-        callback = module_level.using(title=lambda record: record.title)
+    @pytest.mark.parametrize("option", ["title", "lock"])
+    def test_a_title_has_to_be_a_text(self, site, option):
+        callback = module_level.using(**{option: lambda record: record.title})
         with pytest.raises(BadOption, match="that of a callback must be a text"):
             using(on_success=callback).schedule(int)
 

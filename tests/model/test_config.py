@@ -61,6 +61,7 @@ class TestSources:
         settings = load_settings({})
         assert settings == Settings()
         assert dict(settings.queues) == {"default": 2, "mail": 1}
+        assert dict(settings.limits) == {}
 
     def test_a_process_without_zope_has_the_defaults(self, monkeypatch):
         monkeypatch.setattr(zope_config, "_config", None)
@@ -70,6 +71,7 @@ class TestSources:
         zope_conf(
             "concurrency 3",
             "queues imports=1 mail=4",
+            "limits mail=2 elsewhere=1",
             "max_waiting 100",
             "keep 1.5",
             "keep_count 7",
@@ -82,6 +84,7 @@ class TestSources:
         assert load_settings({}) == Settings(
             concurrency=3,
             queues={"imports": 1, "mail": 4},
+            limits={"mail": 2, "elsewhere": 1},
             max_waiting=100,
             keep=1.5,
             keep_count=7,
@@ -138,9 +141,10 @@ class TestRefusals:
         with pytest.raises(BadOption, match=re.escape(match)):
             load_settings({f"BACKGROUND_{wrong}": "3"})
 
-    def test_of_a_queue_that_is_there_twice(self, zope_conf):
-        zope_conf("queues imports=1 imports=2")
-        with pytest.raises(BadOption, match="queues has imports twice"):
+    @pytest.mark.parametrize("name", ["queues", "limits"])
+    def test_of_a_queue_that_is_there_twice(self, zope_conf, name):
+        zope_conf(f"{name} imports=1 imports=2")
+        with pytest.raises(BadOption, match="has imports twice; give it once"):
             load_settings({})
 
     @pytest.mark.parametrize("name", NUMBERS)
@@ -183,21 +187,25 @@ class TestRefusals:
         with pytest.raises(BadOption, match=f"^{variable}: {name} is {text}; it must"):
             load_settings({variable: text})
 
+    @pytest.mark.parametrize("setting", ["queues", "limits"])
     @pytest.mark.parametrize("text", ["imports", "imports=", "imports=one", "a b=1"])
-    def test_of_queues_without_slots(self, zope_conf, text):
+    def test_of_queues_without_a_number(self, zope_conf, setting, text):
         zope_conf()
-        with pytest.raises(BadOption, match=f": queues is '{text}'; expected a list"):
-            load_settings({"BACKGROUND_QUEUES": text})
+        match = f": {setting} is '{text}'; expected a list"
+        with pytest.raises(BadOption, match=match):
+            load_settings({f"BACKGROUND_{setting.upper()}": text})
 
-    def test_of_a_queue_with_no_slot(self):
-        with pytest.raises(BadOption, match=r"^queues: imports is 0; it must be"):
-            Settings(queues={"imports": 0})
+    @pytest.mark.parametrize("setting", ["queues", "limits"])
+    def test_of_a_queue_with_no_slot(self, setting):
+        with pytest.raises(BadOption, match=f"^{setting}: imports is 0; it must be"):
+            Settings(**{setting: {"imports": 0}})
 
     @pytest.mark.parametrize("name", ["", "1st", "a/b", "a b", "-x", "x" * 65, "ü"])
     def test_of_names_that_are_no_names_of_queues(self, name):
         """They become part of the names of threads, and of addresses."""
-        with pytest.raises(BadOption, match="is not a queue name"):
-            Settings(queues={name: 1})
+        for setting in ("queues", "limits"):
+            with pytest.raises(BadOption, match=f"^{setting}: .* is not a queue name"):
+                Settings(**{setting: {name: 1}})
 
     def test_are_errors_of_the_package_and_value_errors(self):
         with pytest.raises(BackgroundError):

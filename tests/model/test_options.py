@@ -6,6 +6,7 @@ from collective.background.exceptions import BadOption
 from collective.background.model.messages import _
 from collective.background.model.messages import TITLE_LENGTH
 from collective.background.model.options import make_options
+from collective.background.model.options import MAX_LOCKS
 from collective.background.model.options import Options
 from datetime import datetime
 from datetime import timedelta
@@ -87,6 +88,42 @@ def test_a_title_is_one_line_of_bounded_length():
 def test_a_key_is_not_cut_but_refused():
     with pytest.raises(BadOption, match="unique has 2000 characters"):
         make_options({"unique": "x" * 2000})
+    with pytest.raises(BadOption, match="lock has 2000 characters"):
+        make_options({"lock": ("erp", "x" * 2000)})
+
+
+def test_so_many_locks_are_refused():
+    names = [str(number) for number in range(MAX_LOCKS + 1)]
+    assert len(make_options({"lock": names[1:]}).lock) == MAX_LOCKS
+    with pytest.raises(BadOption, match="lock has 21 texts, and may have 20"):
+        make_options({"lock": names})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (None, ()),
+        ("", ()),
+        ("erp", ("erp",)),
+        (["b", "a", "", "b"], ("a", "b")),
+        ({"b", "a"}, ("a", "b")),
+        (("/a/b", "/a"), ("/a", "/a/b")),
+        (["a\udcff"], ("a\\udcff",)),
+    ],
+)
+def test_locks_are_texts_in_one_order(given, kept):
+    for options in (
+        make_options({"lock": given}),
+        make_options({"lock": lambda number, by: given}).resolve((1,), {"by": 2}),
+    ):
+        assert options.lock == kept
+        assert {type(text) for text in options.lock} <= {str}
+
+
+@pytest.mark.parametrize("returned", [7, ("a", None), b"a", lambda: "a"])
+def test_what_a_function_returns_instead_of_locks_is_refused(returned):
+    with pytest.raises(BadOption, match=r"lock is .* which lock\(…\) has to return"):
+        make_options({"lock": lambda: returned}).resolve((), {})
 
 
 @pytest.mark.parametrize(
@@ -158,6 +195,10 @@ def test_an_unknown_one_that_is_like_none_is_refused_with_all_names():
         ("give_up_on", (KeyError, None)),
         ("unique", 7),
         ("unique", ("reindex", 1)),
+        ("lock", 7),
+        ("lock", ("erp", 1)),
+        ("lock", {"erp": 1}),
+        ("lock", Content()),
         ("timeout", 0),
         ("timeout", -1),
         ("timeout", "60"),
@@ -189,6 +230,7 @@ def test_a_wrong_type_is_refused(name, value):
         ("backoff", 0),
         ("unique", "reindex"),
         ("unique", len),
+        ("lock", len),
         ("timeout", 0.001),
         ("timeout", float("inf")),
         ("on_success", print),

@@ -150,7 +150,9 @@ class Golden:
     # What there is.
 
     def add_waiting(self):
-        self.add("waiting", a_call(), title=TITLE, priority=3, unique="a key")
+        self.add(
+            "waiting", a_call(), title=TITLE, priority=3, lock="erp", unique="a key"
+        )
         self.add("delayed", a_call(), delay=3600.0)
         self.add("later", a_call(), after=self.ids["waiting"])
         call = capture_call(len, ([self.folder, upload()],), {})

@@ -89,7 +89,8 @@ class Scheduling:
         With fewer than ``inline_below`` items they are called at once, in the
         current transaction; then the task has succeeded already, and an
         exception goes to the caller. ``current_task()`` is that task meanwhile.
-        Not so with ``delay``, ``eta`` or ``after``.
+        Not so with ``delay``, ``eta``, ``after`` or ``lock``: then there is something
+        to wait for.
 
         Returns the task's id. Raises BadOption, and as ``schedule()``.
         """
@@ -99,22 +100,28 @@ class Scheduling:
         _check_number("size", size, 1)
         _check_number("inline_below", inline_below, 0)
         call = capture_batch(callable, items, args, kwargs, size)
-        if len(items) >= inline_below or in_order(self._options).is_put_off:
-            return self._add(call, (items, *args), kwargs)
+        options = self._resolve((items, *args), kwargs)
+        if len(items) >= inline_below or options.is_put_off or options.lock:
+            return _add(call, options)
 
         def work():
             for item in current_task().track(items):
                 callable(item, *args, **kwargs)
             return BatchResult(done=len(items), failures=())
 
-        options = self._options.resolve((items, *args), kwargs)
         id = get_scheduler().run_now(call, options, work, current_group())
         return note_member(id)
 
     def _add(self, call, args, kwargs):
-        options = in_order(self._options.resolve(args, kwargs))
-        id = get_scheduler().add_task(call, options, current_group())
-        return note_member(id)
+        return _add(call, self._resolve(args, kwargs))
+
+    def _resolve(self, args, kwargs):
+        return in_order(self._options.resolve(args, kwargs))
+
+
+def _add(call, options):
+    id = get_scheduler().add_task(call, options, current_group())
+    return note_member(id)
 
 
 def _check_number(name, value, minimum):
@@ -141,6 +148,8 @@ def using(**options):
     - ``unique``: a text; as long as an unfinished task has it, its id is returned
       and nothing is scheduled. The first transaction that commits wins; another
       one gets UniqueConflict, at which the publisher repeats the request
+    - ``lock``: a text, or several; of all tasks of the site that have one of them, one
+      runs at a time. Paths are texts as well: "/a" and "/a/b" are two locks
     - ``timeout``: seconds after which the task fails at its next cancellation
       point (none)
     - ``begin_by``: seconds after which it is too late to begin: its turn comes, and
@@ -158,7 +167,8 @@ def using(**options):
     - ``context``: the content at which people see the task (the object of a method,
       else the first argument that is content; the context of a view)
 
-    ``title``, ``unique`` and ``context`` may be functions of the arguments of the call.
+    ``title``, ``unique``, ``lock`` and ``context`` may be functions of the arguments of
+    the call.
     Raises UnknownOption, BadOption.
     """
     return Scheduling(**options)

@@ -99,9 +99,10 @@ def _options_of_callback(option, function, options):
             f"{option} is {name}, whose option {refused[0]!r} a callback cannot have; "
             "give it one without, or schedule a task in it"
         )
-    if callable(given.get("title")):
-        raise BadOption(
-            f"{option} is {name}, whose title is a function; that of a callback must "
-            "be a text, as in on_success=f.using(title='Done')"
-        )
+    for each in ("title", "lock"):
+        if callable(given.get(each)):
+            raise BadOption(
+                f"{option} is {name}, whose {each} is a function; that of a callback "
+                f"must be a text, as in on_success=f.using({each}='…')"
+            )
     return make_options({"queue": options.queue, "priority": options.priority, **given})

@@ -5,6 +5,7 @@ Plain data, changed under the dispatcher's lock only.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from collections.abc import Hashable
 from collective.background.model.records import QueueStatus
 from dataclasses import dataclass
 from itertools import count
@@ -26,6 +27,12 @@ class Job:
       with weak references. Each is paused and waited for by itself
     - ``run()``: called in the task's own thread
     - ``refused(error)``: called when the interpreter starts no thread
+    - ``age``: of two of a source the older one has the smaller number
+    - ``site``: tells the site of the task from others of the source; ``user``: its user
+      from others of the site
+    - ``locks``: texts; of all jobs of the site with one of them, one runs at a time
+    - ``limit``: how many jobs of the site may run at once in the queue; None: as many
+      as there are slots
     """
 
     id: str
@@ -34,6 +41,11 @@ class Job:
     source: object
     run: Callable
     refused: Callable
+    age: int = 0
+    site: Hashable = None
+    user: Hashable = None
+    locks: tuple = ()
+    limit: int | None = None
 
 
 class _Line:

@@ -38,6 +38,15 @@ def is_text_or_callable(value):
     return is_text_or_none(value) or callable(value)
 
 
+def is_text_or_texts(value):
+    several = isinstance(value, list | tuple | set | frozenset)
+    return value is None or all(map(is_text, value if several else (value,)))
+
+
+def is_lock(value):
+    return is_text_or_texts(value) or is_function(value)
+
+
 def is_content(value):
     return hasattr(aq_base(value), "getPhysicalPath")
 
@@ -97,6 +106,7 @@ CHECKS = {
     "retries": (is_count, "a whole number, not less than 0"),
     "backoff": (is_duration, f"seconds, from 0 to {LARGEST:.0e}"),
     "unique": (is_text_or_callable, "a text"),
+    "lock": (is_lock, "a text, or several"),
     "timeout": (is_timeout, "seconds, more than 0"),
     "begin_by": (is_timeout, "seconds, more than 0"),
     "rerun": (is_bool, "True or False"),
@@ -109,5 +119,6 @@ CHECKS = {
 RETURNED = {
     "title": (is_text, "a text"),
     "unique": (is_text, "a text"),
+    "lock": (is_text_or_texts, "a text, several, or None"),
     "context": (is_content_or_none, "content or None"),
 }

@@ -58,6 +58,9 @@ class Settings:
     - ``concurrency``: slots of the queue "default" (threads at once)
     - ``queues``: further queues and their slots, ``{"imports": 1}``; "mail" is there
       anyway, with one
+    - ``limits``: how many tasks of a queue may run at once of each site, in all
+      instances together, ``{"imports": 1}``; a queue that is not there has none. It may
+      be that of another instance
     - ``max_waiting``: how many tasks may wait for a slot, over all queues;
       ``max_waiting_per_user``: how many of one user; None: a quarter of them.
       Managers and Zope itself are bound by the whole only
@@ -84,6 +87,7 @@ class Settings:
 
     concurrency: int = 2
     queues: dict = field(default_factory=dict)
+    limits: dict = field(default_factory=dict)
     max_waiting: int = 10_000
     max_waiting_per_user: int | None = None
     max_delayed: int = 10_000
@@ -114,13 +118,9 @@ class Settings:
         _check("lease", self.lease, MIN_LEASE)
         if self.switch_interval is not None:
             _check("switch_interval", self.switch_interval, MICROSECOND)
-        for queue, slots in self.queues.items():
-            if not QUEUE_NAME.match(queue):
-                raise BadOption(
-                    f"queues: {queue!r} is not a queue name; letters, digits, "
-                    "'-', '_' and '.' are, the first one a letter"
-                )
-            _check(f"queues: {queue}", slots, 1)
+        for name in ("queues", "limits"):
+            _check_queues(name, getattr(self, name))
+        object.__setattr__(self, "limits", MappingProxyType(dict(self.limits)))
         slots = {DEFAULT_QUEUE: self.concurrency, MAIL_QUEUE: 1, **self.queues}
         object.__setattr__(self, "queues", MappingProxyType(slots))
 
@@ -135,6 +135,17 @@ def share_of(whole):
     return -(-whole // SHARES)
 
 
+def _check_queues(name, numbers):
+    """Raise BadOption for a setting of numbers by the names of queues."""
+    for queue, number in numbers.items():
+        if not QUEUE_NAME.match(queue):
+            raise BadOption(
+                f"{name}: {queue!r} is not a queue name; letters, digits, "
+                "'-', '_' and '.' are, the first one a letter"
+            )
+        _check(f"{name}: {queue}", number, 1)
+
+
 def _check(name, value, minimum):
     if not minimum <= value < inf:  # this refuses "nan" as well
         raise BadOption(
@@ -146,10 +157,10 @@ def parse_queues(text):
     """Return ``{"imports": 1, "mail": 4}`` for ``"imports=1 mail=4"``."""
     queues = {}
     for item in text.split():
-        name, _, slots = item.partition("=")
+        name, _, number = item.partition("=")
         if name in queues:
-            raise BadOption(f"queues has {name} twice; give it once")
-        queues[name] = int(slots)
+            raise BadOption(f"{text!r} has {name} twice; give it once")
+        queues[name] = int(number)
     return queues
 
 

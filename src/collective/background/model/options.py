@@ -24,6 +24,7 @@ from math import inf
 
 MAX_BACKOFF = 3600.0  # seconds
 MAX_KEY = 1_000  # characters; longer ones would have to be cut, and be the same then
+MAX_LOCKS = 20  # of a task, which takes them all at once
 NOTIFICATIONS = ("mail",)
 
 
@@ -42,6 +43,8 @@ class Options:
     - ``retry_on``, ``give_up_on``: exception classes to which ``retries`` applies, or
       does not; to TaskFailed only where that is named
     - ``unique``: a key; while an unfinished task has it, no other is scheduled
+    - ``lock``: one or several texts; of all tasks of the site that have one of them,
+      one runs at a time. A sorted tuple, of which the empty text is left out
     - ``timeout``: stop at the first cancellation point after so many seconds
     - ``begin_by``: fail if it has not begun so many seconds after it was scheduled
     - ``after``: ids of tasks that must have succeeded before
@@ -66,6 +69,7 @@ class Options:
     retry_on: tuple = (Exception,)
     give_up_on: tuple = ()
     unique: str | Callable | None = None
+    lock: str | tuple | Callable | None = ()
     timeout: float = inf
     begin_by: float = inf
     after: tuple = ()
@@ -88,11 +92,7 @@ class Options:
         self._set_tuple("after", is_text, "the id of a task, or several")
         self._set("after", tuple(map(portable_key, self.after)))
         self._make_plain()
-        if isinstance(self.unique, str) and len(self.unique) > MAX_KEY:
-            raise BadOption(
-                f"unique has {len(self.unique)} characters, and may have {MAX_KEY}; "
-                "use a digest of it"
-            )
+        self._check_keys()
         if self.delay > self.begin_by:
             raise BadOption(
                 f"delay is {self.delay!r} and begin_by is {self.begin_by!r}: it could "
@@ -116,6 +116,26 @@ class Options:
             if getattr(self, name) != inf:
                 self._set(name, plain_number(getattr(self, name)))
 
+        if not is_function(self.lock):
+            several = (self.lock,) if isinstance(self.lock, str) else self.lock or ()
+            self._set("lock", tuple(sorted(set(map(portable_key, several)) - {""})))
+
+    def _check_keys(self):
+        """Raise BadOption for what would have to be cut, and be the same then."""
+        keys = {"unique": [self.unique], "lock": self.lock}
+        for name, texts in keys.items():
+            for text in () if is_function(texts) else texts:
+                if isinstance(text, str) and len(text) > MAX_KEY:
+                    raise BadOption(
+                        f"{name} has {len(text)} characters, and may have {MAX_KEY}; "
+                        "use a digest of it"
+                    )
+        if not is_function(self.lock) and len(self.lock) > MAX_LOCKS:
+            raise BadOption(
+                f"lock has {len(self.lock)} texts, and may have {MAX_LOCKS}; use one "
+                "that stands for several"
+            )
+
     def _set(self, name, value):
         object.__setattr__(self, name, value)
 
@@ -130,12 +150,12 @@ class Options:
     def resolve(self, args, kwargs):
         """Return Options in which nothing depends on the arguments any more.
 
-        Raises BadOption if a title or a key does not become a text, or a context no
-        content.
+        Raises BadOption if a title or a key does not become a text, a lock no texts, or
+        a context no content.
         """
         resolved = {
             name: value(*args, **kwargs)
-            for name in ("title", "unique", "context")
+            for name in ("title", "unique", "lock", "context")
             if is_function(value := getattr(self, name))
         }
         for name, value in resolved.items():

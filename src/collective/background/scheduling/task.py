@@ -123,6 +123,11 @@ class Task:
         return None if unique is None else (self.snapshot.site_path, unique)
 
     @property
+    def locks(self):
+        """The texts of which only one task of the site at a time may run, a tuple."""
+        return self.options.lock
+
+    @property
     def site_path(self):
         return self.snapshot.site_path
 
