@@ -3,6 +3,7 @@
 from collections import Counter
 from collective.background import get_scheduler
 from collective.background.database.installing import install
+from collective.background.executing import deployment
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory.scheduler import TransactionalScheduler
 from collective.background.model.config import Settings
@@ -79,6 +80,21 @@ def settings(monkeypatch):
         monkeypatch.setattr(executor, "settings", replace(executor.settings, **values))
 
     return change
+
+
+@pytest.fixture
+def staging(settings, monkeypatch):
+    """This process is part of the deployment "staging"."""
+    monkeypatch.setattr(deployment, "_foreign", {})
+    settings(deployment="staging")
+
+
+@pytest.fixture
+def copied(site, staging):
+    """A site that belongs to "production"."""
+    deployment.assign(site, "production")
+    transaction.commit()
+    return site
 
 
 class Gate:

@@ -112,6 +112,7 @@ ROOMS = (
     ("database",),
     ("api",),
     ("recurring",),
+    ("deployment",),
     ("__init__",),  # the functions of add-ons
     ("showing",),
     ("browser", "controlpanel", "services"),

@@ -122,6 +122,12 @@ class TestSources:
         zope_conf()
         assert load_settings({"BACKGROUND_ROLE": "worker "}).role == "worker"
 
+    def test_the_name_of_the_deployment(self, zope_conf):
+        zope_conf("deployment production")
+        assert load_settings({}).deployment == "production"
+        staging = {"BACKGROUND_DEPLOYMENT": "staging"}
+        assert load_settings(staging).deployment == "staging"
+
 
 class TestRefusals:
     """Each names the setting and its value."""
@@ -146,6 +152,12 @@ class TestRefusals:
         zope_conf(f"{name} imports=1 imports=2")
         with pytest.raises(BadOption, match="has imports twice; give it once"):
             load_settings({})
+
+    @pytest.mark.parametrize("name", ["", "my production", "1"])
+    def test_of_what_is_no_name_of_a_deployment(self, zope_conf, name):
+        zope_conf()
+        with pytest.raises(BadOption, match=f"deployment is {name!r}"):
+            load_settings({"BACKGROUND_DEPLOYMENT": name})
 
     @pytest.mark.parametrize("name", NUMBERS)
     @pytest.mark.parametrize("text", ["many", "", "1,5"])

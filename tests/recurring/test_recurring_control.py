@@ -2,9 +2,12 @@
 
 from collective.background import get_scheduler
 from collective.background.exceptions import TaskNotFound
+from collective.background.interfaces import IRecurringTask
 from collective.background.recurring import listing
 from collective.background.recurring import run_now
 from collective.background.recurring import switch
+from collective.background.recurring.control import switch_off_all
+from collective.background.recurring.state import get_state
 from collective.background.recurring.state import KEY
 from datetime import datetime
 from datetime import timedelta
@@ -13,6 +16,7 @@ from helpers import finished
 from helpers import waiting
 from plone.app.testing import TEST_USER_ID
 from zope.annotation.interfaces import IAnnotations
+from zope.component import getGlobalSiteManager
 
 import calls
 import pytest
@@ -160,3 +164,24 @@ class TestSwitch:
     def test_a_name_that_is_not_there(self, site):
         with pytest.raises(TaskNotFound, match="there are: none"):
             switch("tidy", False)
+
+
+class TestSwitchOffAll:
+    def test_also_those_whose_code_is_not_there(self, register, database, site):
+        register("a")
+        register("gone")
+        get_state(site, "gone", NOON)
+        unregister("gone")
+        switch_off_all(site)
+        assert [status.enabled for status in listing()] == [False]
+        assert not get_state(site, "gone", NOON).enabled
+
+    def test_they_can_be_switched_on_again(self, register, database, site):
+        register()
+        switch_off_all(site)
+        switch("tidy", True)
+        assert [status.enabled for status in listing()] == [True]
+
+
+def unregister(name):
+    getGlobalSiteManager().unregisterUtility(provided=IRecurringTask, name=name)

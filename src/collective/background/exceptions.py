@@ -111,6 +111,10 @@ class TasksUnfinished(BackgroundError):
     """A scheduler cannot be taken away: some of its tasks have not ended."""
 
 
+class NoDeployment(BackgroundError):
+    """This process is part of no deployment to which a site could belong."""
+
+
 class NotCommitted(BackgroundError):
     """Somebody waits for tasks whose transaction is not committed yet."""
 

@@ -37,10 +37,10 @@ def rescue_all(look, dead):
             if id in look.instances:
                 # If it is heard of at this very moment, it is not dead.
                 hold(look.instances[id])
-            _rescue(look.scheduler, holding, look.news)
+            take_back(look.scheduler, holding, look.news)
 
 
-def _rescue(scheduler, holding, news):
+def take_back(scheduler, holding, news):
     """See to all tasks in the Holding of an instance that is gone.
 
     But for those of a later version, which are left to newer instances.

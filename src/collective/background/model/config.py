@@ -34,8 +34,8 @@ SHARES = 4  # one user has no more than one of them
 MIN_LEASE = 1.0  # seconds; a garbage collection or a slow disk is no death
 MICROSECOND = 0.000001  # what Python counts the switch interval in
 
-# Queue names become part of thread names and of addresses.
-QUEUE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,63}\Z")
+# Names of queues become part of those of threads, and of addresses.
+NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,63}\Z")
 
 
 class Size(int):
@@ -79,6 +79,8 @@ class Settings:
     - ``role``: "all"; "web" leaves the tasks of persistent schedulers to other
       instances, "worker" says that visitors are not sent here
     - ``lease``: after how long a silence another instance counts as dead (seconds)
+    - ``deployment``: the name of what this process is part of; it leaves the tasks of
+      sites alone that belong to another one. None: to any
     - ``switch_interval``: for ``sys.setswitchinterval()`` (seconds); None leaves
       Python's
 
@@ -101,6 +103,7 @@ class Settings:
     handle_signals: bool = True
     role: str = "all"
     lease: float = 60.0
+    deployment: str | None = None
 
     def __post_init__(self):
         for name in ("concurrency", "conflict_attempts"):
@@ -116,6 +119,11 @@ class Settings:
                 f"role is {self.role!r}; it must be one of {', '.join(ROLES)}"
             )
         _check("lease", self.lease, MIN_LEASE)
+        if self.deployment is not None and not NAME.match(self.deployment):
+            raise BadOption(
+                f"deployment is {self.deployment!r}; it must be a name: letters, "
+                "digits, '-', '_' and '.', the first one a letter"
+            )
         if self.switch_interval is not None:
             _check("switch_interval", self.switch_interval, MICROSECOND)
         for name in ("queues", "limits"):
@@ -138,7 +146,7 @@ def share_of(whole):
 def _check_queues(name, numbers):
     """Raise BadOption for a setting of numbers by the names of queues."""
     for queue, number in numbers.items():
-        if not QUEUE_NAME.match(queue):
+        if not NAME.match(queue):
             raise BadOption(
                 f"{name}: {queue!r} is not a queue name; letters, digits, "
                 "'-', '_' and '.' are, the first one a letter"
@@ -172,6 +180,7 @@ PARSERS = {
     float | None: ("a number of seconds", float),
     bool: ("'on' or 'off'", asBoolean),
     str: ("a word", str.strip),
+    str | None: ("a word", str.strip),
     dict: ("a list like 'imports=1 mail=4'", parse_queues),
 }
 

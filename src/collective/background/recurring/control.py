@@ -8,6 +8,7 @@ from collective.background.executing.clock import clock_of
 from collective.background.recurring.registration import registered
 from collective.background.recurring.state import find_state
 from collective.background.recurring.state import get_state
+from collective.background.recurring.state import get_states
 from collective.background.recurring.ticks import time_zone
 from collective.background.recurring.ticks import unfinished
 from dataclasses import dataclass
@@ -69,6 +70,14 @@ def switch(name, enabled):
     if state.enabled != bool(enabled):
         state.enabled = bool(enabled)
         state.done = now
+
+
+def switch_off_all(site):
+    """Switch all recurring tasks of a site off, also those whose code is not here."""
+    now = clock_of(site._p_jar.db()).now()
+    names = {task.name for task in registered() if task.belongs_to(site)}
+    for name in names.union(get_states(site)):
+        get_state(site, name, now).enabled = False
 
 
 def _now():
