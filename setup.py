@@ -101,6 +101,7 @@ setup(
         "requests",
         "transaction",
         "z3c.form",
+        "zc.lockfile",
         "ZConfig",
         "zExceptions",
         "ZODB",
@@ -174,6 +175,7 @@ setup(
         ],
     },
     entry_points={
+        "console_scripts": ["background = collective.background.command.main:main"],
         "z3c.autoinclude.plugin": ["target = plone"],
     },
 )

@@ -119,6 +119,7 @@ ROOMS = (
     ("testing",),
     # Documented names of what is elsewhere, and what GenericSetup calls.
     ("persistent", "results", "visibility", "setuphandlers"),
+    ("command",),
 )
 LINES = {room: line for line, rooms in enumerate(ROOMS) for room in rooms}
 

@@ -123,6 +123,10 @@ class WaitTimeout(BackgroundError, TimeoutError):
     """A task did not end within the time that somebody waited for it."""
 
 
+class Unreachable(BackgroundError):
+    """The tasks of a site cannot be reached from this process."""
+
+
 # Raised by the code of tasks.
 
 

@@ -1,0 +1,1 @@
+"""The console script ``background``: for those who run the site, and their scripts."""

@@ -1,0 +1,116 @@
+"""The arguments of the console script: which commands there are, and what they take."""
+
+from collective.background.command import tasks
+from collective.background.command.sites import in_site
+from collective.background.model.selection import SORT_KEYS
+from collective.background.model.states import STATES
+from datetime import datetime
+
+import argparse
+
+
+PAGE = 50  # tasks of a list, if nothing else is said
+PATIENCE = 3600.0  # seconds that somebody waits, if nothing else is said
+EPILOG = (
+    "Exit codes: 0 fine; 1 not (no such task, its state does not allow it, it has not "
+    "succeeded, something is wrong); 2 the arguments cannot be used; 3 the tasks "
+    "cannot be reached (configuration, database); 4 the time to wait is up."
+)
+
+
+def make_parser():
+    """Return the ArgumentParser. What it parses has ``run(arguments)``.
+
+    That returns whether all is fine, and raises BackgroundError.
+    """
+    parser = argparse.ArgumentParser(
+        prog="background",
+        description="Background tasks of the Plone sites of a Zope installation.",
+        epilog=EPILOG,
+    )
+    _add_common(parser, None, False)
+    commands = parser.add_subparsers(title="commands", metavar="", required=True)
+
+    def add(name, help, run):
+        command = commands.add_parser(name, help=help, description=help, epilog=EPILOG)
+        # Before and after the name of the command.
+        _add_common(command, argparse.SUPPRESS, argparse.SUPPRESS)
+        command.set_defaults(run=run)
+        return command
+
+    _add_list(add)
+    show = add("show", "tell all that is known of a task", in_site(tasks.show))
+    show.add_argument("id", help="of the task")
+    for name, help, run in (
+        ("retry", "queue failed, cancelled or lost tasks again", tasks.retry),
+        ("cancel", "cancel tasks; running ones are asked to stop", tasks.cancel),
+        ("delete", "forget tasks; running ones are asked to stop", tasks.delete),
+    ):
+        command = add(name, help, in_site(run))
+        command.add_argument("ids", nargs="+", metavar="id", help="of a task, or group")
+    wait = add("wait", "wait until tasks have ended", in_site(tasks.wait))
+    wait.add_argument(
+        "ids", nargs="*", metavar="id", help="of a task, or group; none: all tasks"
+    )
+    wait.add_argument(
+        "--timeout",
+        type=float,
+        default=PATIENCE,
+        help="seconds, for all together (default: %(default)g)",
+    )
+    add("stats", "count tasks, and show queues and instances", in_site(tasks.stats))
+    return parser
+
+
+def _add_common(parser, nothing, no):
+    parser.add_argument(
+        "-c",
+        "--config",
+        default=nothing,
+        metavar="FILE",
+        help="zope.conf (default: $ZOPE_CONF, or etc/zope.conf)",
+    )
+    parser.add_argument(
+        "--site",
+        default=nothing,
+        metavar="PATH",
+        help="of the site, like /Plone (default: the only one)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=no, help="for programs; times are UTC"
+    )
+
+
+def _add_list(add):
+    command = add("list", "list tasks, the newest first", in_site(tasks.list_tasks))
+    option = command.add_argument
+    option(
+        "--state", action="append", choices=STATES, help="may be given more than once"
+    )
+    option("--queue", help="its name")
+    option("--user", dest="user_id", metavar="ID", help="whose tasks")
+    option("--group", dest="group_id", metavar="ID", help="of which group")
+    option("--context", dest="context_path", metavar="PATH", help="of the content")
+    option("--text", help="in title, callable, path, user, id of the task or its error")
+    option(
+        "--since",
+        dest="created_after",
+        type=_moment,
+        metavar="TIME",
+        help="scheduled after that, like 2026-03-01 or 2026-03-01T12:00+01:00",
+    )
+    option("--sort", dest="sort_on", choices=tuple(SORT_KEYS), default="created")
+    option("--ascending", action="store_true", help="the other way round")
+    option("--start", type=int, default=0, help="leave so many out")
+    option(
+        "--limit", type=int, default=PAGE, help="so many (default: %(default)s); 0: all"
+    )
+    option("--ids", action="store_true", help="ids only, one a line")
+
+
+def _moment(text):
+    """Return an aware datetime; without a time zone it is that of this machine."""
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date or time") from error

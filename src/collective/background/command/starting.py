@@ -1,0 +1,70 @@
+"""Starting Zope for a command, beside whatever else runs on its database."""
+
+from collective.background.exceptions import Unreachable
+from collective.background.model.outages import is_outage
+from collective.background.zopecompat import zope_database
+from contextlib import contextmanager
+from pathlib import Path
+from zc.lockfile import LockError
+from ZConfig import ConfigurationError
+from Zope2.Startup.run import configure_wsgi
+
+import os
+import Zope2
+
+
+VARIABLE = "ZOPE_CONF"
+USUAL = Path("etc") / "zope.conf"
+
+
+def configure(path):
+    """Read ``zope.conf``, and return Zope's starter.
+
+    ``path``: of the file; None: what ZOPE_CONF says, or etc/zope.conf.
+    Raises Unreachable.
+    """
+    path = Path(path or os.environ.get(VARIABLE) or USUAL)
+    if not path.is_file():
+        raise Unreachable(
+            f"there is no file {path}; say where zope.conf is, with -c or {VARIABLE}"
+        )
+    try:
+        return configure_wsgi(str(path.absolute()))
+    except ConfigurationError as error:
+        raise Unreachable(f"{path} cannot be used: {error}") from error
+
+
+def start(begin):
+    """Let ``begin()`` start Zope, which opens its database. Raises Unreachable."""
+    try:
+        begin()
+    except LockError as error:
+        raise Unreachable(
+            f"the database is a FileStorage that another process has open ({error}); "
+            "only one process can. Stop that one, use the control panel or the REST "
+            "API of the site, or let the instances share the database by ZEO or "
+            "RelStorage"
+        ) from error
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        raise Unreachable(
+            f"the database cannot be reached ({type(error).__name__}: {error}); see "
+            "whether its server runs, and what zope.conf says of it"
+        ) from error
+
+
+@contextmanager
+def opened_database(path):
+    """Yield Zope's database, a ZODB.DB. ``path``: as of ``configure``.
+
+    Without the event of a process that starts: this one executes nothing.
+    Raises Unreachable.
+    """
+    configure(path)
+    start(Zope2.startup_wsgi)
+    database = zope_database()
+    try:
+        yield database
+    finally:
+        database.close()

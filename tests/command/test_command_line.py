@@ -1,0 +1,101 @@
+"""Which site is meant, what is asked, and how a command ends."""
+
+from collective.background import schedule
+from collective.background.command import sites
+from collective.background.command import starting
+from collective.background.command.main import main
+from collective.background.exceptions import Unreachable
+from zc.lockfile import LockFile
+
+import os
+import pytest
+import sys
+import transaction
+
+
+class TestSite:
+    @pytest.mark.parametrize("given", ["/plone", "plone", "/plone/"])
+    def test_by_its_path(self, background, shared, given):
+        assert background("--site", given, "list").code == 0
+        assert background("list", "--site", given).code == 0
+
+    def test_one_that_is_not_there(self, background, shared):
+        done = background("list", "--site", "/other")
+        assert done.code == 2
+        assert "/other" in done.err and "there are: /plone" in done.err
+
+    def test_which_of_several(self, background, shared, monkeypatch):
+        monkeypatch.setattr(sites, "site_paths", lambda database: ["/a", "/b"])
+        done = background("list")
+        assert done.code == 2
+        assert "--site; there are: /a, /b" in done.err
+
+    def test_tasks_in_memory_are_those_of_another_process(self, background, site):
+        schedule(str)
+        transaction.commit()
+        done = background("list")
+        assert (done.code, done.out) == (3, "")
+        assert "in the memory" in done.err
+
+
+class TestArguments:
+    def test_none(self, background):
+        done = background()
+        assert done.code == 2
+        assert "usage: background" in done.err
+
+    def test_help_tells_the_exit_codes(self, background):
+        for arguments in (["--help"], ["wait", "--help"]):
+            done = background(*arguments)
+            assert done.code == 0
+            assert "Exit codes: 0 fine" in done.out.replace("\n", " ")
+
+
+class TestStarting:
+    @pytest.fixture
+    def folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv(starting.VARIABLE, raising=False)
+        return tmp_path
+
+    def test_without_a_configuration(self, folder, capsys):
+        assert main(["list"]) == 3
+        assert "there is no file etc/zope.conf" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("by", ["option", "variable"])
+    def test_with_one_that_cannot_be_read(self, folder, by, capsys, monkeypatch):
+        path = folder / "other.conf"
+        path.write_text("<nonsense>")
+        given = {"option": "elsewhere", "variable": str(path)}
+        monkeypatch.setenv(starting.VARIABLE, given[by])
+        option = ["-c", str(path)] if by == "option" else []
+        assert main(["list", *option]) == 3
+        assert "other.conf cannot be used" in capsys.readouterr().err
+
+    def test_a_database_that_another_process_has(self, folder):
+        path = str(folder / "Data.fs.lock")
+        lock = LockFile(path)
+        with pytest.raises(Unreachable, match=r"FileStorage.*Data\.fs\.lock"):
+            starting.start(lambda: LockFile(path))
+        lock.close()
+
+    def test_a_database_that_is_away(self):
+        disconnected = pytest.importorskip("ZEO.Exceptions").ClientDisconnected
+
+        def begin():
+            raise disconnected("nobody there")
+
+        with pytest.raises(Unreachable, match="nobody there"):
+            starting.start(begin)
+
+    def test_any_other_error_is_one(self):
+        with pytest.raises(ZeroDivisionError):
+            starting.start(lambda: 1 / 0)
+
+
+def test_who_reads_has_seen_enough(background, shared, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        assert main(["list"]) == 1
