@@ -5,6 +5,7 @@ format makes it anew.
 """
 
 from collective.background.capture.unpickling import unpack
+from collective.background.database.locking import line_of
 from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import ResponseFailed
 from collective.background.exceptions import TaskLost
@@ -275,6 +276,15 @@ class TestRunning:
         in_line = [task.id for _, task in scheduler.shards.first_in_line("default")]
         assert id in in_line
         assert stored(name).make_task(None).id == id
+
+    def test_lines_of_locks(self, scheduler, root):
+        (waiting,) = line_of(scheduler.shards, "erp")
+        assert (waiting.task.id, waiting.locks) == (root["ids"]["waiting"], ("erp",))
+        assert waiting.task.locks == ("erp",)
+
+    def test_what_is_used_by_what_is_reserved(self, scheduler, root):
+        (holding,) = filter(None, scheduler.holdings.values())
+        assert holding.uses[root["ids"]["running"]] == ("default", ())
 
     def test_unique_keys_and_links(self, scheduler, root):
         assert scheduler.shards.holder("a key").id == root["ids"]["waiting"]

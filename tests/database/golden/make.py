@@ -93,7 +93,8 @@ class Golden:
         self.add_group()
         self.scheduler.paused.add("mail")
         add_instance(
-            self.scheduler._p_jar, Instance(INSTANCE, "all", {"default": 2, "mail": 1})
+            self.scheduler._p_jar,
+            Instance(INSTANCE, "all", {"default": 2, "mail": 1}, {"mail": 1}),
         )
         state = State(datetime.now(UTC))
         state.started(self.ids["succeeded"], datetime.now(UTC))
@@ -128,7 +129,10 @@ class Golden:
             stored.status.begin(fence, 1)
             report = told()
         started = task.started if begins else None
-        holding.tasks = {**holding.tasks, stored.id: (fence, started, report)}
+        holding.keep(
+            {**holding.tasks, stored.id: (fence, started, report)},
+            {**holding.uses, stored.id: (stored.queue, stored.locks)},
+        )
         self.scheduler.holdings[INSTANCE] = holding
         return stored, task
 

@@ -8,6 +8,7 @@ from BTrees.OOBTree import OOBTree
 from collective.background.capture.snapshot import find_database
 from persistent import Persistent
 from time import monotonic
+from types import MappingProxyType
 
 
 VERSION = 1
@@ -23,13 +24,17 @@ class Instance(Persistent):
       the time, as the clocks of machines may differ
     - ``slots``: the number of slots by the name of the queue, empty if it executes
       nothing
+    - ``limits``: as in the settings
     """
 
-    def __init__(self, id, role, slots):
+    limits = MappingProxyType({})
+
+    def __init__(self, id, role, slots, limits=limits):
         self.version = VERSION
         self.id = id
         self.role = role
         self.slots = dict(slots)
+        self.limits = dict(limits)
         self.beat = 0
 
 
@@ -37,14 +42,23 @@ class Holding(Persistent):
     """What an instance has reserved of a site.
 
     ``tasks``: for each, by its id, ``(fence, started, report)``: the number of the
-    reservation; when it has started there (aware), or None; its Report, or None. It is
-    replaced as a whole.
+    reservation; when it has started there (aware), or None; its Report, or None.
+    ``uses``: for each, ``(queue, locks)``: what is not there for others as long.
+
+    Both are replaced as a whole.
     """
+
+    uses = MappingProxyType({})
 
     def __init__(self, instance):
         self.version = VERSION
         self.instance = instance
         self.tasks = {}
+
+    def keep(self, tasks, uses):
+        """These are reserved now; ``uses``: of them, and perhaps of others."""
+        self.tasks = tasks
+        self.uses = {id: uses[id] for id in tasks if id in uses}
 
 
 def instances_of(connection):

@@ -50,7 +50,9 @@ class Presence:
         if me is None:
             settings = self._executor.settings
             slots = {} if settings.role == "web" else settings.queues
-            me = Instance(self._executor.instance, settings.role, slots)
+            me = Instance(
+                self._executor.instance, settings.role, slots, settings.limits
+            )
             add_instance(connection, me)
         me.beat += 1
         manager.get().note(f"Background tasks: {me.id} is alive")

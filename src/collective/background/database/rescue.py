@@ -59,7 +59,7 @@ def take_back(scheduler, holding, news):
         if started is not None and not stored.begins_with_commit:
             stored.attempts += 1
         let_go(scheduler, stored, news, is_suspect=True)
-    holding.tasks = left
+    holding.keep(left, holding.uses)
     if not left:
         del scheduler.holdings[holding.instance]
 

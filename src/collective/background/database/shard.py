@@ -19,6 +19,7 @@ from BTrees.OOBTree import OOBTree
 from collective.background.model import states
 from persistent import Persistent
 from time import time
+from zlib import crc32
 
 import random
 import secrets
@@ -81,6 +82,9 @@ class Shard(Persistent):
     - ``waiting``, ``ended``: by state and age, the newest first
     - ``waiting_of``, ``ended_of``: by user, state and age
     - ``line``: those that may start: by queue, priority and age, the first one first
+    - ``locked``: the same for those with locks, in the shard of each lock and nowhere
+      else: by lock, priority and age, see ``locking.py``
+    - ``takers``: a number that is new whenever somebody takes a lock, by a hash of that
     - ``delayed``: those that may start later, by that moment
     - ``expiring``: those that have ended, by the moment at which they are forgotten
     - ``links``: of those that wait for others: by the id of the other one, and
@@ -98,6 +102,8 @@ class Shard(Persistent):
         self.waiting, self.ended = _new_tree(), _new_tree()
         self.waiting_of, self.ended_of = _new_tree(), _new_tree()
         self.line = _new_tree()
+        self.locked = _new_tree(LEAST, MOST)
+        self.takers = OOBTree({-1: None})
         self.delayed, self.expiring = _new_tree(LEAST, MOST), _new_tree(LEAST, MOST)
         self.links = _new_tree()
         self.requests = OOBTree({"": None})
@@ -146,6 +152,18 @@ def user_of(path, id):
 
 def line_key(task):
     return task.queue, -task.priority, task.number
+
+
+def locked_key(lock, task):
+    """All that is to be known of a task in order to reserve it is in it."""
+    user = user_of(task.user_path, task.user_id)
+    rank = -task.priority, task.number
+    return hash_of(lock), lock, *rank, task.queue, *user, task.locks
+
+
+def hash_of(text):
+    """Return a number that says where what belongs to a text is kept."""
+    return crc32(text.encode())
 
 
 def delayed_key(task):

@@ -7,10 +7,12 @@ from collective.background.database.shard import delayed_key
 from collective.background.database.shard import END
 from collective.background.database.shard import expiring_key
 from collective.background.database.shard import FIRST
+from collective.background.database.shard import hash_of
 from collective.background.database.shard import heads_of
 from collective.background.database.shard import LAST
 from collective.background.database.shard import LEAST
 from collective.background.database.shard import line_key
+from collective.background.database.shard import locked_key
 from collective.background.database.shard import range_of
 from collective.background.database.shard import Shard
 from collective.background.database.shard import SHARDS
@@ -21,7 +23,6 @@ from heapq import merge
 from itertools import product
 from operator import itemgetter
 from persistent import Persistent
-from zlib import crc32
 
 
 class Shards(Persistent):
@@ -41,6 +42,10 @@ class Shards(Persistent):
         except ValueError:
             return self._shards[0]
 
+    def of_text(self, text):
+        """Return the shard in which what belongs to a text is, as a key or a lock."""
+        return self._shards[hash_of(text) % SHARDS]
+
     def find(self, id):
         """Return the StoredTask, or None."""
         return self.of(id).find(id)
@@ -59,20 +64,28 @@ class Shards(Persistent):
         self.stand_in_line(task)
 
     def stand_in_line(self, task):
-        """A task waits for nothing but its time and a slot, if it does."""
+        """A task waits for nothing but its time, its locks and a slot, if it does."""
         if task.after or task.state not in states.WAITING:
             return
-        shard = self.of(task.id)
-        if task.eta is None:
-            shard.line[line_key(task)] = task
-        else:
-            shard.delayed[delayed_key(task)] = task
+        if task.eta is not None:
+            self.of(task.id).delayed[delayed_key(task)] = task
+            return
+        for line, key in self._lines_of(task):
+            line[key] = task
+
+    def _lines_of(self, task):
+        """Yield (tree, key) of each line in which a task stands that is due."""
+        if not task.locks:
+            yield self.of(task.id).line, line_key(task)
+        for lock in task.locks:
+            yield self.of_text(lock).locked, locked_key(lock, task)
 
     def leave(self, task):
         """Called before the state, or the moment, of a task is changed."""
         shard = self.of(task.id)
         shard.unindex(task)
-        shard.line.pop(line_key(task), None)
+        for line, key in self._lines_of(task):
+            line.pop(key, None)
         if task.eta is not None:
             shard.delayed.pop(delayed_key(task), None)
 
@@ -126,7 +139,7 @@ class Shards(Persistent):
         return None if task is None or task.state in states.FINISHED else task
 
     def _unique(self, key):
-        return self._shards[crc32(key.encode()) % SHARDS].unique
+        return self.of_text(key).unique
 
     # What reserved tasks are asked for, and what waits for them.
 

@@ -60,7 +60,8 @@ class StoredTask(Persistent):
       ``is_marked``: whether one has died that may have begun it
     - ``failures``, ``outages``: as of a Task; ``size``: how many items a batch has
     - ``keep`` (seconds), ``unique``, ``rerun``: its options; ``after``: ids of those
-      that have still to succeed before
+      that have still to succeed before; ``locks``: texts, of each of which one task
+      runs at a time
     - ``callback_states``: at which somebody is told
     - ``body``: None once it has succeeded and that is settled; ``status``; ``report``
       and ``ending``: or None
@@ -68,6 +69,7 @@ class StoredTask(Persistent):
 
     fence = deaths = failures = outages = 0
     is_marked = False
+    locks = ()
     report = ending = _error = None
 
     def __init__(self, task, id, number, home, blobs=None):
@@ -82,6 +84,7 @@ class StoredTask(Persistent):
         self.size = len(task.call.items)
         self.keep = task.keep
         self.unique = task.options.unique
+        self.locks = task.locks
         self.after = ()
         self.rerun = task.options.rerun
         self.callback_states = tuple(task.callbacks)
