@@ -9,7 +9,6 @@ from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
 from collective.background.model.records import Progress
-from collective.background.running import runner
 from helpers import finished
 from helpers import TIMEOUT
 from helpers import waiting
@@ -45,7 +44,8 @@ def begun(gate):
 @pytest.fixture
 def retrying(scheduler, monkeypatch, until):
     """The id of a task that has conflicted, and waits to be tried again."""
-    monkeypatch.setattr(runner, "uniform", lambda low, high: TIMEOUT)
+    uniform = "collective.background.running.retrying.uniform"
+    monkeypatch.setattr(uniform, lambda low, high: TIMEOUT)
 
     def conflict():
         raise ConflictError
@@ -141,7 +141,7 @@ class TestCancel:
         scheduler.cancel(retrying)
         record = scheduler.wait(retrying, TIMEOUT)
         assert record.state == "cancelled"
-        assert record.attempts == 1
+        assert record.attempts == 2
 
     def test_a_finished_one_is_left_as_it_is(self, scheduler):
         before = finished(schedule(lambda: None))

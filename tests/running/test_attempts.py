@@ -9,7 +9,7 @@ from collective.background.exceptions import BadOption
 from collective.background.exceptions import ReplacedError
 from collective.background.model.messages import TEXT_LENGTH
 from collective.background.model.messages import TITLE_LENGTH
-from collective.background.running import runner
+from collective.background.running import retrying
 from collective.background.testing import drain
 from fractions import Fraction
 from helpers import failure_of
@@ -65,7 +65,7 @@ class Needy(Exception):
 @pytest.fixture
 def no_delay(monkeypatch):
     """Begin the next attempt at once."""
-    monkeypatch.setattr(runner, "uniform", lambda low, high: 0)
+    monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
 
 
 def rename(content, title):
@@ -98,34 +98,6 @@ class TestConflicts:
         assert first[0] is not second[0]
         assert first[2] == second[2] == "A folder"
         assert title_of(folder) == "changed by the attempt"
-
-    @pytest.mark.parametrize("most", [1, 2, 5])
-    def test_end_after_so_many_attempts(self, functional, make_scheduler, most):
-        make_scheduler(conflict_attempts=most)
-        attempts = []
-
-        def work():
-            attempts.append(1)
-            raise ConflictError("again and again")
-
-        record, _ = failure_of(schedule(work))
-        assert len(attempts) == record.attempts == most
-        assert record.error.type == "ZODB.POSException.ConflictError"
-        assert "again and again" in record.error.message
-
-    def test_waits_grow_up_to_a_limit(self, functional, make_scheduler, monkeypatch):
-        """However many attempts a site allows, a task is not put off for hours."""
-        waits = []
-        monkeypatch.setattr(runner, "uniform", lambda _, most: waits.append(most) or 0)
-        make_scheduler(conflict_attempts=12)
-
-        def work():
-            raise ConflictError("again and again")
-
-        failure_of(schedule(work))
-        assert waits == sorted(waits)
-        assert waits[0] < waits[1]
-        assert waits[-1] == waits[-2] == runner.transactional.retry_longest_delay
 
     def test_real_ones_leave_both_effects(self, folder):
         """Both read the same value; the one that commits later begins anew."""

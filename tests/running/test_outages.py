@@ -9,7 +9,6 @@ from collective.background.exceptions import CommitInDoubt
 from collective.background.interfaces import ITaskRetrying
 from collective.background.model.outages import is_outage
 from collective.background.running import retrying
-from collective.background.running import runner
 from collective.background.running.retrying import LONGEST_OUTAGE_DELAY
 from collective.background.running.retrying import MAX_OUTAGES
 from collective.background.running.retrying import outage_delay
@@ -37,8 +36,7 @@ import transaction
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """Let no task wait before its next attempt."""
-    for module in (retrying, runner):
-        monkeypatch.setattr(module, "uniform", lambda low, high: 0)
+    monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
 
 
 def away():

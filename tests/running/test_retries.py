@@ -13,7 +13,6 @@ from collective.background.interfaces import ITaskStarted
 from collective.background.model.options import MAX_BACKOFF
 from collective.background.model.options import Options
 from collective.background.running import retrying
-from collective.background.running import runner
 from collective.background.running.retrying import retry_delay
 from decimal import Decimal
 from fractions import Fraction
@@ -45,8 +44,7 @@ def scheduler(make_scheduler):
 @pytest.fixture
 def at_once(monkeypatch):
     """Let no task wait before its next attempt."""
-    for module in (retrying, runner):
-        monkeypatch.setattr(module, "uniform", lambda low, high: 0)
+    monkeypatch.setattr(retrying, "uniform", lambda low, high: 0)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from collective.background.database.settling import settle
 from collective.background.database.wholes import begin
 from collective.background.model import states
 from collective.background.running import outcome
+from collective.background.scheduling.setbacks import without_another_run
 from datetime import timedelta
 from functools import partial
 from time import monotonic
@@ -108,7 +109,8 @@ def _settle(look, held, stored):
     elif ended.retry_in is not None and not is_cancelled:
         _put_off(look, held, stored)
     else:
-        _end(look, held, stored, ended)
+        attempts = stored.attempts if task is None else task.attempts
+        _end(look, held, stored, without_another_run(ended, attempts))
 
 
 def _end(look, held, stored, ended):
@@ -120,9 +122,6 @@ def _end(look, held, stored, ended):
 
 def _put_off(look, held, stored):
     ended, task = held.ended, held.task
-    # Not added to those of the task, or a conflict would count twice.
-    task.failures = stored.failures + (not ended.outage)
-    task.outages = stored.outages + 1 if ended.outage else 0
     _keep_report(look, held, stored)
     look.scheduler.shards.leave(stored)
     stored.put_off(

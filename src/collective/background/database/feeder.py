@@ -265,12 +265,3 @@ class Feeder:
     def _has_more(self, queue):
         """Whether the dispatcher has something to start here without a look."""
         return self.executor.dispatcher.waiting(queue, self) > 0
-
-    def wait_before_retry(self, task, delay):
-        """Let a task wait between two attempts; called by its Execution."""
-        with self.changed:
-            is_asked = self.changed.wait_for(
-                lambda: task.cancel_requested or task.superseded, delay
-            )
-            if not is_asked:
-                task.attempts += 1

@@ -29,6 +29,7 @@ from collective.background.model import states
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskRecord
 from collective.background.scheduling.endings import standing_of
+from collective.background.scheduling.setbacks import count_setback
 from collective.background.scheduling.task import LOG_LINES
 from collective.background.scheduling.task import Task
 from dataclasses import replace
@@ -58,7 +59,8 @@ class StoredTask(Persistent):
       ``instance``: whose it is; "" while it is nobody's
     - ``deaths``: how many instances have died with it after it had begun for certain,
       ``is_marked``: whether one has died that may have begun it
-    - ``failures``, ``outages``: as of a Task; ``size``: how many items a batch has
+    - ``failures``, ``outages``, ``conflicts``: as of a Task; ``size``: how many items a
+      batch has
     - ``keep`` (seconds), ``unique``, ``rerun``: its options; ``after``: ids of those
       that have still to succeed before; ``locks``: texts, of each of which one task
       runs at a time
@@ -67,7 +69,7 @@ class StoredTask(Persistent):
       and ``ending``: or None
     """
 
-    fence = deaths = failures = outages = 0
+    fence = deaths = failures = outages = conflicts = 0
     is_marked = False
     locks = ()
     report = ending = _error = None
@@ -209,6 +211,7 @@ class StoredTask(Persistent):
         task.created, task.started = self.created, self.started
         task.attempts = max(self.attempts, status.attempts)
         task.failures, task.outages = self.failures, self.outages
+        task.conflicts = self.conflicts
         task.cursor = status.cursor
         task.batch_failures = status.batch_failures() if self.size else ()
         if self.report is not None:
@@ -262,10 +265,11 @@ class StoredTask(Persistent):
         self.is_marked = False
 
     def put_off(self, ended, task, eta):
-        """It has failed, and waits for another attempt. ``eta``: aware, UTC."""
+        """It waits for another run. ``eta``: aware, UTC."""
         self.state = states.RETRYING
         self.instance = ""
         self._note(task)
+        count_setback(self, ended)
         self._error = store_error(ended.error)
         self.eta = eta
 
@@ -278,7 +282,7 @@ class StoredTask(Persistent):
         self._become(states.QUEUED)
         self.started = self.finished = self.eta = self._error = self.ending = None
         self.has_result = self.dismissed = False
-        self.failures = self.outages = self.deaths = 0
+        self.failures = self.outages = self.conflicts = self.deaths = 0
         self.instance = ""
         self.fence += 1
         if self.report is not None:
@@ -293,4 +297,5 @@ class StoredTask(Persistent):
         self.started = self.started or task.started
         self.attempts = max(self.attempts, task.attempts)
         self.failures, self.outages = task.failures, task.outages
+        self.conflicts = task.conflicts
         self._title = store_text(task.title)

@@ -14,6 +14,7 @@ from collective.background.memory.unfinished import Unfinished
 from collective.background.model import states
 from collective.background.running import outcome
 from collective.background.scheduling import rules
+from collective.background.scheduling.setbacks import without_another_run
 from collective.background.telling.events import announce
 from collective.background.telling.events import note_transition
 from threading import Condition
@@ -31,8 +32,7 @@ class Lifecycle:
     ``store``: the Store that has them; ``settings``: of an executor of its own, or None
     for that of the process; ``make_threads(lifecycle)``: returns the TaskThreads.
 
-    - ``changed``: the Condition of the scheduler's lock. Notified when a task has
-      ended, and when a running one is to stop
+    - ``changed``: the Condition of the scheduler's lock. Notified when a task has ended
     - ``unfinished``: the Unfinished tasks; ``threads``: the TaskThreads
     - ``sequel``, ``forgetting``: what follows an end, soon and later
     - ``is_stopping``: whether nothing more is to start
@@ -140,26 +140,6 @@ class Lifecycle:
 
     # Attempts.
 
-    def wait_before_retry(self, task, delay):
-        """Let a task wait between two attempts; called by its Execution.
-
-        ``delay``: seconds; less when the task is to stop.
-        """
-        with self.changed:
-            if task.state != states.RUNNING:  # it was given up meanwhile
-                return
-            self.store.set_state(task, states.RETRYING)
-            record = self.record(task)
-        announce(record)
-        with self.changed:
-            self.changed.wait_for(lambda: task.cancel_requested, delay)
-            # Not when it is about to stop, or was given up meanwhile.
-            if task.state != states.RETRYING or task.cancel_requested:
-                return
-            self.unfinished.set_running(task)
-            record = self.record(task)
-        announce(record)
-
     def finish(self, task, ended):
         """A run has ended: so has the task, or it waits for another attempt.
 
@@ -175,6 +155,7 @@ class Lifecycle:
                 self.unfinished.put_off(task, ended)
                 record = self.record(task)
             else:
+                ended = without_another_run(ended, task.attempts)
                 callbacks = callbacks_of(task, ended)
                 record = self.end(task, ended)
         if is_given_up:
@@ -220,7 +201,6 @@ class Lifecycle:
             else:
                 if task.state not in states.FINISHED:
                     task.cancel_requested = True
-                    self.changed.notify_all()
                 record = self.record(task)
         if is_waiting:
             self.sequel.follow(task, record)
@@ -234,7 +214,6 @@ class Lifecycle:
             for task in self.unfinished.tasks.values():
                 task.cancel_requested = True
             self.executor.dispatcher.stop(self)
-            self.changed.notify_all()
 
     def leave(self, deadline):
         """Wait for what runs; return the titles of what is lost. See ``Executor``."""

@@ -6,6 +6,7 @@ Plain data, changed under the scheduler's lock only.
 from collective.background.memory.room import Room
 from collective.background.model import states
 from collective.background.scheduling import rules
+from collective.background.scheduling.setbacks import count_setback
 from datetime import datetime
 from datetime import UTC
 from math import inf
@@ -32,8 +33,7 @@ class Unfinished:
 
     def is_waiting(self, task):
         """Whether a task has not ended, and is in no thread."""
-        # In its thread it is "retrying", too, between attempts that conflict.
-        return task.state in states.WAITING and task.id not in self.running
+        return task.state in states.WAITING
 
     def take_room(self, task):
         """A task is about to be committed, and will wait then."""
@@ -99,15 +99,11 @@ class Unfinished:
         task.attempts += 1
 
     def put_off(self, task, ended):
-        """Let a failed task wait for another attempt, in no slot.
+        """Let a task wait for another run, in no slot.
 
         ``ended``: the Outcome of its run.
         """
-        if ended.outage:
-            task.outages += 1
-        else:
-            task.failures += 1
-            task.outages = 0
+        count_setback(task, ended)
         task.error = ended.error
         task.not_before = monotonic() + ended.retry_in
         self.room.enter(task, task.not_before)

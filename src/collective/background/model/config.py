@@ -71,7 +71,7 @@ class Settings:
     - ``keep``: how long a finished task is kept (seconds), if its site does not say
     - ``keep_count``: how many finished tasks are kept
     - ``drain_timeout``: how long a stopping process waits for tasks (seconds)
-    - ``conflict_attempts``: how often a task is tried when it conflicts
+    - ``conflict_attempts``: how often a task that goes on to conflict runs alone
     - ``polite_wait``: how long a task waits for visitors at a cancellation point,
       at the most (seconds); 0 switches it off
     - ``handle_signals``: whether SIGTERM and SIGINT wait for tasks before the

@@ -12,9 +12,11 @@ from collective.background.model.messages import TEXT_LENGTH
 from collective.background.model.outages import is_outage
 from collective.background.running import outcome
 from collective.background.running.publishing import Failed
+from collective.background.running.retrying import conflict_delay
 from collective.background.running.retrying import outage_delay
 from collective.background.running.retrying import retry_delay
 from collective.background.running.tracing import log_failure
+from transaction.interfaces import TransientError
 
 import logging
 
@@ -55,6 +57,10 @@ def _decide(execution, error):
         delay = outage_delay(execution.outages)
         if delay is not None:
             return outcome.failed(error, retry_in=delay, outage=True)
+    elif isinstance(error, TransientError):
+        delay = conflict_delay(execution.conflicts, execution.conflict_attempts)
+        if delay is not None:
+            return outcome.failed(error, retry_in=delay, conflict=True)
     if isinstance(error, Failed):
         result = outcome.pack_result(error.response)
         return failed(execution, error.exception, result)
@@ -89,6 +95,8 @@ def _log(execution, error, ended):
         text = "was taken over"
     elif ended.outage:
         text = f"waits {ended.retry_in:.0f} s for the database"
+    elif ended.conflict:
+        text = f"conflicts with others, and waits {ended.retry_in:.1f} s"
     elif isinstance(error, Failed):
         level, text = logging.INFO, "failed, with an answer"
     elif isinstance(error, TaskFailed):

@@ -30,7 +30,8 @@ class Outcome:
 
     ``result`` and ``exception`` are Packages; ``error`` describes the latter.
     ``retry_in``: seconds until a failed task is tried again; None: never. ``outage``:
-    that is because the database was away, and does not count as a failure.
+    that is because the database was away, ``conflict``: because others have changed the
+    same objects; neither counts as a failure.
     ``superseded``: the task was taken over, so this is not how it has ended.
     """
 
@@ -40,6 +41,7 @@ class Outcome:
     error: ErrorInfo | None = None
     retry_in: float | None = None
     outage: bool = False
+    conflict: bool = False
     superseded: bool = False
 
 

@@ -2,12 +2,15 @@
 
 from collective.background.exceptions import Retry
 from collective.background.exceptions import TaskFailed
+from collective.background.model.conflicts import is_hopeless
 from collective.background.model.options import MAX_BACKOFF
 from random import uniform
 
 
 MAX_OUTAGES = 20  # in a row; about a quarter of an hour
 LONGEST_OUTAGE_DELAY = 60.0  # seconds
+FIRST_CONFLICT_DELAY = 0.1
+LONGEST_CONFLICT_DELAY = 10.0
 
 
 def retry_delay(options, failures, error):
@@ -54,3 +57,16 @@ def outage_delay(outages):
         return None
     longest = min(LONGEST_OUTAGE_DELAY, 2.0**outages)
     return uniform(longest / 2, longest)
+
+
+def conflict_delay(conflicts, attempts):
+    """Return seconds until the next run after one has conflicted, or None to give up.
+
+    ``conflicts``: how many runs have done so before, one after the other; ``attempts``:
+    how many are made alone. It is random, as that of ``retry_delay``.
+    """
+    if is_hopeless(conflicts, attempts):
+        return None
+    # The power of a number without bounds must not become too large.
+    longest = FIRST_CONFLICT_DELAY * 2 ** min(conflicts, 40)
+    return uniform(0, min(LONGEST_CONFLICT_DELAY, longest))

@@ -4,14 +4,15 @@ Comes in: an Execution (``scheduling/execution.py``), which is the task as its
 thread sees it. Goes out: an Outcome; never an exception. Called in the thread
 of the task.
 
-One attempt is one environment and, inside it, one transaction. A conflict leads
-to another one after a random, growing delay; every other exception ends the run,
-see ``ending.py``. What is raised once all have voted comes too late to say that the
-work is not committed.
+One attempt is one environment and, inside it, one transaction. The first conflict
+leads to another one at once; every other exception ends the run, see ``ending.py``.
+What is raised once all have voted comes too late to say that the work is not
+committed.
 """
 
 from collective.background.capture.call import BATCH
 from collective.background.environment.application import environment
+from collective.background.model.conflicts import is_alone
 from collective.background.model.messages import portable_line
 from collective.background.model.messages import portable_text
 from collective.background.model.outages import is_outage
@@ -33,16 +34,12 @@ from collective.background.running.transactions import follow_up
 from collective.background.running.transactions import transactional
 from collective.background.zopecompat import has_messages
 from Products.statusmessages.interfaces import IStatusMessage
-from random import uniform
 from transaction.interfaces import TransientError
-from ZODB.POSException import ConflictError
 
 import logging
 
 
 logger = logging.getLogger(__name__)
-
-CONFLICTS = (ConflictError, TransientError)
 
 
 def run(execution):
@@ -64,16 +61,14 @@ def run(execution):
 def _attempt(execution, work):
     """Return the Package of what ``work.run(env)`` returns.
 
-    It is called in an environment and a transaction of its own, and again in
-    new ones when it conflicts. Raises what it raises.
+    It is called in an environment and a transaction of its own, and once more in new
+    ones when it conflicts: most have met the others by accident. Raises what it raises.
     """
-    delay = transactional.retry_initial_delay
-    conflicts = 0
+    is_repeated = False
     while True:
-        is_last = 0 < conflicts == execution.conflict_attempts - 1
         try:
             with (
-                gate.attempt(alone=is_last),
+                gate.attempt(alone=is_alone(execution.conflicts)),
                 environment(
                     execution.snapshot, execution.database, work.make_request
                 ) as env,
@@ -82,18 +77,17 @@ def _attempt(execution, work):
         except Again as reason:
             logger.info("task %s runs again %s", execution.id, reason)
             continue
-        except CONFLICTS as conflict:
-            conflicts += 1
-            # An outage lasts longer than all these attempts.
-            if conflicts >= execution.conflict_attempts or is_outage(conflict):
+        except TransientError as conflict:
+            if is_outage(conflict):  # which lasts longer than that
+                raise
+            execution.check_cancelled()
+            if is_repeated:
                 raise
             reason = portable_line(outcome.describe_error(conflict).message)
             logger.info("task %s conflicts: %s", execution.id, reason)
+        is_repeated = True
         work.conflicted()
-        execution.wait_before_retry(uniform(0, delay))
-        execution.check_cancelled()
-        delay *= transactional.retry_delay_factor
-        delay = min(delay, transactional.retry_longest_delay)
+        execution.repeat()
 
 
 @transactional
@@ -119,7 +113,7 @@ def _commit(execution, env, work):
         if committed is None and not execution.options.rerun:
             error = in_doubt(error)
         if not committed:
-            if isinstance(error, (Again, *CONFLICTS)):
+            if isinstance(error, Again | TransientError):
                 raise
             _collect_messages(execution, env)
             raise Ended(outcome_of(execution, error)) from error
@@ -155,7 +149,7 @@ def _run_batch(execution):
         execution.check_between()
         _attempt(execution, chunk)
         batch.committed(chunk)
-        execution.outages = 0
+        execution.got_through()
     result = outcome.pack_result(batch.result())
     error = batch.error()
     if error is None:

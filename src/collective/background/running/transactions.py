@@ -26,10 +26,6 @@ class TaskTransactionManager(TransactionManager):
 
     retry_number = 0
 
-    # Of the runner's repetitions.
-    retry_initial_delay = 0.2  # seconds
-    retry_longest_delay = 5.0
-
     def get_description(self, f, args, kw):
         return args[0].title
 

@@ -8,6 +8,7 @@ from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.exceptions import TooLate
+from collective.background.model.conflicts import after_success
 from collective.background.running.politeness import Manners
 from collective.background.scheduling.task import LOG_LINES
 from dataclasses import replace
@@ -20,7 +21,7 @@ MAX_MESSAGES = 100
 
 
 class Execution:
-    """``cursor``, ``batch_failures``, ``outages`` and ``progress`` may be set.
+    """``cursor``, ``batch_failures`` and ``progress`` may be set.
 
     They belong to the running thread; others only read them.
     """
@@ -74,9 +75,9 @@ class Execution:
     def outages(self):
         return self._task.outages
 
-    @outages.setter
-    def outages(self, value):
-        self._task.outages = value
+    @property
+    def conflicts(self):
+        return self._task.conflicts
 
     @property
     def cancel_requested(self):
@@ -152,9 +153,14 @@ class Execution:
         """
         return None
 
-    def wait_before_retry(self, delay):
-        """Wait ``delay`` seconds, or until the task is cancelled."""
-        self._scheduler.wait_before_retry(self._task, delay)
+    def repeat(self):
+        """Another attempt begins in the same run."""
+        self._task.attempts += 1
+
+    def got_through(self):
+        """A transaction of a batch is committed: the next one begins anew."""
+        self._task.outages = 0
+        self._task.conflicts = after_success(self._task.conflicts)
 
     def add_messages(self, messages):
         """Keep TaskMessages, the newest ones if there are too many."""

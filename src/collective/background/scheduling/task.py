@@ -35,8 +35,9 @@ class Task:
     - ``not_before``: of the monotonic clock (seconds)
     - ``group``: the Group to which it belongs, or None
     - ``after``: ids of tasks and groups that have still to succeed before, a set
-    - ``failures``: how many attempts have failed without a conflict; ``outages``: how
-      many of the last ones because the database was away, which are no failures
+    - ``failures``: how many runs have failed; ``outages``, ``conflicts``: how many of
+      the last ones have ended as the database was away, and with conflicts, which are
+      no failures
     - ``lines``: how many lines it has logged so far
     - ``cursor`` and ``batch_failures``: how far a batch is
     - ``committed``: whether the transaction that scheduled it is
@@ -58,6 +59,7 @@ class Task:
         "callbacks",
         "cancel_requested",
         "committed",
+        "conflicts",
         "created",
         "cursor",
         "database",
@@ -104,7 +106,7 @@ class Task:
         self.callbacks = callbacks or {}
         self.group = group
         self.after = set(options.after)
-        self.attempts = self.failures = self.outages = self.lines = 0
+        self.attempts = self.failures = self.outages = self.conflicts = self.lines = 0
         self.committed = self.cancel_requested = self.forget = self.is_bound = False
         self.weighed = None
         self.dismissed = self.superseded = self.is_stopping = False
@@ -240,7 +242,7 @@ class Task:
         self.started = self.finished = None
         self.result = self.exception = self.error = None
         self.messages = ()
-        self.failures = self.outages = 0
+        self.failures = self.outages = self.conflicts = 0
         self.not_before = 0.0
         self.cancel_requested = self.dismissed = False
         if self.call.kind != BATCH:
