@@ -197,3 +197,26 @@ class Instance(Site, Process):
         """Let the process be killed as soon as it reaches a point of ``faults.py``."""
         self.is_tampered = True
         self.get("probe-fault", point=point)
+
+
+class Worker(Process):
+    """``background worker`` in the folder of an instance, which others may serve.
+
+    ``options``: of the command; ``settings``: those of the package.
+    """
+
+    ready = "serves, in the role 'worker'"
+
+    def __init__(self, folder, *options, **settings):
+        command = (*background(folder), "worker", *options)
+        super().__init__(f"worker of {folder.name}", *command, env=environ(**settings))
+
+    def serves(self):
+        """Wait until it executes tasks, and return it."""
+        self.expect(self.ready, timeout=START)
+        return self
+
+
+def background(folder):
+    """Return the beginning of a command ``background`` in the folder of an instance."""
+    return SCRIPTS / "background", "--config", zope_conf(folder)

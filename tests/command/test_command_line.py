@@ -3,6 +3,7 @@
 from collective.background import schedule
 from collective.background.command import sites
 from collective.background.command import starting
+from collective.background.command import worker
 from collective.background.command.main import main
 from collective.background.exceptions import Unreachable
 from zc.lockfile import LockFile
@@ -91,6 +92,26 @@ class TestStarting:
     def test_any_other_error_is_one(self):
         with pytest.raises(ZeroDivisionError):
             starting.start(lambda: 1 / 0)
+
+
+class TestWorker:
+    """What shows before Zope is started; the rest is tested with real processes."""
+
+    def test_a_log_without_settings(self, tmp_path, capsys):
+        missing = tmp_path / "zope.ini"
+        assert main(["worker", "--logging", str(missing)]) == 2
+        assert str(missing) in capsys.readouterr().err
+
+    def test_variables_that_come_too_late(self, monkeypatch):
+        """Modules may have looked at them when they were imported."""
+        begun = []
+        monkeypatch.setattr(os, "execv", lambda *command: begun.append(command))
+        wanted = {"CACHE": "/folder"}
+        worker.apply_environment(wanted, {"CACHE": "/folder", "HOME": "/"})
+        assert begun == []
+        worker.apply_environment(wanted, {"HOME": "/"})
+        worker.apply_environment(wanted, {"CACHE": "/other"})
+        assert begun == [(sys.executable, sys.orig_argv)] * 2
 
 
 def test_who_reads_has_seen_enough(background, shared, monkeypatch):

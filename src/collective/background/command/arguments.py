@@ -2,6 +2,7 @@
 
 from collective.background.command import tasks
 from collective.background.command.sites import in_site
+from collective.background.command.worker import work
 from collective.background.model.selection import SORT_KEYS
 from collective.background.model.states import STATES
 from datetime import datetime
@@ -38,6 +39,7 @@ def make_parser():
         command.set_defaults(run=run)
         return command
 
+    _add_worker(add)
     _add_list(add)
     show = add("show", "tell all that is known of a task", in_site(tasks.show))
     show.add_argument("id", help="of the task")
@@ -78,6 +80,28 @@ def _add_common(parser, nothing, no):
     )
     parser.add_argument(
         "--json", action="store_true", default=no, help="for programs; times are UTC"
+    )
+
+
+def _add_worker(add):
+    command = add("worker", "execute tasks, without a web server, until SIGTERM", work)
+    option = command.add_argument
+    option(
+        "--health-port",
+        type=int,
+        metavar="PORT",
+        help="answer probes at /live and /ready over HTTP",
+    )
+    option(
+        "--health-host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="the address to listen at (default: %(default)s)",
+    )
+    option(
+        "--logging",
+        metavar="FILE",
+        help="settings of logging, like zope.ini (default: to standard error)",
     )
 
 

@@ -16,6 +16,7 @@ from collective.background.database.pacing import LOOK
 from collective.background.database.pacing import PACE
 from collective.background.database.pacing import Pacing
 from collective.background.database.presence import Presence
+from collective.background.database.pulse import Pulse
 from collective.background.database.rescue import rescue_all
 from collective.background.database.sites import sites_with_tasks
 from collective.background.database.sweeping import SWEEP
@@ -57,6 +58,7 @@ class Watch:
         clock = clock_of(database)
         self._pacing = Pacing(database, self.changed, self._is_leaving)
         self._presence = Presence(executor, clock)
+        self._pulse = Pulse(DISCOVERY + executor.settings.lease)
         self._looking = Looking(clock)
         self._thread = threading.Thread(
             target=self._run, name="background-watch", daemon=True
@@ -121,6 +123,14 @@ class Watch:
         """Return the names of the queues that were paused in a site then."""
         return {name for feeder in self._known() for name in feeder.paused}
 
+    def is_alive(self):
+        """Whether the thread goes on, or has ended in order."""
+        return self._thread.is_alive() or self._is_leaving()
+
+    def trouble(self):
+        """Return why nothing can be seen to at the moment, a text, or None."""
+        return self._pulse.trouble()
+
     def _is_running(self):
         return any(feeder.running() for feeder in self._feeders.values())
 
@@ -135,6 +145,7 @@ class Watch:
                 try:
                     self._look_again_and_again()
                 except BaseException as error:  # this thread must not end
+                    self._pulse.failed()
                     if not self._is_leaving():
                         self._looking.troubles.tell(LOOKING, error)
                         self._pacing.rest(TROUBLE)
@@ -241,10 +252,13 @@ class Watch:
     def _look_at_all(self, connection, manager):
         """Make a look for each site; return whether there is more to do at once."""
         has_more = is_in_trouble = False
-        for feeder in self._known():
+        feeders = self._known()
+        is_blind = bool(feeders)
+        for feeder in feeders:
             done = self._do(self._looking.see_to, connection, manager, feeder, usual)
             has_more |= bool(done)
             is_in_trouble |= done is None
+            is_blind &= done is None
             if monotonic() - feeder.swept_at > SWEEP:
                 # Not together: what cannot be forgotten is to hold up nothing else.
                 done = self._do(
@@ -255,6 +269,10 @@ class Watch:
                     feeder.swept_at = monotonic()
         if is_in_trouble:
             self._pacing.rest(TROUBLE)
+        if is_blind:
+            self._pulse.failed()
+        else:
+            self._pulse.looked()
         return has_more
 
     def _do(self, look, connection, manager, feeder, work):

@@ -50,7 +50,9 @@ class Executor:
 
         It may have ``source.waiting()``: how many tasks wait that the dispatcher does
         not know yet, by their queue; and ``source.paused()``: the queues in which it
-        lets none start, without the dispatcher's help. Both are only for metrics.
+        lets none start, without the dispatcher's help. Both are only for metrics. And
+        ``source.is_alive()``: whether its thread goes on; ``source.trouble()``: why it
+        can see to nothing at the moment, a text, or None.
         """
         self._sources[source] = None
         if self._deadline is not None:
@@ -74,6 +76,23 @@ class Executor:
             )
             for status in self.dispatcher.totals()
         ]
+
+    def dead(self):
+        """Return the names of the classes of sources whose thread has ended, a list."""
+        return [
+            type(source).__name__
+            for source in list(self._sources)
+            if not getattr(source, "is_alive", lambda: True)()
+        ]
+
+    def troubles(self):
+        """Return why this process executes nothing at the moment, a list of texts."""
+        if self._deadline is not None:
+            return ["this process is about to end"]
+        found = (
+            getattr(source, "trouble", lambda: None)() for source in list(self._sources)
+        )
+        return [trouble for trouble in found if trouble is not None]
 
     def before_drain(self, function):
         """Let ``function()`` be called before tasks are asked to stop.

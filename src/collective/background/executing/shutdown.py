@@ -75,6 +75,18 @@ class SignalHandler:
         return self._executor.hurry() or self._deadline is not None
 
 
+def handle_signals():
+    """Let SIGTERM and SIGINT end all work before the process, if the settings say so.
+
+    For a main program that does nothing else than wait, in its main thread.
+    """
+    executor = process_executor()
+    if executor.settings.handle_signals:
+        handler = SignalHandler(executor)
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            handler.install(signum)
+
+
 def install(event):
     """Called when Zope has started; handles signals where Zope's own server runs.
 
@@ -83,8 +95,5 @@ def install(event):
     """
     # Only the main thread may set handlers.
     in_main_thread = threading.current_thread() is threading.main_thread()
-    executor = process_executor()
-    if executor.settings.handle_signals and in_main_thread and is_run_by_server():
-        handler = SignalHandler(executor)
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            handler.install(signum)
+    if in_main_thread and is_run_by_server():
+        handle_signals()

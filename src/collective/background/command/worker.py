@@ -1,0 +1,76 @@
+"""The worker: a process that only executes tasks, without a web server.
+
+Comes in: the arguments of the command. It goes on until a signal ends it, which waits
+for tasks as under Zope's own server.
+"""
+
+from collective.background.command.probes import answer_probes
+from collective.background.command.starting import configure
+from collective.background.command.starting import start
+from collective.background.exceptions import BadOption
+from collective.background.executing.deadline import Deadline
+from collective.background.executing.executor import process_executor
+from collective.background.executing.serving import serve
+from collective.background.executing.shutdown import handle_signals
+from collective.background.zopecompat import zope_database
+from pathlib import Path
+from threading import Event
+from Zope2.Startup.serve import setup_logging
+
+import logging
+import os
+import sys
+
+
+logger = logging.getLogger(__name__)
+
+ROLE = "BACKGROUND_ROLE"
+FORMAT = "%(asctime)s %(levelname)s [%(name)s][%(threadName)s] %(message)s"
+
+
+def work(arguments):
+    """Execute tasks until a signal comes; return whether all was fine.
+
+    Raises Unreachable; BadOption for settings that cannot be used.
+    """
+    begin_log(arguments.logging)
+    before = dict(os.environ)
+    starter = configure(arguments.config)
+    apply_environment(starter.cfg.environment, before)
+    os.environ[ROLE] = (
+        "worker"  # whatever zope.conf, which others may have as well, says
+    )
+    start(starter.prepare)
+    executor = process_executor()
+    try:
+        handle_signals()
+        with answer_probes(arguments.health_host, arguments.health_port):
+            serve()
+            Event().wait()
+    except (SystemExit, KeyboardInterrupt):
+        logger.info("the worker ends")
+    finally:
+        executor.drain(Deadline(executor.settings.drain_timeout))
+        zope_database().close()
+    return True
+
+
+def begin_log(path):
+    """Write the log as a file of settings says, like zope.ini; None: to standard error.
+
+    Raises BadOption if there is no such file.
+    """
+    if path is not None:
+        if not Path(path).is_file():
+            raise BadOption(f"--logging is {path}; there is no such file")
+        setup_logging(path)
+    logging.basicConfig(level=logging.INFO, format=FORMAT)
+
+
+def apply_environment(wanted, before):
+    """Begin anew if the variables that ``zope.conf`` wants came too late.
+
+    Some modules look at them when they are imported, and many were by now.
+    """
+    if any(before.get(name) != value for name, value in wanted.items()):
+        os.execv(sys.executable, sys.orig_argv)
