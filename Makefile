@@ -117,7 +117,7 @@ attack: $(INSTALLED) ## let one member attack a site, and see what others notice
 	@PYTHONPATH=tests $(BIN)/python -m attack $(ATTACK_ARGS)
 
 .PHONY: bench
-bench: $(INSTALLED) ## measure, and print a table (BENCH_ARGS=--quick: see that it runs)
+bench: $(INSTALLED) ## measure, and print a table (BENCH_ARGS="--only conflicts": a part; --quick)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: format

@@ -1,44 +1,23 @@
 """Measures tasks that are kept in the database.
 
-Started by ``make bench``, with the folder of an instance. The database is on a ZEO
-server, with a copy of its site, in which the persistent scheduler is installed. This
-process only schedules; workers and the web server are processes of their own.
+Started by ``make bench``, with the folder of an instance, the name of a storage, and
+those of what is to be measured on it.
 """
 
-from benchmarks.instance import opened
-from clusters import Cluster
-from contextlib import closing
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from benchmarks.cluster import opened_cluster
+from importlib import import_module
 
-import logging
 import sys
-import transaction
 
 
-def main(where, *options):
-    with (
-        TemporaryDirectory() as folder,
-        closing(Cluster(Path(folder), Path(where) / "var", "zeo")) as cluster,
-        opened(cluster.folder("client")),
-    ):
-        logging.disable(logging.WARNING)
-        for row in measure(cluster):
-            print(row, flush=True)
-
-
-def measure(cluster):
-    from benchmarks.site import as_editor
-    from benchmarks.storing import measure as storing
-    from benchmarks.working import measure as working
-    from collective.background.database.installing import install
-
-    with as_editor() as site:
-        install(site)
-        transaction.commit()
-    with as_editor() as site:
-        yield from storing(site.countries)
-        yield from working(site.countries, cluster)
+def main(where, storage, *parts):
+    with opened_cluster(where, storage) as (cluster, folder):
+        for part in parts:
+            if part.startswith("--"):
+                continue
+            print(f"-- {part}, {storage}", flush=True)
+            for row in import_module(f"benchmarks.{part}").measure(folder, cluster):
+                print(row, flush=True)
 
 
 if __name__ == "__main__":

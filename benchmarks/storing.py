@@ -23,7 +23,7 @@ def dm_task(context):
     context[0].getId()
 
 
-def measure(folder):
+def measure(folder, cluster):
     folder.peer = PersistentTransactionalScheduler()
     folder.plain = PersistentMapping()
     transaction.commit()

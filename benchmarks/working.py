@@ -1,5 +1,8 @@
 """What workers in processes of their own do, and what visitors notice of it."""
 
+from benchmarks.cluster import run_workers
+from benchmarks.cluster import SLOTS
+from benchmarks.cluster import TIMEOUT
 from benchmarks.measure import alternate
 from benchmarks.measure import Row
 from benchmarks.measure import size
@@ -8,42 +11,26 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
 from instance_probe.tasks import compute
-from instance_probe.tasks import nothing
 from instance_probe.tasks import now
 from statistics import median
-from time import perf_counter
 from time import sleep
 from time import time
 
 import transaction
 
 
-SMALL = size(1_000)  # tasks
-SLOTS = 2  # of a worker
 PICK_UPS = size(100)
 BESIDE = size(4, least=SLOTS)  # tasks that compute
 ROUNDS = size(9)
 PAGES = size(8)  # of one round
 IDLE = size(60)  # seconds
-REST = 0.1
-TIMEOUT = 600  # seconds
-
-WORKER = {"role": "worker", "concurrency": SLOTS}
 
 
 def measure(folder, cluster):
-    (worker,) = cluster.run(first=WORKER)
+    (worker,) = run_workers(cluster, 1)
     get_scheduler().wait_all(TIMEOUT)
-    yield Row("until a worker begins", pick_up(folder), "target", 300, most=1)
-    yield Row("a worker without work", idle(worker), "target", 0.1, "%", most=1)
-    one = throughput(folder)
-    cluster.run(second=WORKER)
-    while len(get_scheduler().instances()) < 2:
-        transaction.begin()
-        sleep(REST)
-    two = throughput(folder)
-    name = f"{SMALL:,} small tasks by two workers"
-    yield Row(name, two, "by one (at least 1.7)", one, "1/s")
+    yield Row("until a worker begins", pick_up(folder), "target", 100, most=1)
+    yield Row("a worker without work", idle(worker), "target", 0.2, "%", most=1)
     alone, beside = pages(folder, cluster)
     name = f"a page beside a worker with {BESIDE} tasks"
     yield Row(name, beside, "idle", alone)
@@ -70,23 +57,10 @@ def idle(worker):
     return (worker.seconds_computed() - before) / IDLE * 100
 
 
-def throughput(folder):
-    """Return how many tasks end in a second."""
-    get_scheduler().pause("default")
-    for _ in range(SMALL):
-        schedule(nothing, folder)
-    transaction.commit()
-    start = perf_counter()
-    get_scheduler().resume("default")
-    get_scheduler().wait_all(TIMEOUT)
-    return SMALL / (perf_counter() - start)
-
-
 def pages(folder, cluster):
     """Return the medians of a page's milliseconds: while nothing runs, and beside."""
+    (worker,) = run_workers(cluster, 1, concurrency=BESIDE)
     (web,) = cluster.run(web={"role": "web"})
-    (worker,) = cluster.run(first={"role": "worker", "concurrency": BESIDE})
-    cluster.stop("second")
     with Client(f"{web.url}/countries") as client:
 
         def visit(tasks):

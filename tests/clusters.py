@@ -65,6 +65,15 @@ class Cluster:
         """Stop an instance in order."""
         self._instances[name].stop()
 
+    def stop_others(self, **instances):
+        """Stop in order what does not run with just these settings; see ``run()``."""
+        for name, instance in self._instances.items():
+            usual = {**self._settings, **instances.get(name, {})}
+            if instance.is_running and (
+                name not in instances or instance.settings != usual
+            ):
+                instance.stop()
+
     @property
     def processes(self):
         """All that were started, with the server of the database, as a list."""

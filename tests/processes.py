@@ -88,6 +88,14 @@ def who(processes, *texts, times=1, timeout=END):
     return process
 
 
+def _stat(pid):
+    """Return what the system says of a process, from its state on; none if it ends."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return []
+
+
 class Process:
     """A running program.
 
@@ -160,10 +168,19 @@ class Process:
         return self._process.pid
 
     def seconds_computed(self):
-        """Return for how long it has used a processor until now."""
-        # The fields after the name, which may have blanks in it: see "man proc".
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Return for how long it has used a processor until now, and its children."""
+        pids = [self.pid]
+        with suppress(FileNotFoundError):  # it was built without that
+            path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+            pids += path.read_text().split()
+        # Fields after the name, which may have blanks in it: see "man proc". Those of
+        # children that have ended count, too.
+        times = [field for pid in pids for field in _stat(pid)[11:15]]
+        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self):
+        """Return how many bytes of memory it has."""
+        return int(_stat(self.pid)[21]) * os.sysconf("SC_PAGE_SIZE")
 
     @property
     def is_running(self):

@@ -1,0 +1,96 @@
+"""A site that keeps its tasks in a database, which workers share; this process is none.
+
+It only schedules; workers and the web server are processes of their own.
+"""
+
+from benchmarks.instance import opened
+from clusters import Cluster
+from contextlib import closing
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from time import sleep
+
+import logging
+import os
+import transaction
+
+
+TIMEOUT = 600  # seconds
+GLANCE = 0.01  # seconds
+REST = 0.1
+SLOTS = 2  # of a worker
+
+# In the line of the log that each task leaves.
+SUCCEEDED, FAILED = ": succeeded", ": failed"
+
+
+@contextmanager
+def opened_cluster(where, storage):
+    """Yield a Cluster, and a folder of the site, as its editor.
+
+    ``where``: of an instance with a site, of which it gets a copy; ``storage``: the
+    name of one.
+    """
+    os.environ["PROBE_COSTS"] = "1"
+    with (
+        TemporaryDirectory() as folder,
+        closing(Cluster(Path(folder), Path(where) / "var", storage)) as cluster,
+        opened(cluster.folder("client")),
+    ):
+        logging.disable(logging.WARNING)
+        from benchmarks.site import as_editor
+        from collective.background.database.installing import install
+
+        with as_editor() as site:
+            install(site)
+            transaction.commit()
+        with as_editor() as site:
+            yield cluster, site.countries
+
+
+def run_workers(cluster, number, **settings):
+    """Return so many Instances that execute tasks, once they all know one another."""
+    from collective.background import get_scheduler
+
+    settings = {"role": "worker", "concurrency": SLOTS, **settings}
+    names = {f"worker{index}": settings for index in range(number)}
+    cluster.stop_others(**names)
+    workers = cluster.run(**names)
+    while len(get_scheduler().instances()) != number:
+        sleep(REST)
+        transaction.begin()
+    return workers
+
+
+class Finish:
+    """Waits for ends of tasks by the logs: that costs neither workers nor server.
+
+    ``processes``: that are to execute them from now on.
+    """
+
+    def __init__(self, processes):
+        self._processes = processes
+        self._lines = [len(process.log) for process in processes]
+        self._ended = 0
+        self._start = perf_counter()
+
+    def seconds(self, tasks):
+        """Return when so many have ended, in seconds from the beginning.
+
+        Raises TimeoutError if they have not.
+        """
+        while self._count() < tasks:
+            if perf_counter() - self._start > TIMEOUT:
+                raise TimeoutError(f"{self._ended} of {tasks} tasks have ended")
+            sleep(GLANCE)
+        return perf_counter() - self._start
+
+    def _count(self):
+        for index, process in enumerate(self._processes):
+            seen = self._lines[index]
+            self._lines[index] = known = len(process.log)
+            new = process.log[seen:known]
+            self._ended += sum(SUCCEEDED in line or FAILED in line for line in new)
+        return self._ended
