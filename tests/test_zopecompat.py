@@ -34,6 +34,7 @@ from Products.statusmessages.interfaces import IStatusMessage
 from types import SimpleNamespace
 from zExceptions import BadRequest
 from zExceptions import NotFound
+from ZODB.config import databaseFromString
 from zope.component import getGlobalSiteManager
 from zope.component import queryMultiAdapter
 from zope.component.interfaces import ISite
@@ -120,6 +121,18 @@ class TestDatabase:
             found = zopecompat.application_of(connection)
             assert type(found) is Application
             assert found._p_oid == app._p_oid
+
+    @pytest.mark.parametrize(
+        ("storage", "is_so"),
+        [
+            ("<relstorage>\n<sqlite3>\ndata-dir {}\n</sqlite3>\n</relstorage>", True),
+            ("<filestorage>\npath {}/Data.fs\n</filestorage>", False),
+        ],
+    )
+    def test_is_on_sqlite(self, tmp_path, storage, is_so):
+        text = f"%import relstorage\n<zodb>\n{storage.format(tmp_path)}\n</zodb>"
+        with closing(databaseFromString(text)) as database:
+            assert zopecompat.is_on_sqlite(database) == is_so
 
 
 class TestThread:

@@ -1,6 +1,7 @@
 """The console script in the process of the tests, on the database of the layer."""
 
 from collective.background.capture.snapshot import find_database
+from collective.background.command import checking
 from collective.background.command import sites
 from collective.background.command.main import main
 from collective.background.database.installing import install
@@ -33,7 +34,10 @@ class Ended:
 def background(monkeypatch, capsys, site):
     """Return a function that runs a command, and returns how it has ended."""
     database = find_database()
-    monkeypatch.setattr(sites, "opened_database", lambda path: nullcontext(database))
+    for module in (sites, checking):
+        monkeypatch.setattr(
+            module, "opened_database", lambda path: nullcontext(database)
+        )
 
     def background(*arguments):
         capsys.readouterr()

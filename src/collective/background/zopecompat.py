@@ -68,6 +68,12 @@ def is_of_test_layer(database):
     return database is not None and not isinstance(database, DB)
 
 
+def is_on_sqlite(database):
+    """Whether a database is on SQLite (relstorage: ``_adapter`` of its storage)."""
+    adapter = getattr(database.storage, "_adapter", None)
+    return type(adapter).__module__.startswith("relstorage.adapters.sqlite")
+
+
 def application_of(connection):
     """Return the application in a ZODB connection, bare (App.ZApplication)."""
     return connection.root()["Application"]

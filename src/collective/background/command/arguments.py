@@ -1,7 +1,10 @@
 """The arguments of the console script: which commands there are, and what they take."""
 
 from collective.background.command import tasks
+from collective.background.command.checking import adopt_site
+from collective.background.command.checking import check
 from collective.background.command.sites import in_site
+from collective.background.command.sites import with_scheduler
 from collective.background.command.worker import work
 from collective.background.model.selection import SORT_KEYS
 from collective.background.model.states import STATES
@@ -40,17 +43,19 @@ def make_parser():
         return command
 
     _add_worker(add)
+    _add_check(add)
+    _add_adopt(add)
     _add_list(add)
-    show = add("show", "tell all that is known of a task", in_site(tasks.show))
+    show = add("show", "tell all that is known of a task", with_scheduler(tasks.show))
     show.add_argument("id", help="of the task")
     for name, help, run in (
         ("retry", "queue failed, cancelled or lost tasks again", tasks.retry),
         ("cancel", "cancel tasks; running ones are asked to stop", tasks.cancel),
         ("delete", "forget tasks; running ones are asked to stop", tasks.delete),
     ):
-        command = add(name, help, in_site(run))
+        command = add(name, help, with_scheduler(run))
         command.add_argument("ids", nargs="+", metavar="id", help="of a task, or group")
-    wait = add("wait", "wait until tasks have ended", in_site(tasks.wait))
+    wait = add("wait", "wait until tasks have ended", with_scheduler(tasks.wait))
     wait.add_argument(
         "ids", nargs="*", metavar="id", help="of a task, or group; none: all tasks"
     )
@@ -60,7 +65,11 @@ def make_parser():
         default=PATIENCE,
         help="seconds, for all together (default: %(default)g)",
     )
-    add("stats", "count tasks, and show queues and instances", in_site(tasks.stats))
+    add(
+        "stats",
+        "count tasks, and show queues and instances",
+        with_scheduler(tasks.stats),
+    )
     return parser
 
 
@@ -105,8 +114,31 @@ def _add_worker(add):
     )
 
 
+def _add_check(add):
+    command = add("check", "tell what is wrong, and what to do about it", check)
+    command.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what is not wrong here, like deployment; may be given more than once",
+    )
+
+
+def _add_adopt(add):
+    help = "let a site belong to the deployment of this process, as after a copy"
+    command = add("adopt", help, in_site(adopt_site))
+    command.add_argument(
+        "--discard",
+        action="store_true",
+        help="cancel all of its tasks, and switch its recurring tasks off",
+    )
+
+
 def _add_list(add):
-    command = add("list", "list tasks, the newest first", in_site(tasks.list_tasks))
+    command = add(
+        "list", "list tasks, the newest first", with_scheduler(tasks.list_tasks)
+    )
     option = command.add_argument
     option(
         "--state", action="append", choices=STATES, help="may be given more than once"

@@ -4,7 +4,6 @@ Comes in: the arguments of a command. Goes out: the environment of Zope's own us
 the site. Nothing is begun here that only a process does that serves.
 """
 
-from collective.background.api.scheduling import get_scheduler
 from collective.background.command.output import Output
 from collective.background.command.starting import opened_database
 from collective.background.database.sites import local_scheduler
@@ -18,38 +17,49 @@ from functools import wraps
 def in_site(do):
     """Return a function of the arguments of a command, which does something in a site.
 
-    ``do(scheduler, arguments, output)``: what. It returns whether all is fine.
-    Raises BadOption if there is no such site, Unreachable.
+    ``do(env, arguments, output)``: what, in the Environment of the site. It returns
+    whether all is fine. Raises BadOption if there is no such site, Unreachable.
     """
 
     @wraps(do)
     def run(arguments):
         with opened_database(arguments.config) as database:
-            path = choose_site(database, arguments.site)
+            path = choose_site(site_paths(database), arguments.site)
             with system_environment(database, path) as env:
-                _check_shared(env.site, path)
-                output = Output(env.request, arguments.json)
-                return do(get_scheduler(), arguments, output)
+                return do(env, arguments, Output(env.request, arguments.json))
 
     return run
 
 
-def _check_shared(site, path):
-    """Raise Unreachable if its tasks are in the memory of other processes."""
-    if local_scheduler(site) is None:
-        raise Unreachable(
-            f"{path} keeps its tasks in the memory of the processes that serve it, and "
-            "no other process sees them; use its control panel, or install 'Background "
-            "tasks in the database'"
-        )
+def with_scheduler(do):
+    """Return the same for ``do(scheduler, arguments, output)``.
 
-
-def choose_site(database, wanted):
-    """Return the path of a site that has the add-on.
-
-    ``wanted``: its path; None: that of the only one. Raises BadOption.
+    The scheduler is that of the site. Raises Unreachable also if that is in the memory
+    of other processes.
     """
-    paths = site_paths(database)
+
+    @in_site
+    @wraps(do)
+    def run(env, arguments, output):
+        scheduler = local_scheduler(env.site)
+        if scheduler is None:
+            path = "/".join(env.site.getPhysicalPath())
+            raise Unreachable(
+                f"{path} keeps its tasks in the memory of the processes that serve it, "
+                "and no other process sees them; use its control panel, or install "
+                "'Background tasks in the database'"
+            )
+        return do(scheduler, arguments, output)
+
+    return run
+
+
+def choose_site(paths, wanted):
+    """Return the path of the site that is wanted.
+
+    ``paths``: of those that have the add-on; ``wanted``: one of them, however it is
+    written; None: the only one. Raises BadOption.
+    """
     shown = ", ".join(paths) or "none"
     if wanted is None:
         if len(paths) != 1:

@@ -1,0 +1,90 @@
+"""Observing: which instances are alive, and whether clocks agree, without a word.
+
+For who is no instance himself, and writes nothing. What an instance has written last
+has the moment of that, by the clock of the database's server.
+"""
+
+from collective.background.database.instances import instances_of
+from collective.background.database.presence import BEATS
+from collective.background.database.presence import SLACK
+from dataclasses import dataclass
+from persistent.timestamp import TimeStamp
+from threading import Event
+from time import monotonic
+from time import time
+from transaction import TransactionManager
+
+
+PAUSE = 0.1  # seconds between two looks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observed:
+    """- ``beating``: {id: {queue: slots}} of the instances that are alive
+    - ``silent``: the ids of the others
+    - ``offset``: how many seconds the clock of the database's server is ahead of that
+      of this machine, roughly; None: nothing was written meanwhile
+    """
+
+    beating: dict
+    silent: frozenset
+    offset: float | None
+
+
+def observe(database, lease):
+    """Return what is Observed of the instances in Zope's database.
+
+    ``lease``: seconds, as in the settings. Takes no time if all have told lately that
+    they are alive; else as long as a heartbeat may take.
+    """
+    longest = lease / BEATS + SLACK
+    manager = TransactionManager()
+    connection = database.open(transaction_manager=manager)
+    try:
+        manager.begin()
+        first = _beats(connection)
+        now = time()
+        offsets = {id: moment - now for id, (_, moment) in first.items()}
+        if all(-longest <= offset <= SLACK for offset in offsets.values()):
+            return _observed(connection, set(first), offsets.values())
+        return _watch(connection, manager, first, longest)
+    finally:
+        manager.abort()
+        connection.close()
+
+
+def _watch(connection, manager, first, longest):
+    """Return what is Observed until all were heard of, or for so many seconds."""
+    beating, offsets = set(), []
+    end = monotonic() + longest
+    while monotonic() < end:
+        manager.begin()
+        beats = _beats(connection)
+        for id in set(beats) - beating:
+            beat, moment = beats[id]
+            if beat != first.get(id, (None,))[0]:
+                beating.add(id)
+                offsets.append(moment - time())
+        if beating >= set(beats):
+            break
+        Event().wait(PAUSE)
+    return _observed(connection, beating, offsets)
+
+
+def _beats(connection):
+    """Return {id: (beat, when that was written)} of all instances."""
+    found = {}
+    for id, instance in instances_of(connection).items():
+        instance._p_activate()
+        found[id] = instance.beat, TimeStamp(instance._p_serial).timeTime()
+    return found
+
+
+def _observed(connection, beating, offsets):
+    instances = instances_of(connection)
+    return Observed(
+        beating={id: dict(instances[id].slots) for id in beating & set(instances)},
+        silent=frozenset(set(instances) - beating),
+        # What took long to be heard of is the farther away.
+        offset=min(offsets, key=abs, default=None),
+    )

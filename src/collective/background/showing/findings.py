@@ -1,0 +1,172 @@
+"""Findings: what is wrong with an installation, and what to do about it.
+
+For who operates it, in English, as the log is. Comes in: the database, and what was
+observed of its instances. Goes out: Findings. They look at nothing that others write at
+every moment, and write nothing.
+"""
+
+from collections import Counter
+from collective.background.capture.call import BATCH
+from collective.background.capture.call import CALL
+from collective.background.database.sites import local_scheduler
+from collective.background.database.status import VERSION
+from collective.background.deployment import deployment_of
+from collective.background.deployment import is_foreign
+from collective.background.deployment import own_deployment
+from collective.background.executing.clock import TOLERABLE
+from collective.background.zopecompat import is_on_sqlite
+from dataclasses import dataclass
+from itertools import islice
+from pkgutil import resolve_name
+
+import logging
+
+
+logger = logging.getLogger(__name__)
+
+SERVER_THREADS = 4  # of Zope's own server, if nothing else is said
+OWN_THREADS = 2  # the watch and the ticker
+LOOKED_AT = 1000  # tasks of a site that wait
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What is wrong, and the ``remedy``, as texts; ``site``: a path, or ""."""
+
+    name: str
+    text: str
+    remedy: str
+    site: str = ""
+
+
+def of_process(database, settings):
+    """Yield Findings of the configuration that this process has.
+
+    ``database``: Zope's, a ZODB.DB; ``settings``: Settings.
+    """
+    slots = sum(settings.queues.values())
+    others = OWN_THREADS if settings.role == "worker" else SERVER_THREADS
+    size = database.getPoolSize()
+    if size < slots + others:
+        yield Finding(
+            name="pool-size",
+            text=f"the database has a pool-size of {size}, but there are {slots} slots "
+            f"and about {others} other threads that need connections",
+            remedy=f"set pool-size in the section <zodb_db> of zope.conf to at least "
+            f"{slots + others}, or lower 'concurrency' or 'queues'",
+        )
+    if is_on_sqlite(database):
+        yield Finding(
+            name="storage",
+            text="RelStorage on SQLite loses data as soon as two threads write",
+            remedy="use ZEO, or RelStorage on PostgreSQL; docs/persistent.rst has the "
+            "measurement, and a correction",
+        )
+
+
+def of_instances(observed, settings):
+    """Yield Findings of the instances, and of clocks. ``observed``: an Observed."""
+    for id in sorted(observed.silent):
+        yield Finding(
+            name="stale",
+            text=f"the instance {id} is silent",
+            remedy="if it has ended, any other instance takes its tasks over after the "
+            f"lease ({settings.lease:g} s): start one if there is none; if its process "
+            "is there, see its log",
+        )
+    offset = observed.offset
+    if offset is not None and abs(offset) > TOLERABLE:
+        yield Finding(
+            name="clock",
+            text=f"the clock of this machine is {abs(offset):.0f} seconds "
+            f"{'behind' if offset > 0 else 'ahead of'} that of the database's server",
+            remedy="set both right, best with NTP",
+        )
+
+
+def of_site(site, observed):
+    """Yield Findings of a site. ``site``: in its own environment."""
+    path = "/".join(site.getPhysicalPath())
+    for name, text, remedy in _of_site(site, observed):
+        yield Finding(name=name, text=text, remedy=remedy, site=path)
+
+
+def _of_site(site, observed):
+    name = deployment_of(site)
+    if is_foreign(site):
+        yield (
+            "foreign",
+            f"the site belongs to the deployment {name!r} and this process to "
+            f"{own_deployment()!r}: nothing of it runs here",
+            "if this is a copy that is to go on by itself: background adopt, or "
+            "background adopt --discard; if not, correct the setting 'deployment'",
+        )
+        return  # what waits there is to wait
+    if name is None:
+        yield (
+            "deployment",
+            "the site belongs to no deployment: a copy of the database would do all of "
+            "its tasks once more",
+            "give every instance the setting 'deployment', then call background adopt",
+        )
+    scheduler = local_scheduler(site)
+    if scheduler is not None:
+        yield from _of_tasks(scheduler, observed)
+
+
+def _of_tasks(scheduler, observed):
+    slots = Counter()
+    for each in observed.beating.values():
+        slots.update(each)
+    if not slots:
+        yield (
+            "executing",
+            "no process executes tasks: all of them wait",
+            "start background worker, or an instance whose role is not web",
+        )
+    waiting = list(islice(scheduler.shards.waiting(), LOOKED_AT))
+    homeless = Counter(task.queue for task in waiting if task.queue not in slots)
+    for queue, number in sorted(homeless.items()) if slots else ():
+        yield (
+            "queue",
+            f"{_tasks(number)} in the queue {queue}, which no instance has",
+            f"start an instance with the setting queues {queue}=1, or cancel them",
+        )
+    newer = sum(task.version > VERSION for task in waiting)
+    if newer:
+        yield (
+            "version",
+            f"{_tasks(newer)} that a later release has scheduled",
+            "update this installation; instances of that release do them meanwhile",
+        )
+    for name, number in sorted(_missing(waiting).items()):
+        yield (
+            "code",
+            f"{_tasks(number)} whose function {name} cannot be imported here",
+            "install the add-on that has it, or cancel them",
+        )
+
+
+def _tasks(number):
+    return "1 task waits" if number == 1 else f"{number} tasks wait"
+
+
+def _missing(tasks):
+    """Count tasks by the functions of theirs that cannot be imported."""
+    functions = Counter(
+        task.callable
+        for task in tasks
+        if task.kind in (CALL, BATCH) and task.version <= VERSION
+    )
+    return {name: n for name, n in functions.items() if not _can_be_imported(name)}
+
+
+def _can_be_imported(name):
+    try:
+        resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    except Exception:  # whatever importing it does
+        logger.exception("importing %s has failed", name)
+        return False
+    return True
