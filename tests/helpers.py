@@ -3,7 +3,6 @@
 from AccessControl import getSecurityManager
 from Acquisition import aq_base
 from collective.background import get_scheduler
-from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITaskSucceeded
 from collective.background.model import files
 from contextlib import contextmanager
@@ -176,12 +175,3 @@ def contain_itself():
 
 def have_many_digits():
     return 10**5000  # Python makes no texts of such numbers
-
-
-def empty_the_dispatcher():
-    """Let nothing wait that an earlier test has left, as those of a site that is gone.
-
-    For tests of how much waits in the whole process.
-    """
-    for queue in process_executor().dispatcher.queues.values():
-        queue._lines.clear()

@@ -6,7 +6,6 @@ from collective.background.interfaces import IRecurringTask
 from collective.background.recurring.registration import RecurringTask
 from collective.background.recurring.schedules import make_schedule
 from collective.background.testing import drain
-from helpers import empty_the_dispatcher
 from http.server import BaseHTTPRequestHandler
 from http.server import HTTPServer
 from pathlib import Path
@@ -96,7 +95,6 @@ def recurring_task(functional):
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.name)
 def test_chapter(functional, chapter, hook_url, recurring_task):
-    empty_the_dispatcher()
     portal = functional["portal"]
     setRoles(portal, TEST_USER_ID, ["Manager"])
     folder = api.content.create(portal, "Folder", "folder")

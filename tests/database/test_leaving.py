@@ -231,3 +231,18 @@ def test_a_task_that_ends_at_the_last_moment(bare, monkeypatch):
     bare.manager.commit()
     assert stored.state == "lost"
     assert feeder.executor.instance not in bare.scheduler.holdings
+
+
+def test_what_a_look_has_reserved_when_all_is_to_stop(bare):
+    """The look was under way: nothing of it waits in the dispatcher for ever."""
+    before, during = bare.add(), bare.add()
+    bare.manager.commit()
+    feeder = bare.feeder()
+    for stored in (before, during):
+        stored.reserve(feeder.executor.instance)
+    bare.manager.commit()
+    feeder.take(feeder.claim_of(before, before.fence), "default", 0)
+    feeder.stop()
+    feeder.take(feeder.claim_of(during, during.fence), "default", 0)
+    assert [queue.waiting for queue in feeder.executor.queues()] == [0, 0]
+    assert [held.is_withdrawn for held in feeder.held.values()] == [True, True]

@@ -10,6 +10,7 @@ from collective.background.database.instances import Instance
 from collective.background.database.look import Look
 from collective.background.database.status import VERSION
 from collective.background.executing.queues import AGEING
+from collective.background.executing.queues import Job
 from functools import partial
 from hypothesis import given
 from hypothesis import settings
@@ -291,7 +292,16 @@ class TestSurplus:
     def test_is_not_the_first_one_of_a_site_that_has_nothing_else(self, bare, feeder):
         """It stands in line with those of other sites."""
         queue = feeder.executor.dispatcher.queues["default"]
-        queue.threads["a thread"] = "another site"
+        queue.threads.add(
+            Job(
+                id="0",
+                queue="default",
+                priority=0,
+                source="another site",
+                run=None,
+                refused=None,
+            )
+        )
         surplus = self.hold(bare, feeder)
         self.hold(bare, feeder, priority=1)
         look = bare.look(feeder)

@@ -3,7 +3,9 @@
 Without threads: what happens is drawn at random, and compared with a model.
 """
 
+from collections import Counter
 from collective.background.exceptions import IllegalTransition
+from collective.background.executing.locks import Locks
 from collective.background.executing.queues import AGEING
 from collective.background.executing.queues import Job
 from collective.background.executing.queues import Queue
@@ -19,6 +21,8 @@ from hypothesis.stateful import rule
 from hypothesis.stateful import RuleBasedStateMachine
 from itertools import count
 from itertools import cycle
+from itertools import product
+from math import inf
 from weakref import ref
 
 import pytest
@@ -35,9 +39,14 @@ class Source:
 
 MEMORY, SITE, OTHER_SITE, NOBODY = (Source() for _ in "1234")
 SOURCES = st.sampled_from([MEMORY, SITE, OTHER_SITE])
+USERS = st.sampled_from("ab")
 
 
-def make_job(priority=0, source=MEMORY):
+def make_queue(slots):
+    return Queue("default", slots, Locks())
+
+
+def make_job(priority=0, source=MEMORY, **values):
     return Job(
         id=next(IDS),
         queue="default",
@@ -45,7 +54,13 @@ def make_job(priority=0, source=MEMORY):
         source=source,
         run=lambda: None,
         refused=lambda error: None,
+        **values,
     )
+
+
+def lane_of(job):
+    """What has turns of its own."""
+    return job.priority, job.source, job.user
 
 
 class Task:
@@ -61,7 +76,9 @@ class Task:
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """The model is a list of what waits, in the order of its coming."""
+    """The model is a list of what waits, in the order of its coming; and one of who has
+    something that waits, in the order of their turns.
+    """
 
     waiting = Bundle("waiting")
     running = Bundle("running")
@@ -69,26 +86,37 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.queue = Queue("default", SLOTS)
+        self.queue = make_queue(SLOTS)
         self.line = []
+        self.turns = []
         self.at_work = []
         self.paused = set()
         self.stopped = set()
         self.starts = 0
 
     def wait(self, task):
-        self.queue.push(task.job)
+        is_stopped = task.job.source in self.stopped
+        assert self.queue.push(task.job) == (not is_stopped)
+        if is_stopped:
+            return multiple()
         self.line.append(task)
+        if lane_of(task.job) not in self.turns:
+            self.turns.append(lane_of(task.job))
         return task
+
+    def leave_line(self, task):
+        self.line.remove(task)
+        lane = lane_of(task.job)
+        if lane not in map(lane_of, [task.job for task in self.line]):
+            self.turns.remove(lane)
 
     def free_line(self):
         """What waits, and neither is paused nor has stopped."""
-        still = self.paused | self.stopped
-        return [task for task in self.line if task.job.source not in still]
+        return [task for task in self.line if task.job.source not in self.paused]
 
-    @rule(target=waiting, priority=PRIORITIES, source=SOURCES)
-    def schedule(self, priority, source):
-        return self.wait(Task(make_job(priority, source)))
+    @rule(target=waiting, priority=PRIORITIES, source=SOURCES, user=USERS)
+    def schedule(self, priority, source, user):
+        return self.wait(Task(make_job(priority, source, user=user)))
 
     @rule(target=waiting, task=consumes(ended))
     def retry(self, task):
@@ -101,7 +129,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.queue.discard(task.job) == (task in self.line)
         if task not in self.line:
             return multiple()
-        self.line.remove(task)
+        self.leave_line(task)
         task.become(states.CANCELLED)
         return task
 
@@ -115,13 +143,17 @@ class QueueMachine(RuleBasedStateMachine):
         self.starts += 1
         line = self.free_line()
         if self.starts % AGEING:
-            first = max(line, key=lambda waiting: waiting.job.priority)
+            highest = max(task.job.priority for task in line)
+            lanes = [lane for lane in self.turns if lane[0] == highest]
+            of_lanes = ([t for t in line if lane_of(t.job) == lane] for lane in lanes)
+            first = next(filter(None, of_lanes))[0]
         else:  # so that nobody starves
             first = line[0]
         assert job is first.job
-        self.line.remove(first)
+        self.turns.remove(lane_of(job))
+        self.turns.append(lane_of(job))
+        self.leave_line(first)
         first.become(states.RUNNING)
-        self.queue.threads[first] = job.source
         self.at_work.append(first)
         return first
 
@@ -141,7 +173,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.leave(task)
 
     def leave(self, task):
-        del self.queue.threads[task]
+        self.queue.end(task.job)
         self.at_work.remove(task)
 
     @rule(source=SOURCES)
@@ -156,8 +188,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(source=st.just(OTHER_SITE))
     def stop(self, source):
-        self.queue.stop(source)
+        waited = [task for task in self.line if task.job.source is source]
+        assert self.queue.stop(source) == [task.job for task in waited]
         self.stopped.add(source)
+        for task in waited:
+            self.leave_line(task)
 
     @invariant()
     def never_more_than_its_slots(self):
@@ -190,10 +225,13 @@ class QueueMachine(RuleBasedStateMachine):
 TestQueueMachine = QueueMachine.TestCase
 
 
-def make_jobs(queue, priorities):
+def make_jobs(queue, priorities, limit=None):
     """Let a job of each priority wait, of two sources by turns; return them."""
-    sources = cycle([MEMORY, SITE])
-    jobs = [make_job(priority, next(sources)) for priority in priorities]
+    whose = cycle(product([MEMORY, SITE], "ab"))
+    jobs = [
+        make_job(priority, source, user=user, limit=limit)
+        for priority, (source, user) in zip(priorities, whose, strict=False)
+    ]
     for job in jobs:
         queue.push(job)
     return jobs
@@ -201,18 +239,50 @@ def make_jobs(queue, priorities):
 
 @given(st.lists(PRIORITIES, max_size=AGEING - 1))
 def test_higher_priorities_first_and_in_order_within_each(priorities):
-    queue = Queue("default", len(priorities) + 1)
-    jobs = make_jobs(queue, priorities)
+    """All are of one user."""
+    queue = make_queue(len(priorities) + 1)
+    jobs = [make_job(priority, age=age) for age, priority in enumerate(priorities)]
+    for job in reversed(jobs):
+        queue.push(job)
     started = []
     while (job := queue.pop()) is not None:
         started.append(job)
     assert started == sorted(jobs, key=lambda job: -job.priority)
 
 
+@given(st.lists(st.sampled_from("abc"), max_size=5 * AGEING))
+def test_slots_go_round_those_who_have_something_due(users):
+    """Whoever has more has no more starts than others, but for those by age."""
+    queue = make_queue(len(users) + 1)
+    for user in users:
+        queue.push(make_job(user=user))
+    left, starts = Counter(users), Counter()
+    for start in range(1, len(users) + 1):
+        user = queue.pop().user
+        left[user] -= 1
+        starts[user] += 1
+        of_others = [starts[other] for other in left if left[other]]
+        assert starts[user] <= min(of_others, default=inf) + 1 + start // AGEING
+
+
+def test_a_user_who_comes_in_does_not_wait_for_those_who_have_many():
+    queue = make_queue(10)
+    for user in "aaaab":
+        queue.push(make_job(user=user, site="/one"))
+    queue.push(make_job(user="a", site="/two"))
+    started = [queue.pop() for _ in range(4)]
+    assert [(job.site, job.user) for job in started] == [
+        ("/one", "a"),
+        ("/one", "b"),
+        ("/two", "a"),
+        ("/one", "a"),
+    ]
+
+
 @given(st.lists(PRIORITIES, max_size=30), st.integers(min_value=-100, max_value=100))
 def test_nobody_starves_while_higher_ones_keep_coming(before, priority):
     """Of those that came later, some pass it, but not without an end."""
-    queue = Queue("default", 1)
+    queue = make_queue(1)
     make_jobs(queue, before)
     job = make_job(priority)
     queue.push(job)
@@ -221,18 +291,32 @@ def test_nobody_starves_while_higher_ones_keep_coming(before, priority):
     while started is not job:
         queue.push(make_job(priority + 1, SITE))
         started = queue.pop()
+        queue.end(started)
         starts += 1
     assert starts <= AGEING * (len(before) + 1)
 
 
 @given(st.lists(PRIORITIES, max_size=10 * AGEING))
 def test_the_order_is_kept_within_each_priority(priorities):
-    queue = Queue("default", len(priorities) + 1)
-    jobs = make_jobs(queue, priorities)
-    started = [queue.pop() for _ in jobs]
-    for priority in set(priorities):
-        of_priority = [job for job in jobs if job.priority == priority]
-        assert [job for job in started if job.priority == priority] == of_priority
+    """Of each user; and for all of them where only one runs at a time."""
+    for limit in (None, 1):
+        queue = make_queue(1)
+        jobs = make_jobs(queue, priorities, limit=limit)
+        started = []
+        for _ in jobs:
+            started.append(queue.pop())
+            queue.end(started[-1])
+        for priority, source in product(set(priorities), (MEMORY, SITE)):
+            wanted = (priority, source)
+            expected = [job for job in jobs if (job.priority, job.source) == wanted]
+            found = [job for job in started if (job.priority, job.source) == wanted]
+            if limit is None:
+                for user in "ab":
+                    assert [job for job in found if job.user == user] == [
+                        job for job in expected if job.user == user
+                    ]
+            else:
+                assert found == expected
 
 
 @given(st.lists(st.sampled_from(states.STATES)))
@@ -251,7 +335,7 @@ def test_only_what_has_not_succeeded_is_left_after_it_has_ended(wanted):
 
 
 def test_discarding_what_does_not_wait_changes_nothing():
-    queue = Queue("default", 1)
+    queue = make_queue(1)
     job = make_job()
     queue.push(job)
     for other in (make_job(), make_job(priority=7), make_job(source=SITE)):
@@ -261,15 +345,15 @@ def test_discarding_what_does_not_wait_changes_nothing():
 
 @pytest.mark.parametrize("slots", [1, 3])
 def test_a_full_queue_starts_nothing(slots):
-    queue = Queue("default", slots)
+    queue = make_queue(slots)
     make_jobs(queue, [0] * (slots + 1))
-    for number in range(slots):
-        queue.threads[number] = queue.pop().source
+    for _ in range(slots):
+        assert queue.pop() is not None
     assert queue.pop() is None
 
 
 def test_a_paused_source_is_passed_by_the_others():
-    queue = Queue("default", 2)
+    queue = make_queue(2)
     paused, other = make_job(9, SITE), make_job(0, OTHER_SITE)
     queue.push(paused)
     queue.push(other)
@@ -282,7 +366,7 @@ def test_a_paused_source_is_passed_by_the_others():
 
 def test_a_source_that_is_gone_is_forgotten():
     """Sites come and go, and so do schedulers of tests."""
-    queue = Queue("default", 1)
+    queue = make_queue(1)
     source = Source()
     queue.pause(source)
     queue.stop(source)

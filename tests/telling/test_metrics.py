@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
-from helpers import empty_the_dispatcher
 from helpers import finished
 from helpers import TIMEOUT
 from helpers import waiting
@@ -44,7 +43,6 @@ CREATED = datetime(2026, 11, 24, tzinfo=UTC)
 @pytest.fixture
 def metrics(functional, provide):
     """Metrics that have counted nothing yet, for the time of the test."""
-    empty_the_dispatcher()
     return provide(Metrics(), IMetrics)
 
 

@@ -128,7 +128,8 @@ class Feeder:
         )
         with self.changed:
             self.held[claim.id] = held
-        self.executor.dispatcher.push(held.job)
+        # Not if the process is about to end: a look may have been under way.
+        held.is_withdrawn = not self.executor.dispatcher.push(held.job)
 
     def withdraw(self, held):
         """A task is not to start here; return False if it has started already."""
@@ -186,10 +187,10 @@ class Feeder:
         """Start nothing more; ask those to stop that may run again, and batches."""
         with self.changed:
             self.is_stopping = True
-            self.executor.dispatcher.stop(self)
+            waited = {job.id for job in self.executor.dispatcher.stop(self)}
             for held in self.held.values():
                 held.stuck_until = 0.0
-                held.is_withdrawn |= self.withdraw(held)
+                held.is_withdrawn |= held.claim.id in waited
                 self._stop_if_it_may_run_again(held)
             self.changed.notify_all()
 

@@ -10,8 +10,9 @@ Goes out: calls of ``job.run()``, each in a thread named
 ``background-<queue>-<id>``. Part of the executor.
 """
 
-from collective.background.executing.queues import Queue
+from collective.background.executing.locks import Locks
 from collective.background.executing.timers import Timers
+from collective.background.executing.turns import Queues
 from math import inf
 from time import monotonic
 
@@ -33,11 +34,11 @@ class Dispatcher:
     """
 
     def __init__(self, slots):
-        self.queues = {name: Queue(name, count) for name, count in slots.items()}
+        self.queues = Queues(slots, Locks())
         # A signal may come while its own thread has it.
         self._wake = threading.Condition(threading.RLock())
         self._thread = None
-        self._ended = []  # (queue, thread), to be joined
+        self._ended = []  # (queue, job, thread), to be joined
         self._dismissed = False
         self._timers = Timers()  # jobs whose time has not come, by their ids
         self._reminders = Timers()  # functions by the source that is to be reminded
@@ -45,15 +46,16 @@ class Dispatcher:
     def push(self, job, at=0.0):
         """Let a job start as soon as it is its turn, and not before ``at``.
 
-        Not without ``wake_up()``, which must not be called under a lock that
-        ``refused`` needs. ``at``: of the monotonic clock (seconds), which nobody
-        sets back.
+        Returns False if it never will, as its source was stopped. Not without
+        ``wake_up()``, which must not be called under a lock that ``refused`` needs.
+        ``at``: of the monotonic clock (seconds), which nobody sets back.
         """
         with self._wake:
-            if at > monotonic():
-                self._timers.set(job.id, at, job)
-            else:
-                self.queues[job.queue].push(job)
+            queue = self.queues[job.queue]
+            if at <= monotonic() or queue.is_stopped(job.source):
+                return queue.push(job)
+            self._timers.set(job.id, at, job)
+            return True
 
     def discard(self, job):
         """A waiting job is not to start any more; return whether it was waiting."""
@@ -86,14 +88,15 @@ class Dispatcher:
         self.wake_up()
 
     def stop(self, source):
-        """Start nothing more of a source, now or later."""
+        """Start nothing more of a source, now or later; return the jobs that waited."""
         with self._wake:
-            for queue in self.queues.values():
-                queue.stop(source)
-            for job in [job for job in self._timers if job.source is source]:
+            jobs = [job for job in self._timers if job.source is source]
+            for job in jobs:
                 self._timers.discard(job.id)
+            jobs += self.queues.stop(source)
             self._reminders.discard(source)
             self._wake.notify_all()
+        return jobs
 
     def statuses(self, source):
         """Return a list of QueueStatus, as a source has them."""
@@ -119,7 +122,7 @@ class Dispatcher:
         with self._wake:
             self._dismissed = True
             self._wake.notify_all()
-            self._wake.wait_for(lambda: not self._has_threads(source), timeout)
+            self._wake.wait_for(lambda: not self.queues.running(source), timeout)
             thread = self._thread if self._is_idle() else None
         if thread is not None:
             thread.join(max(0.0, deadline - monotonic()))
@@ -129,7 +132,7 @@ class Dispatcher:
         refused = []
         with self._wake:
             has_more = self._timers or self._reminders
-            if self._thread is None and (self._can_start() or has_more):
+            if self._thread is None and (self.queues.can_start() or has_more):
                 self._dismissed = False
                 self._thread = threading.Thread(
                     target=self._dispatch, name="background-dispatcher", daemon=True
@@ -138,22 +141,13 @@ class Dispatcher:
                     self._thread.start()
                 except RuntimeError as error:
                     self._thread = None
-                    jobs = [job for _, job in self._next_jobs()]
-                    jobs += self._timers.take_all()  # nobody would wake up for these
-                    refused = [(job, error) for job in jobs]
+                    jobs = [*self.queues.take_all(), *self._timers.take_all()]
+                    refused = [(job, error) for job in jobs]  # nobody would wake up
             self._wake.notify_all()
         _refuse(refused)
 
-    def _can_start(self):
-        return any(queue.can_start() for queue in self.queues.values())
-
-    def _has_threads(self, source):
-        return any(queue.running(source) for queue in self.queues.values())
-
     def _is_idle(self):
-        return not self._ended and not any(
-            queue.threads for queue in self.queues.values()
-        )
+        return not self._ended and self.queues.are_idle()
 
     def _queue_due(self):
         """Move jobs whose time has come to their queues."""
@@ -168,12 +162,12 @@ class Dispatcher:
         return min(LONGEST, max(0.0, moment - monotonic()))
 
     def _has_work(self):
-        return bool(self._ended) or self._can_start()
+        return bool(self._ended) or self.queues.can_start()
 
     def _has_nothing_left(self):
         is_reminded = self._reminders and not self._dismissed
         has_more = self._timers or is_reminded
-        return self._is_idle() and not self._can_start() and not has_more
+        return self._is_idle() and not self.queues.can_start() and not has_more
 
     def _dispatch(self):
         """The whole life of the dispatcher's thread."""
@@ -188,7 +182,7 @@ class Dispatcher:
                     self._thread = None
                     return
                 ended, self._ended = self._ended, []
-            for _, thread in ended:
+            for *_, thread in ended:
                 thread.join()
             self._start_threads(ended)
             for function in reminders:
@@ -197,9 +191,9 @@ class Dispatcher:
     def _start_threads(self, ended):
         refused = []
         with self._wake:
-            for queue, thread in ended:
-                queue.threads.pop(thread, None)
-            for queue, job in self._next_jobs():
+            for queue, job, _ in ended:
+                queue.end(job)
+            for queue, job in self.queues.start():
                 # A daemon: a task that hangs must not keep the process alive.
                 thread = threading.Thread(
                     target=self._run_job,
@@ -207,21 +201,14 @@ class Dispatcher:
                     name=f"background-{queue.name}-{job.id}",
                     daemon=True,
                 )
-                queue.threads[thread] = job.source
                 try:
                     thread.start()
                 except RuntimeError as error:
-                    del queue.threads[thread]
+                    queue.end(job)
                     refused.append((job, error))
             if ended:
                 self._wake.notify_all()  # who waits for the threads of a source
         _refuse(refused)
-
-    def _next_jobs(self):
-        """Yield (queue, job) of what may start, while slots are free."""
-        for queue in self.queues.values():
-            while (job := queue.pop()) is not None:
-                yield queue, job
 
     def _run_job(self, queue, job):
         """The whole life of a task's thread."""
@@ -229,7 +216,7 @@ class Dispatcher:
             job.run()
         finally:
             with self._wake:
-                self._ended.append((queue, threading.current_thread()))
+                self._ended.append((queue, job, threading.current_thread()))
                 self._wake.notify_all()
 
 

@@ -3,9 +3,10 @@
 Plain data, changed under the dispatcher's lock only.
 """
 
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Hashable
+from collective.background.executing.lines import Line
 from collective.background.model.records import QueueStatus
 from dataclasses import dataclass
 from itertools import count
@@ -16,10 +17,12 @@ from weakref import WeakSet
 
 AGEING = 10
 
+_numbers = count()  # of arrivals, in whatever queue
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Job:
-    """A task that may start, as the dispatcher knows it.
+    """A task that may start, as the dispatcher knows it; for each attempt another one.
 
     - ``id``: of the task; ``queue``: the name of its queue
     - ``priority``: the higher starts first (an int)
@@ -48,85 +51,113 @@ class Job:
     limit: int | None = None
 
 
-class _Line:
-    """The jobs of one source that wait, each with its number of arrival."""
-
-    def __init__(self):
-        self._lanes = {}  # OrderedDicts of (number, job) by id, by their priority
-
-    def push(self, number, job):
-        self._lanes.setdefault(job.priority, OrderedDict())[job.id] = (number, job)
-
-    def discard(self, job):
-        """Return whether it was there."""
-        lane = self._lanes.get(job.priority, {})
-        if lane.pop(job.id, None) is None:
-            return False
-        if not lane:
-            del self._lanes[job.priority]
-        return True
-
-    def first(self):
-        """Return (rank, job) of the next one: the highest priority, then by age."""
-        priority = max(self._lanes)
-        number, job = self._head(priority)
-        return (-priority, number), job
-
-    def oldest(self):
-        """Return (number, job) of the one that came first, whatever its priority."""
-        return min(map(self._head, self._lanes), key=itemgetter(0))
-
-    def _head(self, priority):
-        return next(iter(self._lanes[priority].values()))
-
-    def __len__(self):
-        return sum(len(lane) for lane in self._lanes.values())
-
-
 class Queue:
-    """Waiting lines, one for each source, with slots that all of them share.
+    """What waits for a slot, in a line for each site of each source, and what has one.
 
-    Of a source that is paused nothing starts until it is resumed, and of one that is
-    stopped nothing any more.
+    ``locks``: the Locks of the process. Of a source that is paused nothing starts until
+    it is resumed, and of one that is stopped nothing any more.
 
-    A higher priority goes first; within a priority, who came first. So that
-    nobody starves, every tenth start is that of the job which came first of all.
-    ``threads``: the sources of those that use a slot, by thread; ``started_at``: when
-    the last one was started (of the monotonic clock).
+    A higher priority goes first; within a priority, slots go round the users of all
+    sites, one start each; of one user the older goes first. So that nobody starves,
+    every tenth start is that of who has waited longest of all. Who waits for a lock is
+    passed by, and so is a site of which so many run as its limit allows.
+
+    ``threads``: the jobs that use a slot; ``started_at``: when the last one was started
+    (of the monotonic clock).
     """
 
-    def __init__(self, name, slots):
+    def __init__(self, name, slots, locks):
         self.name = name
         self.slots = slots
-        self.threads = {}
+        self.threads = set()
         self.started_at = 0.0
-        self._lines = {}  # by their source
+        self._locks = locks
+        self._waiting = {}  # of each source {id: (number, job)}, in their order
+        self._lines = {}  # of those that may start, by (source, site)
         # Sources, which may come to their end long before the process.
         self._paused = WeakSet()
         self._stopped = WeakSet()
-        self._numbers = count()
+        self._tickets = count()
         self._starts = 0
 
     def push(self, job):
-        self._lines.setdefault(job.source, _Line()).push(next(self._numbers), job)
-
-    def discard(self, job):
-        """Take a job out of its line; return whether it was in it."""
-        line = self._lines.get(job.source)
-        if line is None or not line.discard(job):
+        """Let a job wait; return False if its source was stopped."""
+        if self.is_stopped(job.source):
             return False
-        if not line:
-            del self._lines[job.source]
+        place = next(_numbers), job
+        self._waiting.setdefault(job.source, {})[job.id] = place
+        if not job.locks:
+            self.admit(job)
+        elif job.source not in self._paused:
+            self._locks.enter(*place, self)
         return True
 
+    def discard(self, job):
+        """A job is not to wait any more; return whether it did."""
+        if job.id not in self._waiting.get(job.source, ()):
+            return False
+        if job.locks:
+            self._locks.leave(job)
+        else:
+            self.hold_back(job)
+        self._forget(job)
+        return True
+
+    def _forget(self, job):
+        waiting = self._waiting[job.source]
+        del waiting[job.id]
+        if not waiting:
+            del self._waiting[job.source]
+
+    # Called by Locks as well.
+
+    def admit(self, job):
+        """A job that waits may start when a slot is free."""
+        line = self._lines.setdefault((job.source, job.site), Line(self._tickets))
+        line.push(*self._waiting[job.source][job.id])
+
+    def hold_back(self, job):
+        """A job that was admitted may not start."""
+        line = self._lines[job.source, job.site]
+        line.discard(job)
+        self._tidy(job)
+
+    def _tidy(self, job):
+        if not self._lines[job.source, job.site]:
+            del self._lines[job.source, job.site]
+
+    # Sources.
+
     def pause(self, source):
-        self._paused.add(source)
+        if source not in self._paused:
+            self._paused.add(source)
+            # Others may have the locks meanwhile.
+            for _, job in self._locked(source):
+                self._locks.leave(job)
 
     def resume(self, source):
-        self._paused.discard(source)
+        if source in self._paused:
+            self._paused.discard(source)
+            for number, job in self._locked(source):
+                self._locks.enter(number, job, self)
+
+    def is_stopped(self, source):
+        """Whether nothing more of a source is to start."""
+        return source in self._stopped
 
     def stop(self, source):
+        """Return the jobs that have waited."""
         self._stopped.add(source)
+        jobs = [job for _, job in self._waiting.get(source, {}).values()]
+        for job in jobs:
+            self.discard(job)
+        return jobs
+
+    def _locked(self, source):
+        places = self._waiting.get(source, {}).values()
+        return [place for place in places if place[1].locks]
+
+    # Starts and ends.
 
     def can_start(self):
         """Whether a job waits, and may start now."""
@@ -134,28 +165,46 @@ class Queue:
 
     def _moving_lines(self):
         """Yield the lines whose first job may start when a slot is free."""
-        for source, line in self._lines.items():
-            if source not in self._paused and source not in self._stopped:
+        running = Counter((job.source, job.site) for job in self.threads)
+        for key, line in self._lines.items():
+            may_run = line.limit is None or running[key] < line.limit
+            if may_run and key[0] not in self._paused:
                 yield line
 
     def pop(self):
-        """Return the next job that may start now, or None."""
+        """Return the next job that may start now, or None.
+
+        It has a slot and its locks from now on, until ``end(job)``.
+        """
         if not self.can_start():
             return None
         self._starts += 1
         self.started_at = monotonic()
-        next_of = _Line.first if self._starts % AGEING else _Line.oldest
+        next_of = Line.first if self._starts % AGEING else Line.oldest
         _, job = min(map(next_of, self._moving_lines()), key=itemgetter(0))
-        self.discard(job)
+        self._lines[job.source, job.site].take(job)
+        self._tidy(job)
+        self._forget(job)
+        if job.locks:
+            self._locks.take(job)
+        self.threads.add(job)
         return job
+
+    def end(self, job):
+        """A job needs its slot and its locks no longer."""
+        self.threads.remove(job)
+        if job.locks:
+            self._locks.give_back(job)
+
+    # What is told.
 
     def waiting(self, source):
         """Return how many jobs of a source are waiting."""
-        return len(self._lines.get(source, ()))
+        return len(self._waiting.get(source, ()))
 
     def running(self, source):
         """Return how many jobs of a source use a slot."""
-        return sum(1 for each in self.threads.values() if each is source)
+        return sum(1 for job in self.threads if job.source is source)
 
     def status(self, source):
         """Return the QueueStatus of one source: as if there were no others."""
@@ -173,6 +222,6 @@ class Queue:
             name=self.name,
             slots=self.slots,
             running=len(self.threads),
-            waiting=sum(map(len, self._lines.values())),
+            waiting=sum(map(len, self._waiting.values())),
             paused=bool(self._paused),
         )

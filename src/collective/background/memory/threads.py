@@ -34,11 +34,15 @@ class TaskThreads:
             if self._lifecycle.unfinished.is_waiting(task):
                 job = self._jobs[task.id] = Job(
                     id=task.id,
-                    queue=task.options.queue,
-                    priority=task.options.priority,
+                    queue=task.queue,
+                    priority=task.priority,
                     source=self._lifecycle,
                     run=partial(self._run_in_thread, task),
                     refused=partial(self._refused, task),
+                    site=task.site_path,
+                    user=(task.user_path, task.user_id),
+                    locks=task.locks,
+                    limit=self._lifecycle.settings.limits.get(task.queue),
                 )
                 dispatcher.push(job, task.not_before)
         dispatcher.wake_up()

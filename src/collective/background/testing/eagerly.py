@@ -106,8 +106,11 @@ class EagerDispatcher(Dispatcher):
     """Runs each job in the thread that wakes it up."""
 
     def wake_up(self):
-        for _, job in self._next_jobs():
-            job.run()
+        for queue, job in self.queues.start():
+            try:
+                job.run()
+            finally:
+                queue.end(job)
 
 
 class EagerExecutor(Executor):

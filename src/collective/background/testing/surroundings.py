@@ -1,7 +1,7 @@
 """What tests need around tasks: queues, which zope.conf has in earnest, and uploads."""
 
 from collective.background.executing.executor import process_executor
-from collective.background.executing.queues import Queue
+from collective.background.executing.turns import Queues
 from collective.background.model.config import DEFAULT_QUEUE
 from collective.background.model.spool import CapturedUpload
 from collective.background.model.spool import Spool
@@ -24,9 +24,7 @@ def queues(**slots):
     dispatcher = executor.dispatcher
     settings, usual = executor.settings, dispatcher.queues
     executor.settings = replace(settings, queues=slots)
-    dispatcher.queues = {
-        name: Queue(name, count) for name, count in executor.settings.queues.items()
-    }
+    dispatcher.queues = Queues(executor.settings.queues, usual.locks)
     if DEFAULT_QUEUE not in slots:
         dispatcher.queues[DEFAULT_QUEUE] = usual[DEFAULT_QUEUE]
     try:
