@@ -7,6 +7,8 @@ VENV ?= venv
 INSTANCE ?= instance
 PORT ?= 8080
 PYTEST_ARGS ?=
+# Processes that share the tests; all slow ones are run by one of them.
+PYTEST_SHARED = --numprocesses 2 --dist loadgroup
 SOAK_ARGS ?=
 BENCH_ARGS ?=
 RESTAPI_ARGS ?=
@@ -82,12 +84,12 @@ $(AXE): package.json package-lock.json
 .PHONY: test
 test: $(INSTALLED) $(AXE) ## run the whole test suite
 	@echo "== Running the tests"
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(BIN)/pytest $(PYTEST_SHARED) $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: $(INSTALLED) ## run the tests that start no processes and no browser
 	@echo "== Running the fast tests"
-	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+	@$(BIN)/pytest $(PYTEST_SHARED) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: soak
 soak: $(INSTALLED) ## kill, freeze, cut off instances, and see what can be trusted

@@ -154,6 +154,7 @@ setup(
             "pytest",
             "pytest-cov",
             "pytest-plone",
+            "pytest-xdist",
             "setuptools",
             "waitress",
             "z3c.caching",

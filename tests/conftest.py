@@ -37,6 +37,30 @@ def pytest_configure(config):
         compile_mo_file(catalogue.stem, catalogue.parent)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Let several processes share the tests (``make test``) by files.
+
+    Those that start processes of their own stay together, and so do not disturb one
+    another.
+    """
+    for item in items:
+        is_slow = item.get_closest_marker("slow")
+        group = "slow" if is_slow else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Make what a test has printed or logged fit to be sent to another process."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode())
+        for name, text in report.sections
+    ]
+    return report
+
+
 globals().update(
     fixtures_factory(
         (
