@@ -5,6 +5,7 @@ an instance uses a copy of them. Called by fixtures of tests, and by benchmarks.
 """
 
 from contextlib import closing
+from contextlib import contextmanager
 from helpers import needed
 from pathlib import Path
 from persistent import Persistent
@@ -103,13 +104,14 @@ class ZEO:
         with closing(FileStorage(path, read_only=True)) as storage:
             return [each.description.decode() for each in storage.iterator()]
 
-    def fill_disk(self):
-        """Let ``Data.fs`` grow no more."""
-        size = (self._var / "Data.fs").stat().st_size
-        self._limit(size)
-
-    def free_disk(self):
-        self._limit(resource.RLIM_INFINITY)
+    @contextmanager
+    def full_disk(self):
+        """Let ``Data.fs`` grow no more, meanwhile."""
+        self._limit((self._var / "Data.fs").stat().st_size)
+        try:
+            yield
+        finally:
+            self._limit(resource.RLIM_INFINITY)
 
     def _limit(self, size):
         _, hard = resource.prlimit(self.server.pid, resource.RLIMIT_FSIZE)
