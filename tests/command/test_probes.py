@@ -33,6 +33,12 @@ def test_answers(ask, monkeypatch, path, is_fine, status):
     assert ask(path) == (status, "so it is\n")
 
 
+def test_does_not_tell_what_runs_here():
+    with answer_probes(HOST, 0) as port:
+        answer = requests.get(f"http://{HOST}:{port}/live")
+    assert "Python" not in answer.headers["Server"]
+
+
 def test_anything_else(ask):
     assert ask("/")[0] == 404
     assert ask("/live", "POST")[0] == 501

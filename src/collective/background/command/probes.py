@@ -20,6 +20,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers with 200 or 503, and a text that says why."""
 
     timeout = 10  # seconds for a request
+    server_version, sys_version = "background", ""
 
     def do_GET(self):
         check = CHECKS.get(self.path.partition("?")[0])
