@@ -5,6 +5,7 @@ format makes it anew.
 """
 
 from collective.background.capture.unpickling import unpack
+from collective.background.database.lines import by_priority
 from collective.background.database.locking import line_of
 from collective.background.exceptions import BatchFailed
 from collective.background.exceptions import ResponseFailed
@@ -273,7 +274,7 @@ class TestRunning:
         assert scheduler.retry(id).state == "queued"
         transaction.begin()
         assert scheduler.record(id).error is None
-        in_line = [task.id for _, task in scheduler.shards.first_in_line("default")]
+        in_line = [task.id for _, task in by_priority(scheduler.shards, "default")]
         assert id in in_line
         assert stored(name).make_task(None).id == id
 

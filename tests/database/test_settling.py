@@ -13,6 +13,7 @@ from collective.background.database import changes
 from collective.background.database import following
 from collective.background.database import groups
 from collective.background.database import outbox
+from collective.background.database.lines import by_priority
 from collective.background.database.look import Look
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
@@ -187,7 +188,7 @@ class TestSuccessors:
 
 
 def in_line(scheduler):
-    return [task.id for _, task in scheduler.shards.first_in_line("default")]
+    return [task.id for _, task in by_priority(scheduler.shards, "default")]
 
 
 def try_again():

@@ -169,11 +169,12 @@ class TestTrouble:
         missing = StoredTask.__new__(StoredTask)
         scheduler._p_jar._cache.new_ghost(p64(2**40), missing)
         shard = scheduler.shards.of("00")
-        key = ("default", 0, 1)
-        shard.line[key] = missing
+        key = ("default", 0, "", "", 1)
+        shard.turns[key] = missing
+        shard.line["default", 0, 1] = missing
         transaction.commit()
         until(lambda: "POSKeyError" in caplog.text)
-        del shard.line[key]
+        del shard.turns[key], shard.line["default", 0, 1]
         transaction.commit()
         assert finished(schedule(len, "x")).state == "succeeded"
 

@@ -6,6 +6,7 @@ Compared with a model. What starts is what the test wants to start, in its own t
 from collections import Counter
 from collective.background import group
 from collective.background import using
+from collective.background.database.lines import by_priority
 from collective.background.database.scheduler import PersistentTransactionalScheduler
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
@@ -106,7 +107,7 @@ class Database:
 
     def startable(self):
         transaction.begin()
-        line = self.scheduler.shards.first_in_line("default")
+        line = by_priority(self.scheduler.shards, "default")
         return {task.id: task.callable for _, task in line}
 
     def run(self, id):

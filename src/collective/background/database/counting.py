@@ -10,6 +10,7 @@ from collective.background.database.shard import LEAST
 from collective.background.database.shard import MOST
 from collective.background.database.shard import number_of
 from collective.background.database.shard import range_of
+from collective.background.database.standing import Stand
 from collective.background.scheduling.room import Counts
 
 
@@ -20,13 +21,25 @@ def count_waiting(shards):
 
 def count_in_line(shards, queue):
     """Return how many tasks of a queue may start, or are reserved."""
-    return sum(len(range_of(shard.line, (queue,))) for shard in shards)
+    return sum(
+        len(range_of(shard.line, (queue,))) + _count_locked(shard, queue)
+        for shard in shards
+    )
+
+
+def _count_locked(shard, queue):
+    """Return how many tasks of a queue stand in line for locks, of one shard.
+
+    Each is counted at the first of its locks.
+    """
+    keys = shard.locked.keys(LEAST, MOST, True, True)
+    return sum(key[4] == queue and key[-1][0] == key[1] for key in keys)
 
 
 def count_due(shards, queue, now):
     """Return how many tasks of a queue may start, or have; ``now``: microseconds."""
     overdue = sum(
-        key[2] == queue
+        Stand(*key[-1]).queue == queue
         for shard in shards
         for key in shard.delayed.keys(LEAST, (now, END), True)
     )
@@ -51,10 +64,9 @@ def wait_counts(shards, now, *, by_user):
                 *user, _, number, _ = key
                 counts.add(tuple(user), -number not in later)
         return counts
-    in_line = sum(len(shard.line) - 2 for shard in shards)
-    overdue = sum(len(shard.delayed.keys(LEAST, (now, END), True)) for shard in shards)
-    counts.set_whole(True, in_line + overdue)
-    counts.set_whole(False, count_waiting(shards) - in_line - overdue)
+    later = len(set(_later(shards, now)))
+    counts.set_whole(True, count_waiting(shards) - later)
+    counts.set_whole(False, later)
     return counts
 
 

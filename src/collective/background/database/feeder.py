@@ -18,6 +18,7 @@ from collective.background.database import claims
 from collective.background.database.holding import Held
 from collective.background.database.room import Room
 from collective.background.database.shard import SHARDS
+from collective.background.database.stealing import Stealing
 from collective.background.exceptions import Superseded
 from collective.background.executing.queues import Job
 from collective.background.running import outcome
@@ -58,11 +59,14 @@ class Feeder:
         self.room = Room(changed)
         self.waiting_by_queue = {}  # what waits for a slot and is not reserved here
         self.paused = frozenset()  # names of queues, at the last look
-        self.due_at = inf  # when the next delayed one is due (monotonic)
+        self.look_at = inf  # when to look again, if nobody wakes us up (monotonic)
+        self.count_at = -inf  # when to count what waits (monotonic)
+        self.has_looked = False
         self.changes = [None] * SHARDS  # of ``Shards``, at the last look
         self.durations = {}  # how long tasks take (seconds), by their queue
         self.swept_at = self.reported_at = -inf  # of the monotonic clock
-        self.reserved = {}  # how many tasks since the last oldest one, by their queue
+        self.turns = {}  # Turns, by their queue
+        self.stealing = Stealing()
         self.newer = set()  # numbers of tasks of a later version
         self.nobodys = {}  # since when instances are not known that have something
         self.is_stopping = False
@@ -77,11 +81,21 @@ class Feeder:
 
     # For requests, in any thread.
 
-    def counted(self, by_queue, paused, due_at):
+    def seen(self, paused, look_at):
         """So it is, as a look has found; see the attributes."""
         with self.changed:
-            self.waiting_by_queue, self.paused = by_queue, paused
-            self.due_at = due_at
+            self.paused, self.look_at = paused, look_at
+            self.has_looked = True
+
+    def counted(self, by_queue, count_at):
+        """The same of what is not looked at each time."""
+        with self.changed:
+            self.waiting_by_queue, self.count_at = by_queue, count_at
+
+    def count_now(self):
+        """Look, and count what waits: it may be less by now."""
+        self.count_at = -inf
+        self._wake(is_urgent=True)
 
     def wake_up(self, news):
         """There is something new in the database; ``news``: News of it."""

@@ -3,10 +3,10 @@
 All functions work in the transaction of a Look.
 """
 
+from collective.background.database.ahead import find_surplus
 from collective.background.database.changes import forget
 from collective.background.database.portions import go_on
 from collective.background.database.rescue import let_go
-from collective.background.database.reserving import find_surplus
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import follow
 from collective.background.database.settling import settle

@@ -10,16 +10,21 @@ from collections import Counter
 from collective.background.database import reserving
 from collective.background.database.counting import count_in_line
 from collective.background.database.counting import wait_counts
+from collective.background.database.due import put_in_line
 from collective.background.database.instances import Holding
 from collective.background.database.settling import give_up
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
+from collective.background.database.shard import END
 from collective.background.database.shard import microseconds
-from collective.background.database.wholes import is_unwanted
 from collective.background.scheduling import rules
 from functools import partial
+from math import inf
 from time import monotonic
 from ZODB.POSException import POSKeyError
+
+
+COUNTING = 1.0  # seconds between two counts of what waits
 
 
 class Look:
@@ -42,6 +47,11 @@ class Look:
         self.news = News()
         self.has_more = False  # whether to look again at once
         self.then = []
+        self.is_stealing = False  # whether it takes what others may take, too
+        self._next_due = END
+        self._again_at = inf
+        # Not before the first tasks are reserved: it may have to load the whole index.
+        self._is_counting = feeder.has_looked and monotonic() >= feeder.count_at
         self.is_last = False
         self.me = feeder.executor.instance
         self._holding = scheduler.holdings.get(self.me)
@@ -49,11 +59,10 @@ class Look:
         self.before = dict(self.tasks)
 
     def reserve(self):
-        """Reserve some of what waits."""
+        """Put in line what is due, and reserve some of what waits."""
+        self._next_due = put_in_line(self, everywhere=self._is_counting)
         for queue, chosen in reserving.choose(self):
             for stored in chosen:
-                if is_unwanted(self.scheduler, stored):
-                    continue
                 reason = self._hindrance(stored)
                 if reason is not None:
                     give_up(self.scheduler, stored, reason)
@@ -68,21 +77,36 @@ class Look:
                     partial(self.feeder.take, claim, queue, stored.priority)
                 )
 
+    def again_in(self, seconds):
+        """Something is to be done then that nobody else tells of."""
+        self.again_at(monotonic() + seconds)
+
+    def again_at(self, moment):
+        """The same; ``moment``: of the monotonic clock."""
+        self._again_at = min(self._again_at, moment)
+
     def count(self):
-        """Note how many tasks wait, and when the next one is due."""
+        """Note when to look again, and once a second how many tasks wait."""
+        if self._is_counting:
+            self._count()
+        else:
+            self.again_at(self.feeder.count_at)
+        due_in = (self._next_due - microseconds(self.now)) / 1_000_000
+        self.again_in(due_in)
+        paused = frozenset(name for name in self.scheduler.paused if name)
+        self.then.append(partial(self.feeder.seen, paused, self._again_at))
+
+    def _count(self):
         shards = self.scheduler.shards
         here = Counter(held.queue for held in self.feeder.not_over())
         by_queue = {
             name: max(0, count_in_line(shards, name) - here[name])
             for name in self.feeder.settings.queues
         }
-        paused = frozenset(name for name in self.scheduler.paused if name)
-        now = microseconds(self.now)
-        due_at = monotonic() + (shards.next_due(now) - now) / 1_000_000
-        self.then.append(partial(self.feeder.counted, by_queue, paused, due_at))
+        self.then.append(partial(self.feeder.counted, by_queue, monotonic() + COUNTING))
         room = self.feeder.room
         by_user = room.is_vague(self.feeder.settings)
-        counts = wait_counts(shards, now, by_user=by_user)
+        counts = wait_counts(shards, microseconds(self.now), by_user=by_user)
         self.then.append(partial(room.counted, counts, self._number, by_user=by_user))
 
     def finish(self):

@@ -101,6 +101,8 @@ class Looking:
                 self.troubles.tell(trouble, conflict)
                 return None
             logger.debug("another instance was faster: %s", conflict)
+            if look is not None and look.is_stealing:
+                feeder.stealing.conflicted()
             return True
         except Exception as error:
             manager.abort()

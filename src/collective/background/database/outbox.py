@@ -74,7 +74,7 @@ def admit(scheduler, entrant):
     try:
         feeder.room.admit(entrant, feeder.settings)
     except QueueFull:
-        feeder.wake_up(News())  # some may have left meanwhile
+        feeder.count_now()  # some may have left meanwhile
         raise
     return feeder.room
 

@@ -1,29 +1,26 @@
-"""Reserving: which tasks an instance takes of what waits, and how many.
+"""Reserving: which tasks an instance takes of what waits.
 
-Within a queue those of higher priority come first, then the older ones; every tenth
-is the oldest of all. Of several instances each takes first what is its own, by a hash
-of task and instance (rendezvous hashing, Thaler and Ravishankar 1998), so that they
-do not all try the same task; who has nothing of its own takes what is left.
+First those of its own shards, and those that the same look has put in line, each in its
+turn; who finds nothing there and has idle slots steals from the shards of others.
 
 Nothing is loaded that is not reserved.
 """
 
-from collective.background.database.shard import microseconds
+from collective.background.database.ahead import idle_slots
+from collective.background.database.ahead import room_of
+from collective.background.database.lines import Place
+from collective.background.database.owning import owned
 from collective.background.database.shard import number_of
+from collective.background.database.standing import newly_in_line
 from collective.background.database.status import VERSION
-from collective.background.executing.queues import AGEING
-from heapq import merge
-from itertools import islice
-from itertools import takewhile
-from math import inf
-from operator import itemgetter
+from collective.background.database.stealing import to_be_stolen
+from collective.background.database.turns import Turns
+from collective.background.database.wholes import is_unwanted
+from functools import partial
 from time import monotonic
-from zlib import crc32
 
 
-MOST = 64  # tasks that are reserved ahead in a queue, if they are short
-LONG = 1.0  # seconds; nothing is reserved ahead of tasks that take longer
-AHEAD = 0.5  # seconds of work that are reserved ahead, if tasks are short
+TRIED = 64  # tasks of a queue that one look loads in vain
 
 
 def choose(look):
@@ -33,161 +30,111 @@ def choose(look):
         return
     if any(held.claim.is_marked for held in feeder.not_over()):
         return  # it runs alone: others are not to die with it
-    found = _found(look)
-    for name, tasks in found.items():
-        if tasks[0].is_marked:
-            # Nothing new in any queue until it can run; else it might wait for ever.
-            if feeder.not_over():
-                feeder.reserved[name] = AGEING  # it is still its turn the next time
-            else:
-                yield name, tasks[:1]
-            return
-    for name, tasks in found.items():
-        yield name, list(takewhile(lambda stored: not stored.is_marked, tasks))
+    found = [choice for choice in _choices(look) if choice.tasks]
+    marked = [choice for choice in found if choice.tasks[0].is_marked]
+    if marked:
+        # Nothing new in any queue until it can run; else it might wait for ever.
+        found = [] if feeder.not_over() else marked[:1]
+    for choice in found:
+        look.then.append(partial(choice.note, feeder))
+        yield choice.queue, choice.tasks
 
 
-def _found(look):
-    """Return {queue: StoredTasks} that may be reserved, without empty lists."""
-    feeder, scheduler = look.feeder, look.scheduler
-    taken = set(_reserved_numbers(scheduler)) | feeder.newer
-    due = _due(look, taken)
-    found = {}
-    for name, queue in feeder.executor.dispatcher.queues.items():
-        if name in scheduler.paused:
-            continue
-        room = _room(feeder, queue)
-        if room > 0:
-            tasks = _candidates(look, queue, due.get(name, ()), taken, room)
-            found[name] = _known(look, tasks)
-    return {name: tasks for name, tasks in found.items() if tasks}
-
-
-def find_surplus(look):
-    """Return what is reserved here and had better wait for whoever has a slot.
-
-    A list of Held that have not begun, though all slots are used by tasks that take
-    long; that could not be known before.
-    """
+def _choices(look):
     feeder = look.feeder
-    waiting = [held for held in feeder.not_over() if not held.has_thread]
-    surplus = []
     for name, queue in feeder.executor.dispatcher.queues.items():
-        mine = [held for held in waiting if held.queue == name]
-        if mine and _stands_still(feeder, queue):
-            mine.sort(key=lambda held: -held.job.priority)
-            # A site that has nothing else here stands in line with the others.
-            surplus += mine if _running(feeder, queue) else mine[1:]
-    return surplus
+        if name in look.scheduler.paused:
+            continue
+        room = room_of(feeder, queue)
+        if room > 0:
+            choice = Choice(look, name)
+            choice.take_own(room)
+            idle = min(room, idle_slots(feeder, queue))
+            if not choice.tasks and idle > 0:
+                choice.steal(idle)
+            yield choice
 
 
-def _stands_still(feeder, queue):
-    """Whether tasks that take long have all slots."""
-    used = _running(feeder, queue) + _used_by_others(feeder, queue)
-    return used >= queue.slots and monotonic() - queue.started_at > LONG
+class Choice:
+    """The StoredTasks (``tasks``) of a queue that a Look may reserve.
 
+    One that an instance may have died of is alone among them.
+    """
 
-def _running(feeder, queue):
-    return sum(held.queue == queue.name for held in feeder.running())
+    def __init__(self, look, queue):
+        self.queue = queue
+        self.tasks = []
+        self._look = look
+        self._taken = {number_of(id) for id in (*look.before, *look.tasks)}
+        self._taken |= look.feeder.newer
+        self._turns = look.feeder.turns.get(queue, Turns()).copy()
+        own = owned(look, queue)
+        self._own, self._foreign = [], []
+        for index, shard in enumerate(look.scheduler.shards):
+            (self._own if index in own else self._foreign).append(shard)
 
+    def take_own(self, room):
+        """Take at most so many of what is next in the shards of this instance."""
+        new = newly_in_line(self._look.scheduler.shards)
+        places = [*self._own, Place(new.values())]
+        order = self._turns.order(places, self.queue, self._taken)
+        for task in self._possible(order):
+            self._turns.served()
+            self.tasks.append(task)
+            if len(self.tasks) == room:
+                return
 
-def _used_by_others(feeder, queue):
-    """Return how many slots have tasks of other sites, and of those in memory."""
-    return len(queue.threads) - queue.running(feeder)
+    def steal(self, idle):
+        """Take at most so many of the last ones in the shards of others."""
+        look, stealing = self._look, self._look.feeder.stealing
+        if not self._foreign:
+            return
+        if monotonic() < stealing.next_at:
+            look.again_at(stealing.next_at)
+            return
+        stealing.tries()
+        self._taken |= set(_reserved_numbers(look.scheduler))
+        tasks = to_be_stolen(look, self._foreign, self.queue, self._taken)
+        for task in self._possible(tasks):
+            self.tasks.append(task)
+            if len(self.tasks) == idle:
+                break
+        if self.tasks:
+            look.is_stealing = True
+            look.then.append(stealing.succeeded)
+            self.tasks.sort(key=lambda task: task.number)
 
+    def note(self, feeder):
+        """The look is committed."""
+        feeder.turns[self.queue] = self._turns
 
-def _room(feeder, queue):
-    """Return how many more tasks of a queue may be reserved."""
-    slots = queue.slots
-    is_long = _stands_still(feeder, queue)
-    ahead = _ahead(slots, inf if is_long else feeder.durations.get(queue.name))
-    mine = sum(1 for held in feeder.not_over() if held.queue == queue.name)
-    room = ahead - mine - _used_by_others(feeder, queue)
-    # A site that has nothing here stands in line with the others.
-    return room if mine else max(room, 1)
-
-
-def _ahead(slots, seconds):
-    """Return how many tasks are reserved, if they take so many seconds."""
-    if seconds is None:
-        return 2 * slots
-    if seconds > LONG:
-        return slots
-    return max(2 * slots, min(MOST, int(slots * AHEAD / max(seconds, 0.001))))
+    def _possible(self, tasks):
+        """Yield those of the tasks that may be reserved, as far as it is seen now."""
+        feeder, scheduler = self._look.feeder, self._look.scheduler
+        tried = 0
+        for task in tasks:
+            self._taken.add(task.number)
+            if task.version > VERSION:
+                feeder.newer.add(task.number)  # left to newer instances
+            elif task.is_reserved:
+                # Once it was in nobody's shard, or in another one's.
+                self._taken |= set(_reserved_numbers(scheduler))
+            elif is_unwanted(scheduler, task):
+                pass  # in a moment it is cancelled
+            elif task.is_marked:
+                if not self.tasks:
+                    yield task
+                return
+            else:
+                yield task
+                continue
+            tried += 1
+            if tried == TRIED:
+                self._look.has_more = True
+                return
 
 
 def _reserved_numbers(scheduler):
     for holding in scheduler.holdings.values():
         if holding is not None:
             yield from map(number_of, holding.tasks)
-
-
-def _due(look, taken):
-    """Return {queue: [(rank, task)]} of delayed tasks whose time has come."""
-    found = {}
-    now = microseconds(look.now)
-    for queue, rank, task in look.scheduler.shards.due(now):
-        if rank[1] not in taken:
-            found.setdefault(queue, []).append((rank, task))
-    return {queue: sorted(tasks, key=itemgetter(0)) for queue, tasks in found.items()}
-
-
-def _candidates(look, queue, due, taken, room):
-    """Return up to ``room`` tasks that may be reserved, in the order of their turn."""
-    shards, name = look.scheduler.shards, queue.name
-    line = merge(shards.first_in_line(name), due, key=itemgetter(0))
-    free = ((rank[1], task) for rank, task in line if rank[1] not in taken)
-    others = [
-        id
-        for id, instance in look.instances.items()
-        if name in instance.slots and id != look.feeder.executor.instance
-    ]
-    feeder = look.feeder
-    idle = queue.slots - len(queue.threads) - queue.waiting(feeder)
-    chosen = _first(look, free, others, room, idle)
-    oldest = _oldest(shards, name, due)
-    feeder.reserved[name] = feeder.reserved.get(name, 0) + len(chosen)
-    if feeder.reserved[name] >= AGEING and oldest is not None:
-        feeder.reserved[name] = 0
-        number, task = oldest
-        if number not in taken:
-            # At the head, also if it is chosen anyway: a marked one starts only there.
-            chosen = [task, *(other for other in chosen if other is not task)][:room]
-    return chosen
-
-
-def _first(look, free, others, room, idle):
-    if not others:
-        return [task for _, task in islice(free, room)]
-    window = list(islice(free, room * (len(others) + 1) + MOST))
-    me = look.feeder.executor.instance
-    mine = [task for number, task in window if _owner(number, [me, *others]) == me]
-    if mine:
-        return mine[:room]
-    # The last ones, since the first ones are about to be taken by their owners.
-    return [task for _, task in window[::-1][: max(0, min(room, idle))]]
-
-
-def _owner(number, instances):
-    return max(instances, key=lambda id: crc32(f"{number}{id}".encode()))
-
-
-def _oldest(shards, name, due):
-    first = shards.oldest_in_line(name)
-    found = [] if first is None else [first]
-    found += due
-    if not found:
-        return None
-    rank, task = min(found, key=lambda head: head[0][1])
-    return rank[1], task
-
-
-def _known(look, tasks):
-    """Return those of the tasks that are of no later version than this code."""
-    known = []
-    for stored in tasks:
-        if stored.version > VERSION:
-            look.feeder.newer.add(stored.number)  # left to newer instances
-            look.has_more = True
-        else:
-            known.append(stored)
-    return known

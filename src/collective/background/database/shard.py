@@ -3,8 +3,9 @@
 Transactions that schedule tasks at the same time must not conflict, neither with one
 another nor with the instances that execute. BTrees resolve changes of the same
 bucket, but not when it is split or emptied, or its first item is taken away. So each
-transaction has a shard of its own, chosen at random; what waits is in other trees
-than what has ended; and trees have a first and a last item that stay.
+transaction has a shard of its own, chosen at random, and the ones after that if it
+schedules many; what waits is in other trees than what has ended; and trees have a
+first and a last item that stay.
 
 The index is changed when a task is scheduled, and when it has ended; not meanwhile.
 What is reserved by an instance is among what waits, and in the Holding of that
@@ -17,6 +18,7 @@ task by its id.
 from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
 from collective.background.model import states
+from itertools import count
 from persistent import Persistent
 from time import time
 from zlib import crc32
@@ -40,6 +42,7 @@ FORGET = "forget"
 RETRY = "retry"
 DISMISS = "dismiss"
 
+TOGETHER = 16  # tasks of one transaction that are in the same shard
 RANDOM_BITS = 10  # of a number, behind the microseconds
 NUMBER = slice(2, 18)  # where an id has it
 
@@ -47,16 +50,22 @@ NUMBER = slice(2, 18)  # where an id has it
 def new_id(connection):
     """Return (id, number) of a new task.
 
-    All of a connection's transaction have one shard.
+    The first ones of a connection's transaction have one shard, the next ones the next.
     """
     current = connection.transaction_manager.get()
     try:
-        shard = current.data(new_id)
+        places = current.data(new_id)
     except KeyError:
-        shard = random.randrange(SHARDS)
-        current.set_data(new_id, shard)
-    number = int(time() * 1_000_000) << RANDOM_BITS | random.getrandbits(RANDOM_BITS)
+        places = count(random.randrange(SHARDS) * TOGETHER)
+        current.set_data(new_id, places)
+    shard = next(places) // TOGETHER % SHARDS
+    number = number_at(int(time() * 1_000_000)) | random.getrandbits(RANDOM_BITS)
     return f"{shard:02x}{number:016x}{secrets.token_hex(7)}", number
+
+
+def number_at(moment):
+    """Return the least number of tasks of a moment; microseconds since 1970."""
+    return moment << RANDOM_BITS
 
 
 def number_of(id):
@@ -82,7 +91,8 @@ class Shard(Persistent):
     - ``waiting``, ``ended``: by state and age, the newest first
     - ``waiting_of``, ``ended_of``: by user, state and age
     - ``line``: those that may start: by queue, priority and age, the first one first
-    - ``locked``: the same for those with locks, in the shard of each lock and nowhere
+    - ``turns``: the same by queue, priority, user and age
+    - ``locked``: both for those with locks, in the shard of each lock and nowhere
       else: by lock, priority and age, see ``locking.py``
     - ``takers``: a number that is new whenever somebody takes a lock, by a hash of that
     - ``delayed``: those that may start later, by that moment
@@ -101,7 +111,7 @@ class Shard(Persistent):
         self.version = VERSION
         self.waiting, self.ended = _new_tree(), _new_tree()
         self.waiting_of, self.ended_of = _new_tree(), _new_tree()
-        self.line = _new_tree()
+        self.line, self.turns = _new_tree(), _new_tree()
         self.locked = _new_tree(LEAST, MOST)
         self.takers = OOBTree({-1: None})
         self.delayed, self.expiring = _new_tree(LEAST, MOST), _new_tree(LEAST, MOST)
@@ -150,24 +160,9 @@ def user_of(path, id):
     return path or "", id or ""
 
 
-def line_key(task):
-    return task.queue, -task.priority, task.number
-
-
-def locked_key(lock, task):
-    """All that is to be known of a task in order to reserve it is in it."""
-    user = user_of(task.user_path, task.user_id)
-    rank = -task.priority, task.number
-    return hash_of(lock), lock, *rank, task.queue, *user, task.locks
-
-
 def hash_of(text):
     """Return a number that says where what belongs to a text is kept."""
     return crc32(text.encode())
-
-
-def delayed_key(task):
-    return microseconds(task.eta), task.number, task.queue, -task.priority
 
 
 def expiring_key(task):
@@ -177,11 +172,3 @@ def expiring_key(task):
 def range_of(tree, first):
     """Return the items whose keys begin with ``first``, a tuple."""
     return tree.items(first, (*first, END), True, True) if first else ()
-
-
-def heads_of(line, queue):
-    """Yield (rank, task) of the first one of each priority."""
-    after = (queue,)
-    while (key := line.minKey(after))[0] == queue and key != LAST:
-        yield (key[1], key[2]), line[key]
-        after = (queue, key[1], END)

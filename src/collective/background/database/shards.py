@@ -3,21 +3,22 @@
 Methods work in the transaction of the caller, and take StoredTasks.
 """
 
-from collective.background.database.shard import delayed_key
 from collective.background.database.shard import END
 from collective.background.database.shard import expiring_key
 from collective.background.database.shard import FIRST
 from collective.background.database.shard import hash_of
-from collective.background.database.shard import heads_of
 from collective.background.database.shard import LAST
 from collective.background.database.shard import LEAST
-from collective.background.database.shard import line_key
-from collective.background.database.shard import locked_key
+from collective.background.database.shard import MOST
 from collective.background.database.shard import range_of
 from collective.background.database.shard import Shard
 from collective.background.database.shard import SHARDS
 from collective.background.database.shard import user_of
 from collective.background.database.shard import VERSION
+from collective.background.database.standing import delayed_key
+from collective.background.database.standing import newly_in_line
+from collective.background.database.standing import Stand
+from collective.background.database.standing import stand_of
 from collective.background.model import states
 from heapq import merge
 from itertools import product
@@ -70,22 +71,34 @@ class Shards(Persistent):
         if task.eta is not None:
             self.of(task.id).delayed[delayed_key(task)] = task
             return
-        for line, key in self._lines_of(task):
+        self._put_in_line(self.of(task.id), stand_of(task), task)
+        if not task.locks:
+            newly_in_line(self)[task.id] = task
+
+    def come_into_line(self, shard, key):
+        """The time of a delayed task of a Shard has come, which is there by ``key``."""
+        task = shard.delayed.pop(key)
+        self._put_in_line(shard, Stand(*key[-1]), task)
+
+    def _put_in_line(self, shard, stand, task):
+        for line, key in self._lines_of(shard, stand):
             line[key] = task
 
-    def _lines_of(self, task):
+    def _lines_of(self, shard, stand):
         """Yield (tree, key) of each line in which a task stands that is due."""
-        if not task.locks:
-            yield self.of(task.id).line, line_key(task)
-        for lock in task.locks:
-            yield self.of_text(lock).locked, locked_key(lock, task)
+        if not stand.locks:
+            yield shard.line, stand.in_line
+            yield shard.turns, stand.in_turns
+        for lock in stand.locks:
+            yield self.of_text(lock).locked, stand.behind(lock)
 
     def leave(self, task):
         """Called before the state, or the moment, of a task is changed."""
         shard = self.of(task.id)
         shard.unindex(task)
-        for line, key in self._lines_of(task):
+        for line, key in self._lines_of(shard, stand_of(task)):
             line.pop(key, None)
+        newly_in_line(self).pop(task.id, None)
         if task.eta is not None:
             shard.delayed.pop(delayed_key(task), None)
 
@@ -184,40 +197,10 @@ class Shards(Persistent):
         links = self._shards[index].links.keys(FIRST, LAST, True, True)
         return sorted({before for before, _ in links})
 
-    def first_in_line(self, queue):
-        """Return an iterable of (rank, task) that may start, the first ones first.
-
-        The tasks are not loaded. ``rank``: what to sort by.
-        """
-        found = (range_of(shard.line, (queue,)) for shard in self._shards)
-        return (
-            ((key[1], key[2]), task) for key, task in merge(*found, key=itemgetter(0))
-        )
-
-    def oldest_in_line(self, queue):
-        """Return (rank, task) of the one that came first, whatever its priority.
-
-        None if there is none.
-        """
-        heads = (head for shard in self._shards for head in heads_of(shard.line, queue))
-        return min(heads, key=lambda head: head[0][1], default=None)
-
-    def due(self, now):
-        """Yield (queue, rank, task) of delayed ones whose time has come, in no order.
-
-        As ``first_in_line``. ``now``: microseconds.
-        """
+    def delayed(self):
+        """Yield all tasks that wait for their time."""
         for shard in self._shards:
-            for key, task in shard.delayed.items(LEAST, (now, END), True):
-                _, number, queue, priority = key
-                yield queue, (priority, number), task
-
-    def next_due(self, now):
-        """Return when the next delayed task is due after ``now``; 2**63 if none is.
-
-        Both in microseconds.
-        """
-        return min(shard.delayed.minKey((now, END))[0] for shard in self._shards)
+            yield from shard.delayed.values(LEAST, MOST, True, True)
 
     def expired(self, now):
         """Return an iterable of ended tasks that are to be forgotten, oldest first.

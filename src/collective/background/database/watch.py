@@ -191,8 +191,8 @@ class Watch:
     def _longest(self):
         """Return for how many seconds nothing has to be done by itself."""
         with self.changed:
-            due_at = min(feeder.due_at for feeder in self._feeders.values())
-        return min(self._presence.pause, max(0.0, due_at - monotonic()))
+            look_at = min(feeder.look_at for feeder in self._feeders.values())
+        return min(self._presence.pause, max(0.0, look_at - monotonic()))
 
     def _is_busy(self):
         with self.changed:

@@ -28,7 +28,6 @@ import threading
 
 
 LONGEST = 60  # seconds for all that follows one commit
-FOR_EVER = 2**62  # microseconds
 
 
 @contextmanager
@@ -185,7 +184,7 @@ class EagerWatch(Watch):
 
         def hurry(look):
             shards = look.scheduler.shards
-            for _, _, stored in list(shards.due(FOR_EVER)):
+            for stored in list(shards.delayed()):
                 shards.leave(stored)
                 stored.eta = None
                 shards.wait(stored)

@@ -1,0 +1,71 @@
+"""Ahead: how many tasks an instance reserves, and what of it is too many.
+
+More than it has slots if they are short, so that it has not to look after each of them;
+none that would wait here while another instance has a slot.
+"""
+
+from math import inf
+from time import monotonic
+
+
+MOST = 64  # tasks that are reserved ahead in a queue, if they are short
+LONG = 1.0  # seconds; nothing is reserved ahead of tasks that take longer
+AHEAD = 0.5  # seconds of work that are reserved ahead, if tasks are short
+
+
+def room_of(feeder, queue):
+    """Return how many more tasks of a queue may be reserved."""
+    slots = queue.slots
+    is_long = _stands_still(feeder, queue)
+    ahead = _ahead(slots, inf if is_long else feeder.durations.get(queue.name))
+    mine = sum(1 for held in feeder.not_over() if held.queue == queue.name)
+    room = ahead - mine - _used_by_others(feeder, queue)
+    # A site that has nothing here stands in line with the others.
+    return room if mine else max(room, 1)
+
+
+def idle_slots(feeder, queue):
+    """Return how many slots of a queue have nothing to do."""
+    return queue.slots - len(queue.threads) - queue.waiting(feeder)
+
+
+def find_surplus(look):
+    """Return what is reserved here and had better wait for whoever has a slot.
+
+    A list of Held that have not begun, though all slots are used by tasks that take
+    long; that could not be known before.
+    """
+    feeder = look.feeder
+    waiting = [held for held in feeder.not_over() if not held.has_thread]
+    surplus = []
+    for name, queue in feeder.executor.dispatcher.queues.items():
+        mine = [held for held in waiting if held.queue == name]
+        if mine and _stands_still(feeder, queue):
+            mine.sort(key=lambda held: -held.job.priority)
+            # A site that has nothing else here stands in line with the others.
+            surplus += mine if _running(feeder, queue) else mine[1:]
+    return surplus
+
+
+def _stands_still(feeder, queue):
+    """Whether tasks that take long have all slots."""
+    used = _running(feeder, queue) + _used_by_others(feeder, queue)
+    return used >= queue.slots and monotonic() - queue.started_at > LONG
+
+
+def _running(feeder, queue):
+    return sum(held.queue == queue.name for held in feeder.running())
+
+
+def _used_by_others(feeder, queue):
+    """Return how many slots have tasks of other sites, and of those in memory."""
+    return len(queue.threads) - queue.running(feeder)
+
+
+def _ahead(slots, seconds):
+    """Return how many tasks are reserved, if they take so many seconds."""
+    if seconds is None:
+        return 2 * slots
+    if seconds > LONG:
+        return slots
+    return max(2 * slots, min(MOST, int(slots * AHEAD / max(seconds, 0.001))))
