@@ -100,6 +100,7 @@ def use_the_example(page):
     submit(page, "import-countries", number=249)
     submit(page, "import-countries", number=20)
     page.goto("countries")
+    page.locator("#background-tasks summary").click()
     page.locator("[data-task-state=running]").get_by_text("125 / 249").wait_for()
 
 

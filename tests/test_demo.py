@@ -189,8 +189,10 @@ class TestDemo:
         """The answer does not wait for them; then they belong to the editor."""
         answer = editor.submit(IMPORT, number=10)
         assert answer.url == editor.url("countries")
-        assert "Import of 10 countries" in answer.text
-        assert 'data-task-state="queued"' in answer.text
+        assert 'data-count="queued"' in answer.text
+        listed = editor.get("countries/@@background-tasks").text
+        assert "Import of 10 countries" in listed
+        assert 'data-task-state="queued"' in listed
         transaction.begin()
         assert folder.objectIds() == []
 
@@ -231,7 +233,7 @@ class TestDemo:
         self, editor, folder, paused_imports
     ):
         answer = editor.submit(IMPORT, number=2)
-        assert 'data-task-state="succeeded"' in answer.text
+        assert 'data-count="succeeded"' in answer.text
         transaction.begin()
         assert set(folder.objectIds()) == ids(2)
         assert folder["afg"].Creator() == "editor1"

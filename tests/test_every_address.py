@@ -26,7 +26,7 @@ import transaction
 
 # The fields that are read of an address, and those that are read of a form.
 FIELDS = {
-    "background-tasks": (["ids"], []),
+    "background-tasks": (["all"], []),
     "background-task-action": ([], ["id", "action", "came_from"]),
     "background-result": (["any"], []),
     "background-task": (["any"], ["action"]),

@@ -36,12 +36,12 @@ class TestWithoutScript:
 
     def message_after(self, editor, answer):
         assert answer.status_code == 302
-        assert answer.headers["Location"] == f"{editor.url}/folder?b_start=0"
-        page = editor.see("folder")
+        assert answer.headers["Location"] == f"{editor.url}/folder/@@background-tasks"
+        page = editor.see("folder/@@background-tasks")
         return page.select_one("#global_statusmessage").text
 
     def act(self, editor, task_id, action):
-        return editor.act(task_id, action, "folder?b_start=0")
+        return editor.act(task_id, action, "folder")
 
     def test_cancel(self, editor, queued):
         answer = self.act(editor, queued, "cancel")
@@ -80,6 +80,15 @@ class TestWithoutScript:
         self.act(editor, queued, "cancel")
         assert "“A &lt;task&gt;” is cancelled." in editor.get("").text
 
+    def test_dismiss_what_has_ended(self, editor, done, failed):
+        with waiting():
+            queued = schedule(int)
+            transaction.commit()
+            answer = self.act(editor, done, "dismiss-finished")
+            message = self.message_after(editor, answer)
+            assert "Tasks that have ended are not shown any more." in message
+            assert list(editor.tasks()) == [queued]
+
     @pytest.mark.parametrize(
         "url",
         ["http://example.org/", "//example.org", "javascript:alert(1)", "\\\\x", ""],
@@ -90,32 +99,29 @@ class TestWithoutScript:
 
 
 class TestForTheScript:
-    """It gets what is now to be shown."""
+    """It is told whether it was done, and asks for the list then."""
 
     def test_cancel(self, editor, queued):
         answer = editor.act(queued, "cancel", headers=JSON)
         assert answer.headers["Content-Type"] == "application/json"
-        task = answer.json()["task"]
-        assert (task["id"], task["state"]) == (queued, "cancelled")
-        assert answer.json()["error"] == ""
+        assert answer.json() == {"error": ""}
         assert state_of(queued) == "cancelled"
 
     def test_retry(self, editor, failed):
         with waiting():
-            task = editor.act(failed, "retry", headers=JSON).json()["task"]
-        assert (task["state"], task["error"]) == ("queued", "")
+            answer = editor.act(failed, "retry", headers=JSON)
+            assert answer.json() == {"error": ""}
+            assert state_of(failed) == "queued"
 
     def test_dismiss(self, editor, done):
         answer = editor.act(done, "dismiss", headers=JSON)
-        assert answer.json() == {"task": None, "error": ""}
+        assert answer.json() == {"error": ""}
+        assert get_scheduler().record(done).dismissed
 
     def test_what_is_not_possible(self, editor, done):
         answer = editor.act(done, "retry", headers=JSON)
         assert answer.status_code == 409
-        assert answer.json() == {
-            "task": None,
-            "error": "This task cannot be tried again.",
-        }
+        assert answer.json() == {"error": "This task cannot be tried again."}
 
     def test_what_there_is_no_room_for(self, editor, failed, settings):
         settings(max_waiting=1)
@@ -128,16 +134,28 @@ class TestForTheScript:
         assert "takes no more tasks now" in answer.json()["error"]
         assert state_of(failed) == "failed"
 
+    def test_dismiss_what_has_ended_but_no_group_that_goes_on(self, editor, failed):
+        with group(title="Both") as both:
+            ended = schedule(int)
+            goes_on = using(delay=3600).schedule(int)
+        finished(ended)
+        editor.act(failed, "dismiss-finished", headers=JSON)
+        assert list(editor.tasks()) == [both.id]
+        assert not get_scheduler().record(ended).dismissed
+        get_scheduler().cancel(goes_on)
+        editor.act(both.id, "dismiss-finished", headers=JSON)
+        assert editor.see().select(VIEWLET) == []
+        assert get_scheduler().record(ended).dismissed
+
     def test_a_group(self, editor, portal):
         """What is done to it is done to its tasks."""
         with waiting():
             with group(title="Both") as both:
                 ids = [schedule(int) for _ in "12"]
             transaction.commit()
-            task = editor.act(both.id, "cancel", headers=JSON).json()["task"]
-        assert task["state"] == "cancelled"
+            editor.act(both.id, "cancel", headers=JSON)
         assert {state_of(id) for id in ids} == {"cancelled"}
-        assert editor.act(both.id, "dismiss", headers=JSON).json()["task"] is None
+        assert editor.act(both.id, "dismiss", headers=JSON).json() == {"error": ""}
         assert editor.see().select(VIEWLET) == []
 
 
@@ -180,7 +198,9 @@ class TestRefused:
     def test_what_is_no_action(self, editor, queued, action):
         answer = editor.act(queued, action, headers=JSON)
         assert answer.status_code == 400
-        assert "it must be one of cancel, retry, dismiss" in answer.text
+        assert (
+            "it must be one of cancel, retry, dismiss, dismiss-finished" in answer.text
+        )
 
     def test_anonymous_visitors(self, anonymous, editor, queued):
         form = editor.form_of(queued)

@@ -9,8 +9,10 @@ from collective.background import schedule_request
 from collective.background import schedule_view
 from collective.background import using
 from collective.background.browser import items
-from collective.background.browser import viewlet
+from collective.background.browser import tray
+from collective.background.browser import wholes
 from collective.background.exceptions import TaskFailed
+from datetime import timedelta
 from helpers import finished
 from helpers import waiting
 from http.server import BaseHTTPRequestHandler
@@ -20,12 +22,14 @@ from threading import Event
 from threading import Thread
 from urllib.parse import urlsplit
 from visitors import buttons
+from visitors import tasks_in
 from visitors import text
 from visitors import VIEWLET
 from zope.globalrequest import getRequest
 from zope.i18nmessageid import Message
 
 import pytest
+import re
 import transaction
 
 
@@ -36,6 +40,11 @@ def talk():
     current_task().message(SCRIPT, type="warning")
     current_task().progress(3, 12, SCRIPT)
     raise TaskFailed(SCRIPT)
+
+
+def counts(page):
+    """Return what the line of the tray says."""
+    return [count.text for count in page.select(f"{VIEWLET} summary [data-count]")]
 
 
 @pytest.fixture
@@ -120,13 +129,13 @@ class TestWhatIsShown:
         assert text(task, "label") == "is being cancelled"
         assert buttons(task) == []
 
-    def test_how_many_are_active(self, editor, portal, done):
+    def test_how_many_are_in_which_state(self, editor, portal, done):
         with waiting():
             for _ in range(3):
                 schedule(int)
             transaction.commit()
             page = editor.see()
-        assert page.select_one(f"{VIEWLET} [data-active-count]").text == "3"
+        assert counts(page) == ["3 waiting", "1 done"]
 
     def test_that_there_are_more_than_a_hundred(self, editor, portal, done):
         with waiting():
@@ -134,7 +143,7 @@ class TestWhatIsShown:
                 schedule(int)
             transaction.commit()
             page = editor.see()
-        assert page.select_one(f"{VIEWLET} [data-active-count]").text == "100+"
+        assert counts(page) == ["100+ waiting", "1 done"]
 
     def test_no_script_comes_from_anywhere(self, editor, portal):
         title = Message("${what}", mapping={"what": SCRIPT})
@@ -145,6 +154,38 @@ class TestWhatIsShown:
             assert tasks[task_id].select("script") == []
             assert tasks[task_id].text.count(SCRIPT) == 4
             assert text(tasks[task_id], "title") == SCRIPT
+
+    def test_a_line_of_little_size(self, editor, held, done):
+        """On each page; the list is not there before somebody asks for it."""
+        for _ in range(20):
+            finished(schedule(int))
+        line = editor.see().select_one(VIEWLET)
+        assert len(str(line)) < 8_000
+        assert line.select("[data-task-id]") == []
+        assert [count.text for count in line.select("[data-count]")] == [
+            "1 running",
+            "21 done",
+        ]
+        assert line.select_one("#background-tasks-current").text.endswith("work")
+        assert line.select_one("summary progress")["value"] == "25"
+        assert line.select_one("details").has_attr("data-active")
+        assert not line.select_one("details").has_attr("open")
+
+    def test_a_heading_for_those_who_hear_the_page(self, editor, done):
+        heading = editor.see().select_one(f"{VIEWLET} h2")
+        assert heading.text == "Background tasks"
+
+    def test_a_page_of_their_own_without_scripts(self, editor, done):
+        link = editor.see().select_one(f"{VIEWLET} details a")
+        page = editor.see(link["href"].removeprefix(f"{editor.url}/"))
+        assert page.h1.text == "My background tasks"
+        (found,) = page.select(VIEWLET)
+        assert found.select_one("details").has_attr("open")
+        assert found.select_one("[data-task-id]")["data-task-id"] == done
+
+    def test_a_page_without_tasks(self, other, done):
+        page = other.see("@@background-tasks")
+        assert "There are no tasks." in page.select_one("#content").text
 
     def test_a_group_as_one(self, editor, portal):
         with group(title="Both of them") as both:
@@ -187,36 +228,56 @@ class TestWhichAreShown:
         get_scheduler().wait_all(60)
         assert list(editor.tasks()) == [task_id]
 
-    def test_those_of_the_page_first_then_those_that_have_not_ended(
-        self, editor, folder, done
-    ):
+    def test_by_state_then_those_of_the_page_first(self, editor, folder, done, failed):
         of_folder = finished(schedule(api.content.get_path, folder)).id
         of_site = finished(schedule(int)).id
         with waiting():
             active = schedule(int)
             transaction.commit()
-            assert list(editor.tasks()) == [active, of_site, of_folder, done]
+            assert list(editor.tasks()) == [active, failed, of_site, of_folder, done]
             tasks = editor.tasks("folder")
-        assert list(tasks) == [of_folder, active, of_site, done]
+        assert list(tasks) == [active, failed, of_folder, of_site, done]
         here = [id for id, task in tasks.items() if task.has_attr("data-here")]
         assert here == [of_folder]
+
+    def test_those_that_run_first(self, editor, held, failed):
+        with waiting():
+            queued = schedule(int)
+            transaction.commit()
+            assert list(editor.tasks()) == [held, queued, failed]
+
+    def test_what_has_succeeded_a_while_ago_only_on_their_page(
+        self, editor, folder, done, failed, monkeypatch
+    ):
+        """Unless there is something to be fetched."""
+        report = finished(schedule_view(folder, "folder_contents")).id
+        assert set(editor.tasks()) == {done, failed, report}
+        monkeypatch.setattr(tray, "FOLDED_AFTER", timedelta(0))
+        assert list(editor.tasks()) == [failed, report]
+        page = editor.see("@@background-tasks")
+        shown = [task["data-task-id"] for task in page.select("[data-task-id]")]
+        assert shown == [failed, report, done]
+        get_scheduler().dismiss(failed)
+        get_scheduler().dismiss(report)
+        assert editor.see().select(VIEWLET) == []
 
     def test_those_of_a_folder_on_its_default_page(self, editor, folder):
         page = api.content.create(folder, "Document", "page")
         folder.setDefaultPage("page")
         transaction.commit()
         ids = {finished(schedule(api.content.get_path, x)).id for x in (folder, page)}
-        tasks = editor.tasks("folder")
+        url = editor.see("folder").select_one(VIEWLET)["data-poll-url"]
+        assert url == f"{editor.url}/folder/page/@@background-tasks?ajax_load=1"
+        tasks = editor.tasks("folder/page")
         assert {id for id, task in tasks.items() if task.has_attr("data-here")} == ids
 
     def test_not_too_many(self, editor, folder, monkeypatch):
-        monkeypatch.setattr(viewlet, "SHOWN", 2)
+        monkeypatch.setattr(tray, "SHOWN", 2)
         of_folder = finished(schedule(api.content.get_path, folder)).id
         latest = [finished(schedule(int)).id for _ in "123"][-1]
-        page = editor.see("folder")
-        ids = [task["data-task-id"] for task in page.select("[data-task-id]")]
-        assert ids == [of_folder, latest]
-        assert "There are more tasks" in page.select_one(VIEWLET).text
+        answer = editor.poll(path="folder")
+        assert list(tasks_in(answer)) == [of_folder, latest]
+        assert "hidden" not in re.search("<[^<]*There are more tasks", answer.text)[0]
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -318,7 +379,7 @@ class TestBundle:
             assert (len(scripts), len(styles)) == (number, number)
 
     def test_no_script_is_inside_of_the_page(self, editor, failed):
-        found = editor.see().select_one(VIEWLET)
+        found = editor.see("@@background-tasks").select_one(VIEWLET)
         assert found.select("script, style, [style], [onclick]") == []
 
 
@@ -339,8 +400,8 @@ class TestCost:
 
             monkeypatch.setattr(module, name, noted)
 
-        for name in ("visible_records", "background_settings", "count_active"):
-            note(viewlet, name)
+        note(wholes, "visible_records")
+        note(tray, "background_settings")
         note(items, "may_cancel")
         return calls
 
@@ -352,11 +413,8 @@ class TestCost:
         assert other.get("").status_code == 200
         assert set(calls) == {"visible_records"}
 
-    def test_of_others_it_is_what_the_tests_look_at(self, editor, failed, calls):
+    def test_of_others_only_what_the_line_needs(self, editor, failed, calls):
         assert editor.get("").status_code == 200
-        assert set(calls) == {
-            "visible_records",
-            "background_settings",
-            "count_active",
-            "may_cancel",
-        }
+        assert set(calls) == {"visible_records", "background_settings"}
+        assert editor.poll().status_code == 200
+        assert "may_cancel" in calls

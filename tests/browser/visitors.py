@@ -7,7 +7,7 @@ import requests
 
 
 VIEWLET = "#background-tasks"
-POLL = "@@background-tasks"
+TASKS = "@@background-tasks"
 ACTION = "@@background-task-action"
 
 
@@ -28,13 +28,19 @@ class Visitor(requests.Session):
         return BeautifulSoup(self.get(path).text, "lxml")
 
     def tasks(self, path=""):
-        """Return the tasks that the viewlet of a page shows, by their ids."""
-        found = self.see(path).select(f"{VIEWLET} [data-task-id]")
-        return {task["data-task-id"]: task for task in found}
+        """Return the tasks that the opened tray of a page shows, by their ids."""
+        return tasks_in(self.poll(path=path))
 
-    def poll(self, *ids, etag=None, headers=()):
-        headers = {**dict(headers), **({"If-None-Match": etag} if etag else {})}
-        return self.get(POLL, params={"ids": ",".join(ids)}, headers=headers)
+    def poll(self, etag=None, path="", **params):
+        """Ask for the tray as the script of a page does."""
+        headers = {"If-None-Match": etag} if etag else {}
+        path = f"{path}/{TASKS}".removeprefix("/")
+        return self.get(
+            path,
+            params={"ajax_load": "1", **params},
+            headers=headers,
+            allow_redirects=False,
+        )
 
     def form_of(self, task_id, path=""):
         """Return the fields of the form of a task, but for its buttons."""
@@ -45,6 +51,14 @@ class Visitor(requests.Session):
         """Press a button of a task."""
         form = {**self.form_of(task_id, path), "action": action, **changed}
         return self.post(ACTION, data=form, headers=headers, allow_redirects=False)
+
+
+def tasks_in(answer):
+    """Return the tasks in an answer, by their ids."""
+    page = BeautifulSoup(answer.text, "lxml")
+    return {
+        task["data-task-id"]: task for task in page.select(f"{VIEWLET} [data-task-id]")
+    }
 
 
 def text(task, field):

@@ -4,8 +4,8 @@ from collective.background import get_scheduler
 from collective.background import group
 from collective.background import schedule
 from collective.background import using
-from collective.background.browser import viewlet
 from collective.background.browser.actions import ActionView
+from collective.background.browser.wholes import wholes
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.showing import visibility
@@ -93,8 +93,8 @@ class TestOwner:
         transaction.begin()
         with pytest.raises(IllegalTransition, match="none of your tasks"):
             visibility.cancel_task(inner)
-        record, error = ActionView(site, site.REQUEST)._act("cancel", inner)
-        assert (record, error) == (None, "None of these tasks is yours.")
+        told, error = ActionView(site, site.REQUEST)._act("cancel", inner)
+        assert (told, error) == ("", "None of these tasks is yours.")
         all_ended(paused)
         with pytest.raises(IllegalTransition, match="none of your tasks"):
             visibility.forget_task(inner)
@@ -125,15 +125,13 @@ class TestOthers:
         *_, others = groups
         login(site, "bob")
         records = visibility.visible_records(dismissed=False)
-        view = viewlet.BackgroundTasksViewlet(site, site.REQUEST, None)
-        shown = [record.id for record in view._wholes(records)]
+        shown = [record.id for record in wholes(records)]
         assert sorted(shown) == sorted(others)
 
     def test_the_owner_sees_the_outermost_group(self, site, groups):
         outer, *_ = groups
         records = visibility.visible_records(dismissed=False)
-        view = viewlet.BackgroundTasksViewlet(site, site.REQUEST, None)
-        assert [record.id for record in view._wholes(records)] == [outer]
+        assert [record.id for record in wholes(records)] == [outer]
 
 
 class TestManagers:

@@ -2,6 +2,7 @@
 
 from collective.background import get_scheduler
 from people import expect_state
+from people import Person
 from people import tasks
 from playwright.sync_api import expect
 from plone import api
@@ -22,9 +23,38 @@ SET_HIDDEN = """
 }
 """
 
+# Of an element, with its margins.
+HEIGHT = """
+(selector) => {
+  const element = document.querySelector(selector);
+  const { marginTop, marginBottom } = getComputedStyle(element);
+  return element.offsetHeight + parseFloat(marginTop) + parseFloat(marginBottom);
+}
+"""
+# A call of the REST API that becomes a task.
+SCHEDULE = """
+(url) => fetch(url, {
+  method: "PATCH",
+  headers: {
+    Accept: "application/json",
+    "Content-Type": "application/json",
+    Prefer: "respond-async",
+  },
+  body: JSON.stringify({ description: "Changed" }),
+})
+"""
+
+
+def open_tray(person):
+    """Open it, if it is not; the browser remembers that."""
+    details = person.page.locator(f"{VIEWLET} details")
+    if details.get_attribute("open") is None:
+        details.locator("summary").click()
+
 
 def the_task(person):
-    """The only task that a person sees."""
+    """The only task that a person sees in the opened tray."""
+    open_tray(person)
     expect(tasks(person)).to_have_count(1)
     return tasks(person)
 
@@ -38,7 +68,7 @@ def polls_within(person, milliseconds):
     sent = []
 
     def note(request):
-        if "ids=" in request.url:
+        if "@@background-tasks?" in request.url:
             sent.append(request.url)
 
     person.page.on("request", note)
@@ -138,7 +168,10 @@ class TestViewlet:
         editor.import_countries(15)
         gate.let(0)
         editor.open("countries")
-        task = the_task(editor)
+        expect(editor.page.locator(f"{VIEWLET} summary")).to_contain_text("1 running")
+        editor.page.locator(f"{VIEWLET} summary").click()
+        editor.page.get_by_role("link", name="Show the tasks").click()
+        task = tasks(editor)
         expect_state(task, "running")
         button(task, "Cancel").click()
         expect(editor.page.locator("#global_statusmessage")).to_contain_text(
@@ -147,7 +180,7 @@ class TestViewlet:
         gate.open()
         get_scheduler().wait_all(30)
         expect_state(task, "running")
-        editor.open("countries")
+        editor.page.reload()
         expect_state(task, "cancelled")
 
     def test_the_keyboard_is_enough(self, importing, gate):
@@ -171,7 +204,7 @@ class TestViewlet:
         page.clock.run_for(1)
         assert polls_within(importing, LONG) == []
         page.evaluate(SET_HIDDEN, False)
-        with page.expect_request("**/@@background-tasks?ids=*"):
+        with page.expect_request("**/@@background-tasks?*"):
             page.clock.run_for(1)
 
     def test_nothing_is_asked_when_all_have_ended(self, importing, gate):
@@ -181,6 +214,7 @@ class TestViewlet:
         get_scheduler().wait_all(30)
         importing.open("countries")
         expect_state(the_task(importing), "succeeded")
+        page.clock.run_for(1)
         assert polls_within(importing, LONG) == []
 
     def test_what_users_write_is_no_script(self, editor):
@@ -195,15 +229,79 @@ class TestViewlet:
 
     def test_is_accessible(self, importing, axe, gate):
         importing.fill_in("countries/@@run-view", name="missing")
+        open_tray(importing)
         expect(tasks(importing)).to_have_count(2)
         assert importing.inaccessible(axe, VIEWLET) == []
 
-    @pytest.mark.parametrize("width", [320, 375])
-    def test_fits_on_a_phone(self, visit, gate, width):
+    @pytest.mark.parametrize("width", [320, 375, 1280])
+    def test_is_a_line_until_it_is_opened(self, visit, gate, width):
+        """And fits on a phone, opened as well."""
         editor = visit("editor1", viewport={"width": width, "height": 800})
         editor.import_countries(10)
+        line = editor.page.locator(f"{VIEWLET} summary")
+        expect(line).to_contain_text("1 running")
+        expect(line).to_contain_text("Import of 10 countries")
+        height = editor.page.evaluate(HEIGHT, VIEWLET)
+        assert 0 < height <= 60
         the_task(editor)
         assert editor.page.evaluate("document.documentElement.scrollWidth") == width
+        editor.open("countries")
+        expect(the_task(editor)).to_be_visible()
+
+    def test_all_tabs_show_the_same(self, editor, gate):
+        """A page without tasks asks nothing until a task is scheduled somewhere."""
+        editor.open("countries")
+        page = editor.page
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        other = Person(editor.context, editor.url)
+        other.open("countries/@@import-countries")
+        assert [url for url in asked if "@@background-tasks" in url] == []
+        other.import_countries(5)
+        expect(page.locator(f"{VIEWLET} summary")).to_contain_text("1 running")
+        gate.open()
+        expect_state(the_task(other), "succeeded")
+        expect_state(the_task(editor), "succeeded")
+        button(tasks(other), "Dismiss").click()
+        expect(page.locator(VIEWLET)).to_have_count(0)
+        expect(other.page.locator(VIEWLET)).to_have_count(0)
+
+    def test_a_page_finds_what_its_own_request_has_scheduled(self, editor):
+        editor.open("countries")
+        expect(editor.page.locator(VIEWLET)).to_have_count(0)
+        editor.page.evaluate(SCHEDULE, f"{editor.url}/++api++/countries")
+        expect(editor.page.locator(VIEWLET)).to_contain_text("1 done")
+
+    def test_says_that_the_server_does_not_answer(self, importing, gate):
+        page = importing.page
+        the_task(importing)
+        notice = page.locator(f"{VIEWLET} [role=alert]")
+        page.route("**/@@background-tasks?*", lambda route: route.abort())
+        expect(notice).to_have_text("The server does not answer. Trying again …")
+        page.unroute("**/@@background-tasks?*")
+        expect(notice).to_be_hidden()
+        gate.open()
+        expect_state(the_task(importing), "succeeded")
+
+    def test_says_that_the_session_is_over(self, importing):
+        the_task(importing)
+        importing.context.clear_cookies()
+        notice = importing.page.locator(f"{VIEWLET} [role=alert]")
+        expect(notice).to_contain_text("You are logged out.")
+        notice.get_by_role("link", name="Log in").click()
+        expect(importing.page.locator("#__ac_name")).to_be_visible()
+
+    def test_says_that_a_task_is_no_longer_known(self, importing):
+        """As after a crash of the server."""
+        expect(the_task(importing)).to_be_visible()
+        importing.page.route(
+            "**/@@background-tasks?*", lambda route: route.fulfill(body="")
+        )
+        notice = importing.page.locator(f"{VIEWLET} [role=alert]")
+        expect(notice).to_have_text(
+            "“Import of 15 countries” is no longer known: the server was restarted."
+        )
+        expect(tasks(importing)).to_have_count(0)
 
     def test_a_strict_policy_refuses_nothing(self, strict, importing, gate, colleague):
         """But for what it refuses in Plone's own pages as well."""

@@ -1,10 +1,11 @@
 """``@@background-task-action``: a user cancels, retries or dismisses a task of his own.
 
-Comes in: the POST of a form of the viewlet, with ``id`` and ``action``. Goes out: JSON
-for the script, which asks for it; for others, the page where they were, with a message.
+Comes in: the POST of a form of the tray, with ``action``, and ``id`` unless it is done
+to all. Goes out: JSON for the script, which asks for it; for others, the page where
+they were, with a message.
 """
 
-from collective.background.browser.items import Items
+from collective.background.browser.wholes import dismiss_finished
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import Unavailable
@@ -28,12 +29,15 @@ import json
 
 
 ACTIONS = {"cancel": cancel_task, "retry": retry_task, "dismiss": dismiss_task}
+DISMISS_FINISHED = "dismiss-finished"
+NAMES = (*ACTIONS, DISMISS_FINISHED)
 
 DONE = {
     "cancel": _("“${title}” is cancelled."),
     "retry": _("“${title}” is queued again."),
     "dismiss": _("“${title}” is not shown any more."),
 }
+ALL_DISMISSED = _("Tasks that have ended are not shown any more.")
 STOPPING = _("“${title}” will stop at the next opportunity.")
 TOO_LATE = _("“${title}” has ended already.")
 REFUSED = {
@@ -47,11 +51,10 @@ MAX_ADDRESS = 8000  # characters; clients refuse longer headers
 
 
 class ActionView(PageView):
-    """The form has ``id`` of a task, ``action``: one of ACTIONS, and ``came_from``:
-    the address to go back to.
+    """The form has ``action``: one of NAMES, ``id`` of a task, and ``came_from``: the
+    address to go back to.
 
-    The JSON has ``task``: its item, or None if it is not to be shown any more, and
-    ``error``: why it was not done, or "".
+    The JSON has ``error``: why it was not done, or "".
     """
 
     def __call__(self):
@@ -59,45 +62,45 @@ class ActionView(PageView):
         CheckAuthenticator(self.request)
         form = self.request.form
         name = read_text(form, "action")
-        if name not in ACTIONS:
+        if name not in NAMES:
             raise BadRequest(
-                f"action is {name!r:.100}; it must be one of {', '.join(ACTIONS)}"
+                f"action is {name!r:.100}; it must be one of {', '.join(NAMES)}"
             )
-        record, error = self._act(name, read_text(form, "id"))
+        told, error = self._act(name, read_text(form, "id"))
         if self.wants_json:
-            return self._json(record, error)
-        return self._redirect(name, record, error)
+            return self._json(error)
+        return self._redirect(told, error)
 
     @property
     def wants_json(self):
         return "application/json" in self.request.getHeader("Accept", "")
 
     def _act(self, name, id):
-        """Return the record and "", or None and why it was not done."""
+        """Return what to say of it and "", or "" and why it was not done."""
+        if name == DISMISS_FINISHED:
+            dismiss_finished()
+            return ALL_DISMISSED, ""
         try:
-            return ACTIONS[name](id), ""
+            return self._told(name, ACTIONS[name](id)), ""
         except TaskNotFound as error:
             raise NotFound(str(error)) from error
         except IllegalTransition:
-            return None, self._text(REFUSED[name])
+            return "", self._text(REFUSED[name])
         except Unavailable as error:
             if self.wants_json:
                 answer_unavailable(self.request, error)
-            return None, self._text(NO_ROOM)
+            return "", self._text(NO_ROOM)
 
-    def _json(self, record, error):
+    def _json(self, error):
         response = self.request.response
         response.setHeader("Content-Type", "application/json")
         if error:
             response.setStatus(409)
-        is_shown = record is not None and not record.dismissed
-        task = Items(self.request).item(record) if is_shown else None
-        return json.dumps({"task": task, "error": error})
+        return json.dumps({"error": error})
 
-    def _redirect(self, name, record, error):
-        message = error or self._told(name, record)
+    def _redirect(self, told, error):
         kind = "warning" if error else "info"
-        api.portal.show_message(message, self.request, kind)
+        api.portal.show_message(error or told, self.request, kind)
         came_from = read_text(self.request.form, "came_from")
         urls = api.portal.get_tool("portal_url")
         is_address = 0 < len(came_from) <= MAX_ADDRESS

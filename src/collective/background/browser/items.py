@@ -1,8 +1,7 @@
 """A task as its user sees it: texts, addresses, and what can be done to it.
 
 Comes in: a TaskRecord that ``showing/visibility.py`` has let through. Goes out: plain
-values, that the template of the viewlet and its script put into the same places. Used
-by ``viewlet``, ``polling`` and ``actions``.
+values for the template of the tray.
 """
 
 from collective.background.exceptions import TaskNotFound
@@ -20,7 +19,6 @@ from collective.background.showing.results import download_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.results import result_page
 from collective.background.showing.rights import Trust
-from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import may_cancel
 from collective.background.showing.visibility import task_result
 from datetime import datetime
@@ -34,8 +32,6 @@ from zope.i18n import translate
 from zope.i18nmessageid import Message
 
 
-MANY = 101  # tasks; nobody has to know of more
-
 # What an item is made of. Not "eta": of a waiting task it is another one each time,
 # by a fraction of a second.
 _shown = attrgetter(
@@ -47,11 +43,6 @@ _shown = attrgetter(
 def version(record):
     """Return a value that changes when what is shown of a task does."""
     return _shown(record)
-
-
-def count_active():
-    """Return how many tasks of the current user have not ended; ``MANY`` if more."""
-    return count_visible(states=states.UNFINISHED, dismissed=False, among=MANY)
 
 
 class Items:
@@ -78,7 +69,7 @@ class Items:
         return default_timezone(as_tzinfo=True)
 
     def item(self, record):
-        """Return the item of a task: a dictionary that JSON can take.
+        """Return the item of a task: a dictionary of plain values.
 
         - ``id``, ``state``; ``is_active``: whether it has not ended
         - ``state_class``: of CSS; ``percentage``: from 0 to 100, or None

@@ -1,71 +1,50 @@
-"""``@@background-tasks``: what has become of some tasks, for the script of the page.
+"""``@@background-tasks``: the list of a user's own tasks.
 
-Comes in: their ids. Goes out: JSON with an item of each; or nothing, with the status
-304, if the browser knows it all. An id that the user has no business with is as good
-as one that does not exist.
+Comes in: a GET. Goes out: a page; or, for the script of another page, the tray alone,
+with nothing in it for who has no tasks. If the browser knows it already, there is an
+answer without a body, with the status 304.
 """
 
-from collective.background.browser.items import count_active
-from collective.background.browser.items import Items
-from collective.background.browser.items import version
-from collective.background.model.settings import background_settings
+from collective.background.browser.tray import Tray
 from collective.background.showing.page import PageView
 from collective.background.showing.page import read_text
-from collective.background.showing.visibility import find_visible
 from hashlib import blake2b
-from zExceptions import BadRequest
-
-import json
-
-
-MAX_IDS = 50  # in one request
+from plone.transformchain.interfaces import DISABLE_TRANSFORM_REQUEST_KEY
+from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 
 
-class PollingView(PageView):
-    """The form has ``ids``: those of tasks, with commas between them.
+# In an address: the tray alone. It is Plone's word for a page without surroundings.
+PART = "ajax_load"
 
-    The answer has ``active``: how many tasks of the user have not ended, ``tasks``:
-    the items, ``gone``: the ids of those that are not there (any more).
+
+class TasksView(PageView):
+    """In the address: ``ajax_load``, see PART; ``all``: with what has succeeded a
+    while ago, as on the page itself.
     """
 
+    index = ViewPageTemplateFile("templates/tasks.pt")
+
     def __call__(self):
-        ids = self._ids()
-        records, gone = self._look_up(ids)
-        active = count_active()
-        items = Items(self.request)
-        etag = self._etag(
-            active, gone, items.may_change, [version(record) for record in records]
-        )
+        if not read_text(self.request.form, PART):
+            return self.index()
+        tray = self.tray
         response = self.request.response
+        etag = self._etag(tray.settings.show_viewlet, tray.version)
         response.setHeader("ETag", etag)
-        response.setHeader("Retry-After", str(background_settings().poll_interval))
+        response.setHeader("Retry-After", str(tray.settings.poll_interval))
         if etag in self._known_etags():
             response.setStatus(304)
             return ""
-        response.setHeader("Content-Type", "application/json")
-        return json.dumps(
-            {
-                "active": active,
-                "tasks": [items.item(record) for record in records],
-                "gone": gone,
-            }
-        )
+        response.setHeader("Content-Type", "text/html; charset=utf-8")
+        # It has all that it needs, and is no whole page.
+        self.request.environ[DISABLE_TRANSFORM_REQUEST_KEY] = True
+        return tray() if tray.is_all or tray.settings.show_viewlet else ""
 
-    def _ids(self):
-        given = read_text(self.request.form, "ids")
-        ids = list(dict.fromkeys(filter(None, given.split(","))))
-        if len(ids) > MAX_IDS:
-            raise BadRequest(
-                f"ids has {len(ids)} ids; at most {MAX_IDS} are answered in one request"
-            )
-        return ids
-
-    def _look_up(self, ids):
-        """Return the records of what is to be shown, and the ids of the rest."""
-        visible = find_visible(ids)
-        records = [record for record in visible.values() if not record.dismissed]
-        shown = {record.id for record in records}
-        return records, [id for id in ids if id not in shown]
+    @property
+    def tray(self):
+        form = self.request.form
+        is_all = bool(read_text(form, "all")) or not read_text(form, PART)
+        return Tray(self.context, self.request, is_open=True, is_all=is_all)
 
     def _etag(self, *parts):
         # The same in all processes, unlike what hash() returns.

@@ -1,135 +1,209 @@
-/* Keeps the viewlet of background tasks up to date while somebody can see it.
+/* Keeps the tray of background tasks up to date while somebody can see it.
 
-   It asks the server about the tasks that have not ended, less and less often while
-   nothing changes, and puts the answer into what the server has rendered. Buttons work
-   without loading the page. Without this script the viewlet works as well. */
+   The tray is fetched again, less and less often while nothing changes, and what has
+   changed is put into the old one; not at all when all tasks have ended. Buttons work
+   without loading the page. Without this script the tray works as well.
+
+   Where no tray is, nothing is asked until something was scheduled: the answer to such
+   a request brings a cookie. The tab that finds it takes it away, and tells the others. */
 
 (() => {
   "use strict";
 
-  const root = document.getElementById("background-tasks");
-  if (!root) {
+  const { baseUrl, portalUrl } = document.body.dataset;
+  // The control panel shows all tasks.
+  if (!baseUrl || document.getElementById("background-tasks-part")) {
     return;
   }
 
-  const SLOWEST = 30000; // milliseconds
+  const ID = "background-tasks";
+  const COOKIE = "background_tasks";
+  const SLOWEST = 30000; // milliseconds, as all times here
   const SLOWER = 1.5;
-  const MANY = 100; // tasks; the server counts one more at the most
-  const usual = Number(root.dataset.pollInterval) * 1000;
-  const notice = root.querySelector("[data-notice]");
+  const LISTING_EVERY = 10000;
+  const sitePath = new URL(portalUrl).pathname;
+  const others = new BroadcastChannel(`background-tasks ${sitePath}`);
 
-  const items = () => Array.from(root.querySelectorAll("[data-task-id]"));
-  const find = (id) => items().find((item) => item.dataset.taskId === id);
-  const active = () => items().filter((item) => item.hasAttribute("data-task-active"));
+  const tray = () => document.getElementById(ID);
+  const items = (root) => Array.from(root?.querySelectorAll("[data-task-id]") || []);
+  const byId = (root) => new Map(items(root).map((item) => [item.dataset.taskId, item]));
+  const details = () => tray()?.querySelector("details");
 
-  /* Showing. All texts are set as texts: nothing of them can become an element. */
+  /* Showing: nodes that have not changed stay the same. */
 
-  function setShown(element, isShown) {
-    if (!isShown && element === document.activeElement) {
-      focusOn(element.closest("[data-task-id]"));
+  function renew(old, fresh) {
+    if (old.isEqualNode(fresh)) {
+      return;
     }
-    element.hidden = !isShown;
-  }
-
-  /* Where the focus goes when what has it vanishes: never to a button that does more
-     than to dismiss, since somebody may be about to press it. */
-  function focusOn(item) {
-    const dismiss = item.querySelector("button[value=dismiss]");
-    const heading = document.getElementById("background-tasks-heading");
-    (dismiss.hidden ? heading : dismiss).focus();
-  }
-
-  function update(item, task) {
-    const before = item.dataset.taskState;
-    item.dataset.taskState = task.state;
-    item.toggleAttribute("data-task-active", task.is_active);
-    for (const element of item.querySelectorAll("[data-field]")) {
-      const text = task[element.dataset.field];
-      element.textContent = text;
-      element.hidden = !text;
+    if (old.nodeName !== fresh.nodeName || old.nodeType !== Node.ELEMENT_NODE) {
+      old.replaceWith(fresh);
+      return;
     }
-    item.querySelector("[data-badge]").className = `badge ${task.state_class}`;
-    const progress = item.querySelector("progress");
-    if (task.percentage === null) {
-      progress.removeAttribute("value");
-    } else {
-      progress.value = task.percentage;
-    }
-    for (const link of item.querySelectorAll("[data-link]")) {
-      const url = task[link.dataset.link];
-      if (url) {
-        link.href = url;
-      }
-      link.hidden = !url;
-    }
-    // From the last one on, so that "Dismiss" is there when the focus goes to it.
-    for (const button of Array.from(item.querySelectorAll("button")).reverse()) {
-      setShown(button, task.actions.includes(button.value));
-    }
-    updateMessages(item.querySelector("[data-messages]"), task.messages);
-    if (before !== task.state) {
-      announce(`${task.title}: ${task.label}`);
-      if (task.state === "succeeded" && item.dataset.here) {
-        refreshListing().catch((error) => {
-          console.debug("the listing could not be fetched", error);
-        });
+    for (const { name } of Array.from(old.attributes)) {
+      if (!fresh.hasAttribute(name) && name !== "open") {
+        old.removeAttribute(name);
       }
     }
-  }
-
-  function updateMessages(list, messages) {
-    const shown = list.children;
-    messages.forEach((message, index) => {
-      const entry = shown[index] || list.appendChild(document.createElement("li"));
-      const css = `alert ${message.css_class} text-break`;
-      if (entry.className !== css || entry.textContent !== message.text) {
-        entry.className = css;
-        entry.textContent = message.text;
+    for (const { name, value } of Array.from(fresh.attributes)) {
+      old.setAttribute(name, value);
+    }
+    const { length } = fresh.childNodes;
+    if (old.matches("ul.list-group")) {
+      renewItems(old, fresh);
+      return;
+    }
+    Array.from(fresh.childNodes).forEach((child, index) => {
+      const place = old.childNodes[index];
+      if (place) {
+        renew(place, child);
+      } else {
+        old.append(child);
       }
     });
-    while (shown.length > messages.length) {
-      list.lastElementChild.remove();
+    while (old.childNodes.length > length) {
+      old.lastChild.remove();
     }
   }
 
-  function remove(item) {
-    const hadFocus = item.contains(document.activeElement);
-    const next = item.nextElementSibling || item.previousElementSibling;
-    item.remove();
-    if (!next) {
-      root.hidden = true;
-    } else if (hadFocus) {
-      focusOn(next);
+  /* Items stay with their tasks, whatever their order is. */
+  function renewItems(old, fresh) {
+    const known = byId(old);
+    const wanted = items(fresh).map((item) => {
+      const match = known.get(item.dataset.taskId);
+      if (match) {
+        renew(match, item);
+      }
+      return match || item;
+    });
+    if (items(old).some((item, index) => item !== wanted[index]) || !known.size) {
+      old.replaceChildren(...wanted);
+    } else {
+      old.append(...wanted.slice(known.size));
     }
   }
 
-  function showActive(count) {
-    const element = root.querySelector("[data-active-count]");
-    element.textContent = count > MANY ? `${MANY}+` : count;
-    element.parentElement.hidden = !count;
+  /* ``fresh``: the tray as the server has it now, or null. */
+  function show(fresh) {
+    const focused = details()?.contains(document.activeElement) && document.activeElement;
+    const item = focused && focused.closest("[data-task-id]");
+    const before = items(tray()).map(described);
+    const after = new Map(items(fresh).map(described).map((task) => [task.id, task]));
+    if (!tray()) {
+      add(fresh);
+    } else if (fresh) {
+      details().hidden = false;
+      renew(details(), fresh.querySelector("details"));
+    } else {
+      details().hidden = true;
+      details().removeAttribute("data-active");
+      details().querySelector("ul")?.replaceChildren();
+    }
+    before.forEach((task) => noteChange(task, after.get(task.id)));
+    if (!fresh && tray()?.querySelector("[data-notice]").hidden) {
+      tray().remove();
+    }
+    if (fresh && focused) {
+      keepFocus(focused, item);
+    }
+  }
+
+  function described(item) {
+    return {
+      id: item.dataset.taskId,
+      state: item.dataset.taskState,
+      isActive: item.hasAttribute("data-task-active"),
+      isHere: item.hasAttribute("data-here"),
+      title: item.querySelector("[data-field=title]").textContent,
+      label: item.querySelector("[data-field=label]").textContent,
+      progress: item.querySelector("[data-field=progress]").textContent,
+    };
+  }
+
+  function noteChange(before, after) {
+    if (!after) {
+      if (before.isActive) {
+        tell(tray().dataset.unknown.replace("{title}", before.title));
+      }
+      return;
+    }
+    const isNews = after.state !== before.state;
+    if (isNews) {
+      announce(`${after.title}: ${after.label}`);
+    }
+    const isDone = isNews && after.state === "succeeded";
+    if (after.isHere && (isDone || after.progress !== before.progress)) {
+      refreshListing(isDone);
+    }
+  }
+
+  /* The first tray of a page without one. */
+  function add(fresh) {
+    const place = document.getElementById("viewlet-above-content");
+    if (fresh && place) {
+      place.append(fresh);
+      restoreOpen();
+    }
+  }
+
+  /* When what has the focus vanishes, it goes on: never to a button that does more than
+     to dismiss, since somebody may be about to press it. */
+  function keepFocus(focused, item) {
+    if (focused.isConnected && !focused.hidden) {
+      focused.focus({ preventScroll: true });
+      return;
+    }
+    const dismiss = item?.isConnected && item.querySelector("button[value=dismiss]");
+    (dismiss && !dismiss.hidden ? dismiss : details().querySelector("summary")).focus();
   }
 
   function announce(text) {
-    root.querySelector("[data-announcement]").textContent = text;
+    tray().querySelector("[data-announcement]").textContent = text;
   }
 
-  function tell(text) {
-    notice.textContent = text;
+  function tell(text, link = "") {
+    const notice = tray().querySelector("[data-notice]");
+    notice.replaceChildren(text, " ", link);
     notice.hidden = !text;
   }
 
-  /* The listing of the folder, when a task has changed it. */
+  function tellLoggedOut() {
+    const { loggedOut, logIn, loginUrl } = tray().dataset;
+    const link = document.createElement("a");
+    link.href = `${loginUrl}?came_from=${encodeURIComponent(window.location.href)}`;
+    link.textContent = logIn;
+    tell(loggedOut, link);
+  }
 
-  async function refreshListing() {
+  /* Open as long as the browser's session. */
+  function restoreOpen() {
+    if (sessionStorage.getItem(ID) === "open") {
+      details().open = true;
+    }
+  }
+
+  /* The listing of the folder, when a task changes it. */
+
+  let listedAt = 0;
+
+  async function refreshListing(isOver) {
     const listing = document.getElementById("content-core");
-    if (!root.dataset.listing || !listing) {
+    const isEarly = !isOver && performance.now() - listedAt < LISTING_EVERY;
+    if (!tray().dataset.listing || !listing || isEarly) {
       return;
     }
-    const response = await fetch(window.location.href, { cache: "no-cache" });
-    if (!response.ok || response.redirected) {
-      return;
+    listedAt = performance.now();
+    try {
+      const response = await fetch(window.location.href, { cache: "no-cache" });
+      if (response.ok && !response.redirected) {
+        renewListing(listing, await response.text());
+      }
+    } catch (error) {
+      console.debug("the listing could not be fetched", error);
     }
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  }
+
+  function renewListing(listing, text) {
+    const page = new DOMParser().parseFromString(text, "text/html");
     const fresh = page.getElementById("content-core");
     const focused = listing.contains(document.activeElement) && document.activeElement;
     // Who fills in a form goes on.
@@ -138,32 +212,38 @@
     }
     const place = focused && focused.getAttribute("href");
     listing.replaceChildren(...fresh.childNodes);
-    if (window.jQuery) {
-      // To this event Patternslib listens: it makes the new elements work.
-      window.jQuery(listing).trigger("patterns-injected", [null, null, listing]);
-    }
+    // To this event Patternslib listens: it makes the new elements work.
+    window.jQuery?.(listing).trigger("patterns-injected", [null, null, listing]);
     if (place) {
       const links = Array.from(listing.querySelectorAll("a[href]"));
       const link = links.find((other) => other.getAttribute("href") === place);
-      if (link) {
-        link.focus({ preventScroll: true });
-      }
+      link?.focus({ preventScroll: true });
     }
   }
 
   /* Asking. */
 
+  const usual = () => Number(tray()?.dataset.pollInterval || 2) * 1000;
   let timer = null;
-  let delay = usual;
+  let delay = usual();
   let etag = null;
   let isAsking = false;
+  let isStale = false;
+  let isAway = false;
   let isOver = false;
 
   function plan(wait) {
     clearTimeout(timer);
-    if (!isOver && !document.hidden && active().length) {
+    const isWanted = isStale || isAway || details()?.hasAttribute("data-active");
+    if (isWanted && !isOver && !document.hidden) {
       timer = setTimeout(ask, wait);
     }
+  }
+
+  function askNow() {
+    isStale = true;
+    delay = usual();
+    plan(0);
   }
 
   async function ask() {
@@ -171,63 +251,105 @@
       return;
     }
     isAsking = true;
-    const url = new URL(root.dataset.pollUrl);
-    url.searchParams.set("ids", active().map((item) => item.dataset.taskId).join(","));
+    isStale = false;
     let isNews = false;
-    let shortest = usual;
+    let shortest = usual();
     try {
+      const url = tray()?.dataset.pollUrl || `${baseUrl}/@@${ID}?ajax_load=1`;
       const headers = etag ? { "If-None-Match": etag } : {};
       // To the login form one is redirected.
       const response = await fetch(url, { headers, redirect: "manual" });
-      shortest = Number(response.headers.get("Retry-After")) * 1000 || usual;
-      if (response.ok) {
-        isNews = true;
-        etag = response.headers.get("ETag");
-        show(await response.json());
-      } else if (response.status < 500 && ![304, 408, 429].includes(response.status)) {
-        isOver = true; // logged out, or the add-on is not there any more
-      }
+      shortest = Number(response.headers.get("Retry-After")) * 1000 || shortest;
+      isNews = response.ok;
+      await take(response);
     } catch (error) {
       // The server may be about to start again.
       console.debug("background tasks could not be fetched", error);
+      tellAway();
     }
     isAsking = false;
     delay = isNews ? shortest : Math.max(shortest, Math.min(delay * SLOWER, SLOWEST));
-    plan(delay);
+    plan(isStale ? 0 : delay);
   }
 
-  function show(answer) {
-    showActive(answer.active);
-    // Somebody may have dismissed a task since it was asked about.
-    const known = answer.tasks.filter((task) => find(task.id));
-    known.forEach((task) => update(find(task.id), task));
-    answer.gone.map(find).filter(Boolean).forEach(remove);
+  async function take(response) {
+    const { status } = response;
+    if (response.ok) {
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      tellBack();
+      show(page.getElementById(ID));
+      etag = response.headers.get("ETag");
+    } else if (status === 304) {
+      tellBack();
+    } else if (status >= 500) {
+      tellAway();
+    } else if (![408, 429].includes(status)) {
+      isOver = true;
+      if (tray() && status !== 404) {
+        tellLoggedOut();
+      }
+    }
   }
+
+  function tellAway() {
+    if (tray() && !isAway) {
+      isAway = true; // so it is asked until it answers
+      tell(tray().dataset.away);
+    }
+  }
+
+  function tellBack() {
+    if (isAway) {
+      isAway = false;
+      tell("");
+    }
+  }
+
+  /* News of the page's own requests, and of other tabs. */
+
+  function findNews() {
+    if (document.cookie.split("; ").some((each) => each.startsWith(`${COOKIE}=`))) {
+      document.cookie = `${COOKIE}=; path=${sitePath}; max-age=0`;
+      tellOthers();
+      askNow();
+    }
+  }
+
+  function tellOthers() {
+    others.postMessage("");
+  }
+
+  others.addEventListener("message", askNow);
+  new PerformanceObserver(findNews).observe({ type: "resource" });
 
   /* Acting. */
 
   async function act(form, button) {
     const data = new FormData(form);
     data.set(button.name, button.value);
-    const item = form.closest("[data-task-id]");
     const headers = { Accept: "application/json" };
     const url = form.getAttribute("action"); // "form.action" is the button
-    const response = await fetch(url, { method: "POST", body: data, headers });
-    const answer = await response.json();
-    if (answer.task) {
-      update(item, answer.task);
-    } else if (response.ok) {
-      remove(item);
+    const request = { method: "POST", body: data, headers, redirect: "manual" };
+    const response = await fetch(url, request);
+    if (response.type === "opaqueredirect" || response.status === 401) {
+      tellLoggedOut();
+      return;
     }
-    if (!response.ok && !answer.error) {
+    const { error } = await response.json();
+    if (!response.ok && !error) {
       throw new Error(`the server has answered with ${response.status}`);
     }
-    tell(answer.error || "");
+    tell(error);
+    tellOthers();
+    askNow();
   }
 
-  root.addEventListener("submit", async (event) => {
-    event.preventDefault();
+  document.addEventListener("submit", async (event) => {
     const form = event.target;
+    if (!details()?.contains(form)) {
+      return;
+    }
+    event.preventDefault();
     if (form.ariaBusy === "true") {
       return;
     }
@@ -236,17 +358,33 @@
       await act(form, event.submitter);
     } catch (error) {
       console.debug("the action failed", error);
-      tell(root.dataset.failure);
+      tell(tray().dataset.failure);
     }
     form.ariaBusy = "false";
-    delay = usual;
-    plan(0);
   });
+
+  // This event does not bubble.
+  document.addEventListener(
+    "toggle",
+    (event) => {
+      if (event.target === details()) {
+        sessionStorage.setItem(ID, event.target.open ? "open" : "closed");
+        if (event.target.open && !event.target.querySelector(".background-tasks-list")) {
+          askNow();
+        }
+      }
+    },
+    true,
+  );
 
   document.addEventListener("visibilitychange", () => {
-    delay = usual;
+    delay = usual();
     plan(0);
   });
 
+  if (tray()) {
+    restoreOpen();
+  }
+  findNews();
   plan(0);
 })();
