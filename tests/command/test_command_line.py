@@ -5,6 +5,7 @@ from collective.background.command import sites
 from collective.background.command import starting
 from collective.background.command import worker
 from collective.background.command.main import main
+from collective.background.database.scheduler import PersistentTransactionalScheduler
 from collective.background.exceptions import Unreachable
 from zc.lockfile import LockFile
 
@@ -89,9 +90,32 @@ class TestStarting:
         with pytest.raises(Unreachable, match="nobody there"):
             starting.start(begin)
 
+    def test_closes_all_databases_whatever_becomes_of_one(self, monkeypatch, caplog):
+        closed = []
+
+        class Database:
+            def close(self):
+                closed.append(self)
+                raise KeyError("a connection")
+
+        database = Database()
+        database.databases = {"main": database, "mounted": Database()}
+        monkeypatch.setattr(starting, "zope_database", lambda: database)
+        starting.close_databases()
+        assert closed == list(database.databases.values())
+        assert "KeyError: 'a connection'" in caplog.text
+
     def test_any_other_error_is_one(self):
         with pytest.raises(ZeroDivisionError):
             starting.start(lambda: 1 / 0)
+
+
+def test_somebody_does_not_want_to_wait(background, shared, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PersistentTransactionalScheduler, "wait_all", interrupt)
+    assert background("wait").code == 130
 
 
 class TestWorker:

@@ -22,6 +22,7 @@ NOT_FINE = 1
 USAGE = 2
 UNREACHABLE = 3
 TIME_IS_UP = 4
+INTERRUPTED = 130  # as shells have it
 
 
 def main(argv=None):
@@ -37,6 +38,8 @@ def main(argv=None):
     except BackgroundError as error:
         complain(error)
         return _exit_code(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:
         # Who reads has seen enough. Python flushes once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

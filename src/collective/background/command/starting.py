@@ -9,9 +9,12 @@ from zc.lockfile import LockError
 from ZConfig import ConfigurationError
 from Zope2.Startup.run import configure_wsgi
 
+import logging
 import os
 import Zope2
 
+
+logger = logging.getLogger(__name__)
 
 VARIABLE = "ZOPE_CONF"
 USUAL = Path("etc") / "zope.conf"
@@ -63,8 +66,20 @@ def opened_database(path):
     """
     configure(path)
     start(Zope2.startup_wsgi)
-    database = zope_database()
     try:
-        yield database
+        yield zope_database()
     finally:
-        database.close()
+        close_databases()
+
+
+def close_databases():
+    """Close the databases of Zope, at the end of the process.
+
+    What fails is logged: after an outage a connection may not know any more where it
+    belongs, and everything was written by now.
+    """
+    for database in zope_database().databases.values():
+        try:
+            database.close()
+        except Exception as error:
+            logger.warning("a database could not be closed in order", exc_info=error)

@@ -5,6 +5,7 @@ for tasks as under Zope's own server.
 """
 
 from collective.background.command.probes import answer_probes
+from collective.background.command.starting import close_databases
 from collective.background.command.starting import configure
 from collective.background.command.starting import start
 from collective.background.exceptions import BadOption
@@ -12,7 +13,6 @@ from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import process_executor
 from collective.background.executing.serving import serve
 from collective.background.executing.shutdown import handle_signals
-from collective.background.zopecompat import zope_database
 from pathlib import Path
 from threading import Event
 from Zope2.Startup.serve import setup_logging
@@ -51,7 +51,7 @@ def work(arguments):
         logger.info("the worker ends")
     finally:
         executor.drain(Deadline(executor.settings.drain_timeout))
-        zope_database().close()
+        close_databases()
     return True
 
 
