@@ -279,9 +279,9 @@ class TestRunning:
         assert stored(name).make_task(None).id == id
 
     def test_lines_of_locks(self, scheduler, root):
-        (waiting,) = line_of(scheduler.shards, "erp")
-        assert (waiting.task.id, waiting.locks) == (root["ids"]["waiting"], ("erp",))
-        assert waiting.task.locks == ("erp",)
+        ((stand, task),) = line_of(scheduler.shards, "erp")
+        assert task.id == root["ids"]["waiting"]
+        assert stand.locks == task.locks == ("erp",)
 
     def test_what_is_used_by_what_is_reserved(self, scheduler, root):
         (holding,) = filter(None, scheduler.holdings.values())

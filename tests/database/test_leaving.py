@@ -241,8 +241,8 @@ def test_what_a_look_has_reserved_when_all_is_to_stop(bare):
     for stored in (before, during):
         stored.reserve(feeder.executor.instance)
     bare.manager.commit()
-    feeder.take(feeder.claim_of(before, before.fence), "default", 0)
+    feeder.take(feeder.claim_of(before, before.fence), "default", 0, 0, None, ())
     feeder.stop()
-    feeder.take(feeder.claim_of(during, during.fence), "default", 0)
+    feeder.take(feeder.claim_of(during, during.fence), "default", 0, 0, None, ())
     assert [queue.waiting for queue in feeder.executor.queues()] == [0, 0]
     assert [held.is_withdrawn for held in feeder.held.values()] == [True, True]

@@ -1,9 +1,10 @@
 """Which of the tasks in the lines of locks may be taken, with several instances."""
 
 from collections import Counter
+from collective.background.database.lines import by_priority
 from collective.background.database.locks import Lines
 from collective.background.database.locks import Locks
-from collective.background.database.locks import Waiting
+from collective.background.database.standing import Stand
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -39,10 +40,10 @@ class Cluster:
 
     def __init__(self, tasks):
         self.waiting = [
-            Waiting((-priority, number), queue, ("", ""), tuple(sorted(locks)), number)
+            Stand(queue, -priority, number, "", "", tuple(sorted(locks)))
             for number, (locks, priority, queue) in enumerate(tasks)
         ]
-        self.waiting.sort(key=lambda each: each.rank)
+        self.waiting.sort(key=lambda each: each[1:3])
         self.reserved = {instance: [] for instance in INSTANCES}
 
     def line(self, lock):
@@ -53,14 +54,13 @@ class Cluster:
 
     def takes(self, instance, room):
         others = [self.locks_of(other) for other in INSTANCES if other != instance]
-        mine = Counter(lock for each in self.reserved[instance] for lock in each.locks)
-        lines = Lines(
-            lambda lock: iter(self.line(lock)), Locks(set().union(*others), mine)
-        )
+        mine = [lock for each in self.reserved[instance] for lock in each.locks]
+        lines = make_lines(self.line, Locks(set().union(*others), mine))
         for lock in ("erp", "/a", "/a/b"):
             lines.look_at(lock)
         for queue in QUEUES:
-            for taken in islice(lines.candidates(queue, AHEAD), room):
+            for taken in islice(take(lines, queue), room):
+                (taken,) = (each for each in self.waiting if each.number == taken)
                 assert all(self.line(lock)[0] is taken for lock in taken.locks)
                 self.waiting.remove(taken)
                 self.reserved[instance].append(taken)
@@ -78,7 +78,7 @@ class Cluster:
             given = reserved[number % len(reserved)]
             reserved.remove(given)
             self.waiting.append(given)
-            self.waiting.sort(key=lambda each: each.rank)
+            self.waiting.sort(key=lambda each: each[1:3])
 
     def dies(self, instance, _):
         while self.reserved[instance]:
@@ -111,22 +111,37 @@ def test_any_schedule(tasks, steps):
         assert len(cluster.waiting) < before
 
 
-def lines_of(*waiting, others=()):
-    lines = Lines(
-        lambda lock: iter([each for each in waiting if lock in each.locks]),
-        Locks(set(others), {}),
+def make_lines(line, locks):
+    return Lines(
+        read=lambda lock: iter([(each, each.number) for each in line(lock)]),
+        locks=lambda: locks,
+        ahead=dict.fromkeys(QUEUES, AHEAD),
+        is_own=lambda stand: True,
     )
+
+
+def take(lines, queue):
+    """Yield the tasks that may be taken, as they are taken."""
+    taken = set()
+    places = [lines.own]
+    while found := [t for n, t in by_priority(places, queue) if n not in taken]:
+        taken.add(found[0])
+        yield found[0]
+        lines.took(found[0])
+
+
+def lines_of(*waiting, others=()):
+    def line(lock):
+        return [each for each in waiting if lock in each.locks]
+
+    lines = make_lines(line, Locks(set(others), []))
     for lock in sorted({lock for each in waiting for lock in each.locks}):
         lines.look_at(lock)
     return lines
 
 
 def waiting(number, *locks, queue="default"):
-    return Waiting((0, number), queue, ("", ""), locks, number)
-
-
-def numbers(found):
-    return [each.task for each in found]
+    return Stand(queue, 0, number, "", "", locks)
 
 
 class TestSeveralLocks:
@@ -135,22 +150,22 @@ class TestSeveralLocks:
         lines = lines_of(
             *(waiting(1, "a"), waiting(2, "a", "b"), waiting(3, "b")), others=["a"]
         )
-        assert numbers(lines.candidates("default", AHEAD)) == []
+        assert list(take(lines, "default")) == []
 
     def test_no_lock_is_kept_by_one_that_waits_for_another(self):
         lines = lines_of(waiting(1, "a"), waiting(2, "a", "b"), waiting(3, "b"))
-        assert numbers(lines.candidates("default", AHEAD)) == [1]
+        assert list(take(lines, "default")) == [1]
 
     def test_what_comes_next_is_taken_with_the_same_locks(self):
         lines = lines_of(waiting(1, "a", "b"), waiting(2, "b"), waiting(3, "a", "b"))
-        assert numbers(lines.candidates("default", AHEAD)) == [1, 2, 3]
+        assert list(take(lines, "default")) == [1, 2, 3]
 
 
 def test_one_of_another_queue_holds_up_those_behind():
     lines = lines_of(waiting(1, "a", queue="imports"), waiting(2, "a"))
-    assert numbers(lines.candidates("default", AHEAD)) == []
-    assert numbers(lines.candidates("imports", AHEAD)) == [1]
-    assert numbers(lines.candidates("default", AHEAD)) == [2]
+    assert list(take(lines, "default")) == []
+    assert list(take(lines, "imports")) == [1]
+    assert list(take(lines, "default")) == [2]
 
 
 def test_a_line_is_read_no_further_than_something_is_taken():
@@ -159,9 +174,9 @@ def test_a_line_is_read_no_further_than_something_is_taken():
     def line(lock):
         for number in range(1000):
             read.append(number)
-            yield waiting(number, lock)
+            yield waiting(number, lock), number
 
-    lines = Lines(line, Locks(set(), {}))
+    lines = Lines(line, lambda: Locks(set(), []), {"default": AHEAD}, lambda _: True)
     lines.look_at("erp")
-    assert numbers(lines.candidates("default", AHEAD)) == [0, 1, 2]
+    assert list(take(lines, "default")) == [0, 1, 2]
     assert len(read) == AHEAD + 1

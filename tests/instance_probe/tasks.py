@@ -4,6 +4,9 @@ from collective.background import current_task
 from collective.background import recurring
 from collective.background.exceptions import TaskCancelled
 from datetime import timedelta
+from fcntl import flock
+from fcntl import LOCK_EX
+from fcntl import LOCK_NB
 from instance_probe.faults import reach
 from instance_probe.faults import watch_commit
 from plone import api
@@ -129,6 +132,15 @@ def overlap(context, mark):
     return number
 
 
+def exclude(context, mark):
+    """Add a line to a file, whose path is the mark; fail if another one does so now."""
+    logger.info("%s has begun", mark)
+    with open(mark, "a") as file:
+        flock(file, LOCK_EX | LOCK_NB)  # given up with the process
+        Event().wait(0.02)
+        file.write("done\n")
+
+
 def cooperate(context, mark):
     """Work until the task is cancelled."""
     logger.info("%s has begun", mark)
@@ -185,6 +197,7 @@ TASKS = (
     create_if_allowed,
     create_later,
     create_unless_cancelled,
+    exclude,
     append,
     die,
     answer,

@@ -4,6 +4,7 @@ More than it has slots if they are short, so that it has not to look after each 
 none that would wait here while another instance has a slot.
 """
 
+from collective.background.database.holding import waiting_for_locks
 from math import inf
 from time import monotonic
 
@@ -18,15 +19,24 @@ def room_of(feeder, queue):
     slots = queue.slots
     is_long = _stands_still(feeder, queue)
     ahead = _ahead(slots, inf if is_long else feeder.durations.get(queue.name))
-    mine = sum(1 for held in feeder.not_over() if held.queue == queue.name)
+    held = feeder.not_over(queue.name)
+    mine = len(held) - waiting_for_locks(held)
     room = ahead - mine - _used_by_others(feeder, queue)
     # A site that has nothing here stands in line with the others.
     return room if mine else max(room, 1)
 
 
+def ahead_of_a_lock(feeder, name):
+    """Return how many tasks of a queue may be reserved of which one runs at a time."""
+    if waiting_for_locks(feeder.not_over()) >= MOST:
+        return 1
+    return _ahead(1, feeder.durations.get(name))
+
+
 def idle_slots(feeder, queue):
     """Return how many slots of a queue have nothing to do."""
-    return queue.slots - len(queue.threads) - queue.waiting(feeder)
+    waiting = queue.waiting(feeder) - waiting_for_locks(feeder.not_over(queue.name))
+    return queue.slots - len(queue.threads) - waiting
 
 
 def find_surplus(look):

@@ -16,6 +16,7 @@ from AccessControl.SecurityManagement import noSecurityManager
 from collective.background.capture.call import BATCH
 from collective.background.database import claims
 from collective.background.database.holding import Held
+from collective.background.database.holding import waiting_for_locks
 from collective.background.database.room import Room
 from collective.background.database.shard import SHARDS
 from collective.background.database.stealing import Stealing
@@ -67,6 +68,7 @@ class Feeder:
         self.swept_at = self.reported_at = -inf  # of the monotonic clock
         self.turns = {}  # Turns, by their queue
         self.stealing = Stealing()
+        self.places = {}  # up to where the lines of locks were looked at
         self.newer = set()  # numbers of tasks of a later version
         self.nobodys = {}  # since when instances are not known that have something
         self.is_stopping = False
@@ -126,12 +128,13 @@ class Feeder:
             is_marked=stored.is_marked,
         )
 
-    def take(self, claim, queue, priority):
+    def take(self, claim, queue, priority, age, user, locks):
         """A task was reserved: let the dispatcher start it when it is its turn.
 
-        ``claim``: the Claim. The caller wakes the dispatcher up.
+        ``claim``: the Claim; the others are those of a Job. The caller wakes the
+        dispatcher up.
         """
-        held = Held(claim, queue)
+        held = Held(claim, queue, locks)
         held.job = Job(
             id=claim.id,
             queue=queue,
@@ -139,6 +142,9 @@ class Feeder:
             source=self,
             run=partial(self._run, held),
             refused=partial(self._refused, held),
+            age=age,
+            user=user,
+            locks=locks,
         )
         with self.changed:
             self.held[claim.id] = held
@@ -192,10 +198,17 @@ class Feeder:
         with self.changed:
             return [held for held in self.held.values() if held.stuck_until > now]
 
-    def not_over(self):
-        """Return all other tasks that are reserved here, as a list of Held."""
+    def not_over(self, queue=None):
+        """Return all other tasks that are reserved here, as a list of Held.
+
+        ``queue``: the name of theirs; None: all.
+        """
         with self.changed:
-            return [held for held in self.held.values() if not held.is_over]
+            return [
+                held
+                for held in self.held.values()
+                if not held.is_over and queue in (None, held.queue)
+            ]
 
     def stop(self):
         """Start nothing more; ask those to stop that may run again, and batches."""
@@ -279,4 +292,5 @@ class Feeder:
 
     def _has_more(self, queue):
         """Whether the dispatcher has something to start here without a look."""
-        return self.executor.dispatcher.waiting(queue, self) > 0
+        waiting = self.executor.dispatcher.waiting(queue, self)
+        return waiting > waiting_for_locks(self.not_over(queue))

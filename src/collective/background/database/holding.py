@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Held:
     """A task that is reserved here, until its end is settled.
 
-    - ``claim``: its Claim; ``queue``: its name; ``job``: what the dispatcher has of it
+    - ``claim``: its Claim; ``queue``: its name; ``locks``: texts, a tuple
+    - ``job``: what the dispatcher has of it
     - ``task``: the Task, once it has begun; ``ended``: its Outcome, once it has ended
     - ``has_thread``: whether it uses a thread; ``is_left``: whether it could not begin,
       and is to be given back; ``has_failed``: because it could not be loaded
@@ -23,6 +24,7 @@ class Held:
 
     claim: object
     queue: str
+    locks: tuple = ()
     job: object = None
     task: object = None
     ended: object = None
@@ -39,3 +41,15 @@ class Held:
     @property
     def is_over(self):
         return self.ended is not None or self.is_left
+
+
+def waiting_for_locks(found):
+    """Return how many of these Held wait for a lock that one before them has."""
+    taken = set()
+    waiting = 0
+    for held in found:
+        if taken.isdisjoint(held.locks):
+            taken.update(held.locks)
+        else:
+            waiting += 1
+    return waiting

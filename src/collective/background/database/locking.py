@@ -4,11 +4,11 @@ In the shard of a lock: so whoever looks for the first one in line looks there o
 Within a shard, locks are in the order of their hashes. Tasks are not loaded.
 """
 
-from collective.background.database.locks import Waiting
 from collective.background.database.shard import hash_of
 from collective.background.database.shard import MOST
 from collective.background.database.shard import range_of
 from collective.background.database.shard import SHARDS
+from collective.background.database.standing import Stand
 
 import random
 
@@ -19,16 +19,10 @@ BITS = 62  # of such a number
 
 
 def line_of(shards, lock):
-    """Yield Waiting for all tasks in the line of a lock, the first one first."""
+    """Yield (Stand, StoredTask) of all in the line of a lock, the first one first."""
     for key, task in range_of(shards.of_text(lock).locked, (hash_of(lock), lock)):
-        _, _, negative_priority, number, queue, path, id, locks = key
-        yield Waiting(
-            rank=(negative_priority, number),
-            queue=queue,
-            user=(path, id),
-            locks=locks,
-            task=task,
-        )
+        _, _, rank, number, queue, path, user, locks = key
+        yield Stand(queue, rank, number, path, user, locks), task
 
 
 def locks_in(shard, place=START):
@@ -39,6 +33,23 @@ def locks_in(shard, place=START):
     while (key := shard.locked.minKey(place)) != MOST:
         place = (key[0], key[1] + "\0")  # where the next text is that there can be
         yield place, key[1]
+
+
+def cycle(shards, indexes, start):
+    """Yield (place, lock) of each lock in some of the shards, once.
+
+    ``shards``: a tuple of all; ``indexes``: of those that are wanted; ``start``: a
+    place that was yielded before, or (0, START). Those behind it come first.
+    """
+    index, inside = start
+    for later in sorted(indexes, key=lambda each: (each < index, each)):
+        for place, lock in locks_in(shards[later], inside if later == index else START):
+            yield (later, place), lock
+    if index in indexes:
+        for place, lock in locks_in(shards[index]):
+            if place > inside:
+                return
+            yield (index, place), lock
 
 
 def take(shards, text):

@@ -7,37 +7,23 @@ a lock in his hands, and the one that is the first of all can always be the next
 While an instance has a lock it takes what comes next in that line, too: its dispatcher
 runs one at a time.
 
-Comes in: lines, and who has which lock. Goes out: candidates. Plain data.
+Comes in: lines, and who has which lock. Goes out: candidates. Nothing is loaded.
 """
 
+from bisect import bisect_left
+from bisect import bisect_right
+from bisect import insort
 from collections import Counter
-from collections import defaultdict
-from dataclasses import dataclass
-from heapq import heappop
-from heapq import heappush
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A task in the line of a lock, as the key there has it.
-
-    - ``rank``: (-priority, number), what lines are sorted by
-    - ``queue``: its name; ``user``: (path, id); ``locks``: all that it needs, a tuple
-    - ``task``: the StoredTask, which is not loaded
-    """
-
-    rank: tuple
-    queue: str
-    user: tuple
-    locks: tuple
-    task: object
+from collective.background.database.shard import FIRST
+from collective.background.database.shard import LAST
+from functools import cache
 
 
 class Locks:
     """Who has which lock, for one look.
 
     - ``others``: the locks that other instances have, a set
-    - ``mine``: how many tasks are reserved here of each lock, a dictionary
+    - ``mine``: those of tasks that are reserved here, each as often as it is needed
     """
 
     def __init__(self, others, mine):
@@ -69,55 +55,98 @@ class Locks:
 class Lines:
     """The lines of locks, as far as they were looked at.
 
-    ``read(lock)``: returns an iterator of Waiting, those of a line that may start, the
-    first one first; ``locks``: Locks.
+    - ``read(lock)``: returns an iterator of (Stand, StoredTask) of a line, those that
+      may start, the first one first
+    - ``locks()``: returns Locks; not called before there is a line
+    - ``ahead``: see there, by the queue; of other queues nothing is taken
+    - ``is_own(stand)``: whether this instance is the one that sees to it
+
+    The candidates are in ``own`` and ``foreign``, Candidates.
     """
 
-    def __init__(self, read, locks):
+    def __init__(self, read, locks, ahead, is_own):
+        self.own, self.foreign = Candidates(), Candidates()
         self._read = read
-        self._locks = locks
+        self._locks = cache(locks)
+        self._ahead = ahead
+        self._is_own = is_own
         self._lines = {}
-        self._heads = {}  # the first one of each line, or None
-        self._candidates = defaultdict(list)  # heaps of (rank, Waiting) by the queue
-        self._noted = set()  # the ranks of all that are there, or were
+        self._heads = {}  # the first (Stand, StoredTask) of each, or None
+        self._noted = {}  # Stands of all that are candidates, or were, by their number
 
     def look_at(self, lock):
         """Find the candidate in the line of a lock."""
-        if not self._locks.is_elsewhere(lock):
+        if not self._locks().is_elsewhere(lock):
             self._note(lock)
 
-    def candidates(self, queue, ahead):
-        """Yield Waiting of a queue that may be taken, the first ones first.
+    def took(self, number):
+        """A task was taken: those behind it may be candidates, too.
 
-        Each is taken when the next one is asked for; that may be one behind it.
-        ``ahead``: see ``Locks``.
+        ``number``: its number; it may have stood in no line.
         """
-        heap = self._candidates[queue]
-        while heap:
-            _, first = heappop(heap)
-            if self._locks.may_take(first.locks, ahead):
-                yield first
-                self._take(first)
-
-    def _take(self, first):
-        self._locks.take(first.locks)
-        for lock in first.locks:
+        if number not in self._noted:
+            return
+        locks = self._noted[number].locks
+        self._locks().take(locks)
+        for lock in locks:
             self._heads[lock] = next(self._lines[lock], None)
-        for lock in first.locks:
+        for lock in locks:
             self._note(lock)
 
     def _note(self, lock):
         """The first one of a line is a candidate if it is that in all of its lines."""
-        first = self._head(lock)
-        if first is None or first.rank in self._noted:
+        head = self._head(lock)
+        if head is None:
             return
-        heads = map(self._head, first.locks)
-        if all(head is not None and head.rank == first.rank for head in heads):
-            self._noted.add(first.rank)
-            heappush(self._candidates[first.queue], (first.rank, first))
+        stand, task = head
+        if stand.number in self._noted or any(
+            self._head(each) is None or self._head(each)[0] != stand
+            for each in stand.locks
+        ):
+            return
+        if self._locks().may_take(stand.locks, self._ahead.get(stand.queue, 0)):
+            self._noted[stand.number] = stand
+            (self.own if self._is_own(stand) else self.foreign).add(stand, task)
 
     def _head(self, lock):
         if lock not in self._lines:
             self._lines[lock] = self._read(lock)
             self._heads[lock] = next(self._lines[lock], None)
         return self._heads[lock]
+
+
+class Candidates:
+    """Tasks that may be taken, as a Shard has those in line; see ``lines.py``."""
+
+    def __init__(self):
+        self.line, self.turns = _Index(), _Index()
+
+    def add(self, stand, task):
+        self.line.add(stand.in_line, task)
+        self.turns.add(stand.in_turns, task)
+
+
+class _Index:
+    """Some of a BTree; and more may come while somebody goes through it."""
+
+    def __init__(self):
+        self._keys = [FIRST, LAST]
+        self._tasks = {}
+
+    def add(self, key, task):
+        insort(self._keys, key)
+        self._tasks[key] = task
+
+    def __getitem__(self, key):
+        return self._tasks[key]
+
+    def minKey(self, least):
+        return self._keys[bisect_left(self._keys, least)]
+
+    def maxKey(self, most):
+        return self._keys[bisect_right(self._keys, most) - 1]
+
+    def items(self, least, most, excludemin, excludemax):
+        assert excludemin and excludemax
+        while (least := self._keys[bisect_right(self._keys, least)]) < most:
+            yield least, self._tasks[least]

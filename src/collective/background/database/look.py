@@ -12,11 +12,13 @@ from collective.background.database.counting import count_in_line
 from collective.background.database.counting import wait_counts
 from collective.background.database.due import put_in_line
 from collective.background.database.instances import Holding
+from collective.background.database.permits import take_new
 from collective.background.database.settling import give_up
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
 from collective.background.database.shard import END
 from collective.background.database.shard import microseconds
+from collective.background.database.shard import user_of
 from collective.background.scheduling import rules
 from functools import partial
 from math import inf
@@ -57,6 +59,7 @@ class Look:
         self._holding = scheduler.holdings.get(self.me)
         self.tasks = dict(self._holding.tasks) if self._holding else {}
         self.before = dict(self.tasks)
+        self._uses = dict(self._holding.uses) if self._holding else {}
 
     def reserve(self):
         """Put in line what is due, and reserve some of what waits."""
@@ -72,10 +75,11 @@ class Look:
                     self.scheduler._p_jar.add(stored)
                 fence = stored.reserve(self.me)
                 self.tasks[stored.id] = (fence, None, None)
+                self._uses[stored.id] = queue, stored.locks
                 claim = self.feeder.claim_of(stored, fence)
-                self.then.append(
-                    partial(self.feeder.take, claim, queue, stored.priority)
-                )
+                user = user_of(stored.user_path, stored.user_id)
+                turn = stored.priority, stored.number, user, stored.locks
+                self.then.append(partial(self.feeder.take, claim, queue, *turn))
 
     def again_in(self, seconds):
         """Something is to be done then that nobody else tells of."""
@@ -116,9 +120,14 @@ class Look:
         if self._holding is None:
             self._holding = Holding(self.me)
             self.scheduler.holdings[self.me] = self._holding
-        self._holding.tasks = self.tasks
+        take_new(self, self._holding.uses, self.uses_now())
+        self._holding.keep(self.tasks, self.uses_now())
         if self.is_last:
             del self.scheduler.holdings[self.me]
+
+    def uses_now(self):
+        """Return what the tasks that are reserved here use, see ``Holding``."""
+        return {id: uses for id, uses in self._uses.items() if id in self.tasks}
 
     def committed(self):
         """Do what was to be done once all of it is committed."""

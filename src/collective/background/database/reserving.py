@@ -6,10 +6,13 @@ turn; who finds nothing there and has idle slots steals from the shards of other
 Nothing is loaded that is not reserved.
 """
 
+from collective.background.database.ahead import ahead_of_a_lock
 from collective.background.database.ahead import idle_slots
 from collective.background.database.ahead import room_of
+from collective.background.database.lines import by_priority
 from collective.background.database.lines import Place
 from collective.background.database.owning import owned
+from collective.background.database.permits import Permits
 from collective.background.database.shard import number_of
 from collective.background.database.standing import newly_in_line
 from collective.background.database.status import VERSION
@@ -42,12 +45,17 @@ def choose(look):
 
 def _choices(look):
     feeder = look.feeder
-    for name, queue in feeder.executor.dispatcher.queues.items():
-        if name in look.scheduler.paused:
-            continue
-        room = room_of(feeder, queue)
+    queues = {
+        name: queue
+        for name, queue in feeder.executor.dispatcher.queues.items()
+        if name not in look.scheduler.paused and room_of(feeder, queue) > 0
+    }
+    ahead = {name: ahead_of_a_lock(feeder, name) for name in queues}
+    permits = Permits(look, ahead)
+    for name, queue in queues.items():
+        room = min(room_of(feeder, queue), permits.room(queue))
         if room > 0:
-            choice = Choice(look, name)
+            choice = Choice(look, name, permits)
             choice.take_own(room)
             idle = min(room, idle_slots(feeder, queue))
             if not choice.tasks and idle > 0:
@@ -61,10 +69,11 @@ class Choice:
     One that an instance may have died of is alone among them.
     """
 
-    def __init__(self, look, queue):
+    def __init__(self, look, queue, permits):
         self.queue = queue
         self.tasks = []
         self._look = look
+        self._permits = permits
         self._taken = {number_of(id) for id in (*look.before, *look.tasks)}
         self._taken |= look.feeder.newer
         self._turns = look.feeder.turns.get(queue, Turns()).copy()
@@ -75,14 +84,22 @@ class Choice:
 
     def take_own(self, room):
         """Take at most so many of what is next in the shards of this instance."""
-        new = newly_in_line(self._look.scheduler.shards)
-        places = [*self._own, Place(new.values())]
-        order = self._turns.order(places, self.queue, self._taken)
-        for task in self._possible(order):
+        for task in self._possible(self._order()):
             self._turns.served()
-            self.tasks.append(task)
+            self._take(task)
             if len(self.tasks) == room:
                 return
+
+    def _order(self):
+        permits = self._permits
+        if permits.is_one(self.queue):
+            # First come, first served, in the whole cluster.
+            places = [*self._own, *self._foreign, permits.own, permits.foreign]
+            line = by_priority(places, self.queue)
+            return (task for number, task in line if number not in self._taken)
+        new = newly_in_line(self._look.scheduler.shards)
+        places = [*self._own, Place(new.values()), permits.own]
+        return self._turns.order(places, self.queue, self._taken)
 
     def steal(self, idle):
         """Take at most so many of the last ones in the shards of others."""
@@ -94,15 +111,20 @@ class Choice:
             return
         stealing.tries()
         self._taken |= set(_reserved_numbers(look.scheduler))
-        tasks = to_be_stolen(look, self._foreign, self.queue, self._taken)
+        places = [*self._foreign, self._permits.foreign]
+        tasks = to_be_stolen(look, places, self.queue, self._taken)
         for task in self._possible(tasks):
-            self.tasks.append(task)
+            self._take(task)
             if len(self.tasks) == idle:
                 break
         if self.tasks:
             look.is_stealing = True
             look.then.append(stealing.succeeded)
             self.tasks.sort(key=lambda task: task.number)
+
+    def _take(self, task):
+        self.tasks.append(task)
+        self._permits.took(task)
 
     def note(self, feeder):
         """The look is committed."""

@@ -35,7 +35,6 @@ from collective.background.database.shards import Shards
 from collective.background.database.tasks import StoredTask
 from collective.background.database.wholes import find_any
 from collective.background.database.wholes import join
-from collective.background.exceptions import BadOption
 from collective.background.exceptions import TaskNotFound
 from collective.background.executing.clock import clock_of
 from collective.background.executing.deadline import Deadline
@@ -169,11 +168,6 @@ class PersistentTransactionalScheduler(Persistent):
 
     def _store(self, call, options, group):
         """Return a StoredTask of a call in the present environment."""
-        if options.lock:
-            raise BadOption(
-                f"lock is {options.lock!r}, but tasks of this site are in the "
-                "database, where none can have one yet"
-            )
         outbox.check_admission()
         self.renew()
         if group is not None:

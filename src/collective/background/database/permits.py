@@ -1,0 +1,150 @@
+"""Permits: what an instance may take that is not for all at the same time.
+
+Locks, of each of which one task runs at a time, and queues with a limit. What is in use
+is in the Holdings; so whoever dies gives it back with what he has reserved. Who takes
+something that he did not have writes down that he does: of two that do it at the same
+moment one conflicts, see ``locking.take``.
+
+Comes in: a Look. Goes out: candidates, and room.
+"""
+
+from collections import Counter
+from collective.background.database.locking import cycle
+from collective.background.database.locking import line_of
+from collective.background.database.locking import START
+from collective.background.database.locking import take
+from collective.background.database.locks import Lines
+from collective.background.database.locks import Locks
+from collective.background.database.owning import owned
+from collective.background.database.shard import hash_of
+from collective.background.database.shard import number_of
+from collective.background.database.shard import SHARDS
+from functools import cached_property
+from itertools import chain
+from itertools import islice
+from math import inf
+
+
+LINES = 256  # of locks that are looked at by one look, of own ones and of others'
+
+
+def limit_of(look, queue):
+    """Return how many tasks of a queue may be reserved in the cluster, or infinity.
+
+    Of what the instances say the least goes.
+    """
+    limits = [look.feeder.settings.limits]
+    limits += [instance.limits for instance in look.instances.values()]
+    return min(each.get(queue, inf) for each in limits)
+
+
+def take_new(look, before, after):
+    """Write down what is in use now and was not before.
+
+    Both: ``{id: (queue, locks)}`` of what is reserved here.
+    """
+    shards = look.scheduler.shards
+    for lock in _locks_of(after) - _locks_of(before):
+        take(shards, lock)
+    more = _queues_of(after) - _queues_of(before)
+    for queue in more:
+        if limit_of(look, queue) < inf:
+            take(shards, f"the queue {queue}")
+
+
+def _locks_of(uses):
+    return set(chain.from_iterable(locks for _, locks in uses.values()))
+
+
+def _queues_of(uses):
+    return Counter(queue for queue, _ in uses.values())
+
+
+class Permits:
+    """Of a Look. ``ahead``: see ``Lines``, of the queues for which there is room."""
+
+    def __init__(self, look, ahead):
+        self._look = look
+        self._shards = tuple(look.scheduler.shards)
+        self._own = frozenset().union(*(owned(look, queue) for queue in ahead))
+        queues = set(look.feeder.settings.queues).union(
+            *(instance.slots for instance in look.instances.values())
+        )
+        self._moving = queues.difference(look.scheduler.paused)
+        self._taken = look.feeder.newer.union(map(number_of, look.tasks))
+        self._lines = Lines(self._read, self._who_has_what, ahead, self._is_own)
+
+    def room(self, queue):
+        """Return how many more tasks of a Queue may be reserved, or infinity.
+
+        With a limit none is reserved ahead: another instance may have a slot.
+        """
+        limit = limit_of(self._look, queue.name)
+        if limit == inf:
+            return inf
+        used = sum((_queues_of(uses) for uses in self._uses.values()), Counter())
+        mine = _queues_of(self._uses[self._look.me])
+        return min(limit - used[queue.name], queue.slots - mine[queue.name])
+
+    def is_one(self, queue):
+        """Whether one task of a queue runs at a time, in the whole cluster."""
+        return limit_of(self._look, queue) == 1
+
+    @cached_property
+    def own(self):
+        """Candidates of the lines to which this instance sees."""
+        for _, locks in self._look.uses_now().values():
+            for lock in locks:
+                self._lines.look_at(lock)
+        self._look_at_some("own", self._own)
+        return self._lines.own
+
+    @cached_property
+    def foreign(self):
+        """Candidates of the lines of others."""
+        self._look_at_some("foreign", set(range(SHARDS)) - self._own)
+        return self._lines.foreign
+
+    def took(self, task):
+        """The Look is going to reserve a StoredTask."""
+        self._lines.took(task.number)
+
+    @cached_property
+    def _uses(self):
+        """What is in use, by the instance."""
+        look = self._look
+        holdings = filter(None, look.scheduler.holdings.values())
+        uses = {holding.instance: holding.uses for holding in holdings}
+        return {**uses, look.me: look.uses_now()}
+
+    def _who_has_what(self):
+        theirs = [uses for id, uses in self._uses.items() if id != self._look.me]
+        mine = self._uses[self._look.me].values()
+        return Locks(
+            others=set().union(*map(_locks_of, theirs)),
+            mine=chain.from_iterable(locks for _, locks in mine),
+        )
+
+    def _read(self, lock):
+        """Yield those in a line, but for what is reserved here, and what is paused.
+
+        And what is of no instance, or of newer ones.
+        """
+        for stand, task in line_of(self._look.scheduler.shards, lock):
+            if stand.number not in self._taken and stand.queue in self._moving:
+                yield stand, task
+
+    def _is_own(self, stand):
+        own = owned(self._look, stand.queue)
+        mine = _locks_of(self._look.uses_now())
+        return any(
+            lock in mine or hash_of(lock) % SHARDS in own for lock in stand.locks
+        )
+
+    def _look_at_some(self, name, indexes):
+        """Go on where the last look has come to."""
+        places = self._look.feeder.places
+        found = cycle(self._shards, indexes, places.get(name, (0, START)))
+        for place, lock in islice(found, LINES):
+            self._lines.look_at(lock)
+            places[name] = place
