@@ -10,6 +10,7 @@ from collective.background.model.config import Settings
 from collective.background.model.conflicts import ALONE
 from collective.background.running import outcome
 from collective.background.running import retrying
+from collective.background.running.gate import gate
 from collective.background.running.retrying import conflict_delay
 from collective.background.running.retrying import LONGEST_CONFLICT_DELAY
 from collective.background.scheduling.setbacks import without_another_run
@@ -63,6 +64,17 @@ def conflict(times, what="task"):
     return runs[what]
 
 
+# Of kinds of their own, so that nobody has seen them conflict before.
+
+
+def conflict_always():
+    conflict(1000)
+
+
+def conflict_for_long():
+    conflict(2 * ALONE + 1)
+
+
 def conflict_or_fail(errors):
     """Conflict, or fail, as a text says ("c" or "f" for each attempt)."""
     runs["task"] += 1
@@ -80,8 +92,11 @@ def handle_item(item, conflicts):
 
 
 def increment():
-    """Increment the counter of all tasks of a test."""
-    api.portal.get().counter["value"] += 1
+    """Increment the counter of all tasks of a test; others do it meanwhile."""
+    counter = api.portal.get().counter
+    value = counter["value"]
+    Event().wait(0.003)
+    counter["value"] = value + 1
 
 
 @pytest.mark.usefixtures("at_once")
@@ -108,7 +123,7 @@ class TestGetThrough:
 
     def test_one_that_always_does_fails_at_last(self, tier, caplog):
         caplog.set_level(logging.INFO, "collective.background.running")
-        record, _ = failure_of(schedule(conflict, 1000))
+        record, _ = failure_of(schedule(conflict_always))
         assert record.error.type == "ZODB.POSException.ConflictError"
         alone = Settings().conflict_attempts
         # Each run has two attempts.
@@ -120,6 +135,15 @@ class TestGetThrough:
         ]
         assert [bool(line.exc_info) for line in told[:-1]] == [False] * (len(told) - 1)
         assert "conflicts with others, and waits 0.0 s" in told[0].getMessage()
+
+    def test_only_what_conflicts_again_and_again_is_alone(self, tier, monkeypatch):
+        """In its process: also without those who win, and so have no locks."""
+        noted, attempt = [], gate.attempt
+        monkeypatch.setattr(
+            gate, "attempt", lambda alone: noted.append(alone) or attempt(alone)
+        )
+        finished(schedule(conflict_for_long))
+        assert noted == [False] * 2 * ALONE + [True] * 2
 
     def test_what_fails_at_last_can_be_retried(self, tier):
         """And has all attempts again."""
@@ -194,3 +218,13 @@ class TestMany:
         scheduler.wait_all(TIMEOUT)
         transaction.begin()
         assert counter["value"] == scheduler.count(states="succeeded") == 200
+
+    def test_one_at_a_time_after_the_first_ones(self, counter, make_scheduler):
+        """As those that wait get the lock of their kind when they are to start."""
+        scheduler = make_scheduler(concurrency=4)
+        for _ in range(200):
+            schedule(increment)
+        transaction.commit()
+        scheduler.wait_all(TIMEOUT)
+        attempts = [record.attempts for record in scheduler.records(limit=None)]
+        assert sum(attempts) < 300, Counter(attempts)

@@ -4,9 +4,11 @@ from AccessControl.SecurityManagement import noSecurityManager
 from collective.background.exceptions import ReplacedError
 from collective.background.executing.queues import Job
 from collective.background.model import states
+from collective.background.model.conflicts import ONCE
 from collective.background.running import outcome
 from collective.background.running.current import keep_log_lines
 from collective.background.running.runner import run
+from collective.background.scheduling.contention import Contention
 from collective.background.scheduling.execution import Execution
 from collective.background.telling.events import announce
 from functools import partial
@@ -23,6 +25,7 @@ class TaskThreads:
         self._lifecycle = lifecycle
         self._jobs = {}  # what the dispatcher has, by the ids of the tasks
         self._telling = 0  # how many threads are about to tell of an end
+        self._contention = Contention()
 
     def start(self, task):
         """Let a task run as soon as its time has come and a slot is free.
@@ -64,10 +67,20 @@ class TaskThreads:
 
     def _run_in_thread(self, task):
         """The whole life of a task's thread; called by the dispatcher."""
+        if self._has_to_take_turns(task):
+            self.start(task)
+            return
         try:
             self.run(task)
         finally:
             noSecurityManager()
+
+    def _has_to_take_turns(self, task):
+        """Give a task the lock of its kind, if that conflicts and it has none yet."""
+        if task.conflicts or not self._contention.is_high(_kind_of(task)):
+            return False
+        task.conflicts = ONCE
+        return True
 
     def _refused(self, task, error):
         """There is no thread for the task; called by the dispatcher."""
@@ -89,7 +102,9 @@ class TaskThreads:
         keep_log_lines()
         try:
             announce(self._lifecycle.record(task))
-            ended = run(Execution(self._lifecycle, task))
+            execution = Execution(self._lifecycle, task)
+            ended = run(execution)
+            self._contention.note(_kind_of(task), execution.has_conflicted)
             if ended.state == states.SUCCEEDED:
                 task.keep_arguments()  # all others keep the call itself
         except BaseException as error:  # SystemExit and the like, of a subscriber
@@ -106,3 +121,7 @@ class TaskThreads:
             with self._lifecycle.changed:
                 self._telling -= 1
                 self._lifecycle.changed.notify_all()
+
+
+def _kind_of(task):
+    return task.site_path, task.callable

@@ -21,7 +21,8 @@ MAX_MESSAGES = 100
 
 
 class Execution:
-    """``cursor``, ``batch_failures`` and ``progress`` may be set.
+    """``has_conflicted``: whether an attempt has; ``cursor``, ``batch_failures`` and
+    ``progress`` may be set.
 
     They belong to the running thread; others only read them.
     """
@@ -38,6 +39,7 @@ class Execution:
         self.conflict_attempts = scheduler.settings.conflict_attempts
         self._manners = Manners(scheduler.settings.polite_wait)
         self._deadline = monotonic() + task.options.timeout
+        self.has_conflicted = False
 
     @property
     def title(self):
@@ -154,7 +156,8 @@ class Execution:
         return None
 
     def repeat(self):
-        """Another attempt begins in the same run."""
+        """The attempt has conflicted, and another one begins in the same run."""
+        self.has_conflicted = True
         self._task.attempts += 1
 
     def got_through(self):

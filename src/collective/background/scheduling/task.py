@@ -3,6 +3,7 @@
 from collective.background.capture.call import BATCH
 from collective.background.capture.describing import describe_arguments
 from collective.background.model import states
+from collective.background.model.conflicts import locks_of
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskRecord
 from collective.background.scheduling.endings import standing_of
@@ -127,7 +128,7 @@ class Task:
     @property
     def locks(self):
         """The texts of which only one task of the site at a time may run, a tuple."""
-        return self.options.lock
+        return (*self.options.lock, *locks_of(self.callable, self.conflicts))
 
     @property
     def site_path(self):
