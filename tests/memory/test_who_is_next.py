@@ -4,6 +4,7 @@ from collective.background import current_task
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
+from collective.background import task
 from collective.background import using
 from collective.background.exceptions import Retry
 from helpers import add_users
@@ -15,6 +16,11 @@ from zope.component.hooks import site as in_site
 
 import pytest
 import transaction
+
+
+@task
+def tell(record):
+    """A callback."""
 
 
 class Alone:
@@ -129,6 +135,16 @@ class TestLocks:
         transaction.commit()
         scheduler.wait_all(TIMEOUT)
         assert states_of(*ids) == ["failed", "succeeded", "succeeded"]
+
+    def test_callbacks_may_have_some(self, scheduler, gate, until):
+        hold(gate, lock="erp")
+        callback = tell.using(lock="erp", title="Tells")
+        assert finished(using(on_success=callback).schedule(int)).state == "succeeded"
+        until(lambda: scheduler.queues()[0].waiting == 1)
+        (behind,) = scheduler.records(states="queued")
+        assert behind.title == "Tells"
+        gate.open()
+        assert scheduler.wait(behind.id, TIMEOUT).state == "succeeded"
 
     def test_a_small_batch_with_one_is_not_done_at_once(self, scheduler, gate):
         hold(gate, lock="erp")
