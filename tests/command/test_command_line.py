@@ -7,12 +7,17 @@ from collective.background.command import worker
 from collective.background.command.main import main
 from collective.background.database.scheduler import PersistentTransactionalScheduler
 from collective.background.exceptions import Unreachable
+from pathlib import Path
 from zc.lockfile import LockFile
 
 import os
 import pytest
+import re
 import sys
 import transaction
+
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 class TestSite:
@@ -45,6 +50,15 @@ class TestArguments:
         done = background()
         assert done.code == 2
         assert "usage: background" in done.err
+
+    def test_the_documentation_has_every_command(self, background):
+        help = background("--help").out
+        commands = re.findall("^    ([a-z]+)  ", help, re.MULTILINE)
+        assert {"worker", "list", "adopt"} <= set(commands)
+        text = (DOCS / "command.rst").read_text()
+        assert set(re.findall("^``([a-z]+)[^`]*``  .*", text, re.MULTILINE)) >= set(
+            commands
+        )
 
     def test_help_tells_the_exit_codes(self, background):
         for arguments in (["--help"], ["wait", "--help"]):
@@ -81,15 +95,6 @@ class TestStarting:
             starting.start(lambda: LockFile(path))
         lock.close()
 
-    def test_a_database_that_is_away(self):
-        disconnected = pytest.importorskip("ZEO.Exceptions").ClientDisconnected
-
-        def begin():
-            raise disconnected("nobody there")
-
-        with pytest.raises(Unreachable, match="nobody there"):
-            starting.start(begin)
-
     def test_closes_all_databases_whatever_becomes_of_one(self, monkeypatch, caplog):
         closed = []
 
@@ -105,9 +110,29 @@ class TestStarting:
         assert closed == list(database.databases.values())
         assert "KeyError: 'a connection'" in caplog.text
 
-    def test_any_other_error_is_one(self):
-        with pytest.raises(ZeroDivisionError):
-            starting.start(lambda: 1 / 0)
+
+@pytest.mark.parametrize("at", ["begin", "meanwhile"])
+def test_a_database_that_is_away(background, shared, monkeypatch, at):
+    disconnected = pytest.importorskip("ZEO.Exceptions").ClientDisconnected
+
+    def fail(*args):
+        raise disconnected("nobody there")
+
+    if at == "begin":
+        monkeypatch.setattr(sites, "opened_database", fail)
+    else:
+        monkeypatch.setattr(PersistentTransactionalScheduler, "wait_all", fail)
+    done = background("wait")
+    assert (done.code, done.out) == (3, "")
+    assert "cannot be reached (ClientDisconnected: nobody there)" in done.err
+
+
+def test_any_other_error_is_one(background, shared, monkeypatch):
+    monkeypatch.setattr(
+        PersistentTransactionalScheduler, "wait_all", lambda *args: 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        background("wait")
 
 
 def test_somebody_does_not_want_to_wait(background, shared, monkeypatch):

@@ -5,6 +5,7 @@ from collective.background.database import watch as watch_module
 from collective.background.database.installing import install
 from collective.background.database.pulse import Pulse
 from collective.background.database.watch import Watch
+from collective.background.executing import deployment
 from collective.background.executing import health
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import Executor
@@ -44,6 +45,7 @@ class Source:
 @pytest.fixture
 def executor(monkeypatch):
     executor = Executor(Settings())
+    monkeypatch.setattr(deployment, "_foreign", {})
     monkeypatch.setattr(health, "process_executor", lambda: executor)
     return executor
 
@@ -68,6 +70,15 @@ class TestHealth:
         source.why = "it rains"
         assert health.ready() == (False, "it rains")
         assert health.live()[0]
+
+    def test_a_site_of_another_deployment_is_told_of(self, executor, monkeypatch):
+        monkeypatch.setattr(deployment, "_foreign", {"/Plone": "production"})
+        is_fine, text = health.ready()
+        assert is_fine
+        assert text == (
+            "ready; nothing runs for /Plone, which belongs to the deployment "
+            "'production'"
+        )
 
     def test_the_process_is_about_to_end(self, executor, source):
         executor.drain(Deadline(0))

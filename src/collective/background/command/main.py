@@ -11,6 +11,7 @@ from collective.background.exceptions import BackgroundError
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import Unreachable
 from collective.background.exceptions import WaitTimeout
+from collective.background.model.outages import is_outage
 
 import os
 import sys
@@ -38,12 +39,20 @@ def main(argv=None):
     except BackgroundError as error:
         complain(error)
         return _exit_code(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         # Who reads has seen enough. Python flushes once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_FINE
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        complain(
+            f"the database cannot be reached ({type(error).__name__}: {error}); see "
+            "whether its server runs, and what zope.conf says of it"
+        )
+        return UNREACHABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return FINE if is_fine else NOT_FINE
 
 

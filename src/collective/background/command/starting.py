@@ -1,7 +1,6 @@
 """Starting Zope for a command, beside whatever else runs on its database."""
 
 from collective.background.exceptions import Unreachable
-from collective.background.model.outages import is_outage
 from collective.background.zopecompat import zope_database
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,13 +46,6 @@ def start(begin):
             "only one process can. Stop that one, use the control panel or the REST "
             "API of the site, or let the instances share the database by ZEO or "
             "RelStorage"
-        ) from error
-    except Exception as error:
-        if not is_outage(error):
-            raise
-        raise Unreachable(
-            f"the database cannot be reached ({type(error).__name__}: {error}); see "
-            "whether its server runs, and what zope.conf says of it"
         ) from error
 
 

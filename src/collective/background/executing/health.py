@@ -5,6 +5,7 @@ sent any work, or is waited for in an update. Both look at nothing but the memor
 process, so they answer at once whatever the database does.
 """
 
+from collective.background.executing.deployment import foreign_sites
 from collective.background.executing.executor import process_executor
 
 
@@ -20,6 +21,16 @@ def live():
 
 
 def ready():
-    """Return whether the process executes tasks, and a text that says why not."""
+    """Return whether the process can do its work, and a text that says why not.
+
+    A site of another deployment is no reason, as its pages can be visited; the text
+    says that nothing runs for it.
+    """
     troubles = process_executor().troubles()
-    return not troubles, "; ".join(troubles) or "ready"
+    if troubles:
+        return False, "; ".join(troubles)
+    notes = [
+        f"nothing runs for {path}, which belongs to the deployment {name!r}"
+        for path, name in sorted(foreign_sites().items())
+    ]
+    return True, "; ".join(["ready", *notes])
