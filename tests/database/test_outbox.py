@@ -6,7 +6,10 @@ from another import until
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
+from collective.background.database import counted
 from collective.background.database import outbox
+from collective.background.database.counting import wait_counts
+from collective.background.database.installing import install
 from collective.background.database.instances import instances_for
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import QueueFull
@@ -50,6 +53,43 @@ class TestRoom:
         schedule(len, "x")
         with pytest.raises(QueueFull):
             transaction.commit()
+
+    def test_scripts_do_not_count_for_each_task(self, idle_site, counts):
+        for _ in range(5):
+            schedule(len, "x")
+            transaction.commit()
+        assert len(counts) == 1
+
+    def test_but_when_there_is_no_room(self, settings, idle_site, counts):
+        """What has left since the last count makes room at once."""
+        settings(max_waiting=3)
+        ids = [schedule(len, "x") for _ in range(3)]
+        transaction.commit()
+        get_scheduler().cancel(ids[0])
+        transaction.begin()
+        schedule(len, "x")
+        transaction.commit()
+        assert len(counts) == 2
+        assert get_scheduler().count(states={"queued"}) == 3
+
+    def test_nor_in_the_transaction_that_installs_it(self, site):
+        install(site)
+        schedule(len, "x")
+        transaction.commit()
+        assert get_scheduler().count(states={"queued"}) == 1
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """What a process that does not serve has counted, as a list."""
+    found = []
+
+    def count(*args, **kw):
+        found.append(wait_counts(*args, **kw))
+        return found[-1]
+
+    monkeypatch.setattr(counted, "wait_counts", count)
+    return found
 
 
 def test_a_task_that_left_the_cache_before_the_commit(scheduler, caplog):

@@ -5,6 +5,8 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.database.installing import install
 from collective.background.exceptions import QueueFull
+from collective.background.scheduling import room as waiting_room
+from collective.background.scheduling.room import _Bound
 from collective.background.scheduling.room import is_bound
 from collective.background.testing import serving
 from contextlib import suppress
@@ -110,6 +112,39 @@ class TestOneUser:
         logout()
         let_in(2)
         refuse("max_waiting_per_user")
+
+
+class TestWhoHasAShare:
+    """Is asked as seldom as possible: that costs more than the rest."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """How often it was asked, as the length of a list."""
+        times = []
+
+        class Bound(_Bound):
+            __slots__ = ()
+
+            def __bool__(self):
+                times.append(1)
+                return super().__bool__()
+
+        monkeypatch.setattr(waiting_room, "_Bound", Bound)
+        return times
+
+    def test_is_not_asked_of_who_is_known(self, room, asked):
+        login(room, "mary")
+        let_in(2)
+        assert len(asked) <= 1
+        refuse("max_waiting_per_user")
+
+    def test_but_of_others(self, room, asked):
+        login(room, "mary")
+        let_in(2)
+        login(room, "boss")
+        let_in(3)
+        assert asked
+        let_in(1, user="mary")
 
 
 def _until_let_in():

@@ -5,22 +5,17 @@ feeder of this process, if it has one, once that is committed. Nothing is starte
 in a script, an export or a console, the instances that serve find what is there.
 """
 
-from collective.background.database.counting import wait_counts
+from collective.background.database.counted import room_of
 from collective.background.database.private import privately
-from collective.background.database.room import Room
 from collective.background.database.settling import News
 from collective.background.database.settling import settle_groups
-from collective.background.database.shard import microseconds
 from collective.background.exceptions import QueueFull
-from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
 from collective.background.scheduling import rules
 from collective.background.scheduling.joining import join_as_write
 from collective.background.telling.events import note_transition
 
 import os
-import threading
-import transaction
 
 
 _watch = None
@@ -68,8 +63,8 @@ def admit(scheduler, entrant):
     check_admission()
     feeder = feeder_of(scheduler)
     if feeder is None:
-        room = _room(scheduler)
-        room.admit(entrant, process_executor().settings)
+        room = room_of(scheduler)
+        room.let_in(scheduler, entrant, process_executor().settings)
         return room
     try:
         feeder.room.admit(entrant, feeder.settings)
@@ -79,30 +74,12 @@ def admit(scheduler, entrant):
     return feeder.room
 
 
-def _room(scheduler):
-    """Return the waiting Room as the current transaction has seen it first."""
-    current = transaction.get()
-    try:
-        rooms = current.data(admit)
-    except KeyError:
-        rooms = {}
-        current.set_data(admit, rooms)
-    if scheduler._p_oid not in rooms:
-        now = microseconds(clock_of(scheduler._p_jar.db()).now())
-        room = rooms[scheduler._p_oid] = Room(threading.RLock())
-        counts = wait_counts(scheduler.shards, now, by_user=True)
-        room.counted(counts, room.begin_look(), by_user=True)
-    return rooms[scheduler._p_oid]
-
-
 def post(scheduler, record, entrant, news):
     """Join the current transaction for a task that it schedules.
 
     ``record``: the TaskRecord of its scheduling; ``entrant``: the Entrant for it;
     ``news``: what else is to be told, which may become more until the commit.
     """
-    if feeder_of(scheduler) is None:
-        _room(scheduler)  # in the midst of a commit new objects cannot be loaded
     rooms = []
 
     def finish():

@@ -27,7 +27,7 @@ def schedule(lifecycle, call, options, group):
         return holder.id
     record = lifecycle.record(task)
     notify(TaskScheduled(record))
-    task.is_bound = is_bound()
+    task.is_bound = _is_bound(lifecycle, task)
     try:
         join_as_write(
             reserve=lambda: _reserve(lifecycle, task),
@@ -120,6 +120,19 @@ def _make_task(lifecycle, call, options, group):
         lifecycle.find_any,
         lambda name: rules.check_queue(name, settings.queues),
     )
+
+
+def _is_bound(lifecycle, task):
+    """Whether a task counts as one of a user who may have no more than a share.
+
+    Who was so is it as long as he keeps something: that saves a quarter of the time.
+    """
+    asked = is_bound()
+    if asked is False:
+        return False
+    with lifecycle.changed:
+        is_known = lifecycle.store.is_known_as_bound(task)
+    return is_known or bool(asked)
 
 
 def _leave_it_to_holder(lifecycle, task):

@@ -99,6 +99,10 @@ class Store:
         self._lighten(task)
         self._weight.check(task, self._settings())
 
+    def is_known_as_bound(self, task):
+        """See ``Weight``."""
+        return self._weight.is_known_as_bound(task)
+
     def take_key(self, task):
         """Give a task its unique key.
 

@@ -29,6 +29,7 @@ class Weight:
     def __init__(self):
         self.whole = 0
         self._users = Counter()
+        self._bound = set()  # users who have scheduled for themselves, with a share
         self._holders = Counter()  # by user and content: how many tasks have it
         # Ids of those that have ended, by user, the oldest first.
         self._ended = defaultdict(OrderedDict)
@@ -39,6 +40,8 @@ class Weight:
         user = user_of(task)
         if task.state in states.FINISHED:
             self._ended[user][task.id] = None
+        if task.is_bound and task.options.user is None:
+            self._bound.add(user)
         task.weighed = own, contents = _weigh(task)
         self._add(user, own)
         for key, size in contents:
@@ -61,6 +64,10 @@ class Weight:
         self._ended[user].pop(task.id, None)
         if not self._ended[user]:
             del self._ended[user]
+
+    def is_known_as_bound(self, task):
+        """Whether a task is of who has scheduled it, and he keeps some with a share."""
+        return task.options.user is None and user_of(task) in self._bound
 
     def next_to_go(self, task, ended, settings):
         """Return the id of what is to be forgotten for the sake of a task, or None.
@@ -107,6 +114,7 @@ class Weight:
         self._users[user] += size
         if not self._users[user]:
             del self._users[user]
+            self._bound.discard(user)
 
 
 def _weigh(task):

@@ -25,23 +25,38 @@ class Entrant:
 
     - ``title``: without a language; ``user``: tells its user from others, hashable
     - ``is_due``: whether it is to wait for nothing but a slot
-    - ``is_bound``: whether it may have no more than the share of its user
+    - ``is_bound``: whether it may have no more than the share of its user; see there
     """
 
     title: str
     user: object
     is_due: bool
-    is_bound: bool
+    is_bound: object
 
 
 def is_bound():
     """Whether who acts now may have no more than the share of a user.
 
-    Not so managers of background tasks, Zope itself, and scripts.
+    Not so managers of background tasks, Zope itself, and scripts. It costs more than
+    the rest of a ``schedule()`` to find out, so that is done when somebody wants to
+    know: returned is False, or what is true or false.
     """
-    if getRequest() is None:
-        return False
-    return not getSecurityManager().checkPermission(MANAGE, getSite())
+    return False if getRequest() is None else _Bound(getSecurityManager(), getSite())
+
+
+class _Bound:
+    """Asks once, in the transaction of who acts. ``manager``: his SecurityManager."""
+
+    __slots__ = ("_answer", "_manager", "_site")
+
+    def __init__(self, manager, site):
+        self._manager, self._site = manager, site
+        self._answer = None
+
+    def __bool__(self):
+        if self._answer is None:
+            self._answer = not self._manager.checkPermission(MANAGE, self._site)
+        return self._answer
 
 
 class Counts:
@@ -77,10 +92,10 @@ class Counts:
             name, what = "max_delayed", "wait for their time or for others"
         most = getattr(settings, name)
         _check(numbers[_ALL], most, f"tasks {what}", f"{name!r} allows", entrant.title)
-        if entrant.is_bound:
-            share, rule = settings.share_of_waiting, "'max_waiting_per_user' allows"
-            if not entrant.is_due:
-                share, rule = share_of(most), f"a quarter of {name!r} is"
+        share, rule = settings.share_of_waiting, "'max_waiting_per_user' allows"
+        if not entrant.is_due:
+            share, rule = share_of(most), f"a quarter of {name!r} is"
+        if numbers[entrant.user] >= share and entrant.is_bound:
             what = f"tasks of the same user {what}"
             _check(numbers[entrant.user], share, what, rule, entrant.title)
 

@@ -1,0 +1,77 @@
+"""The waiting rooms of a process that does not serve, such as a script.
+
+There are no looks in it that count what waits. So that is done here, but not for each
+task: to count those of each user, all keys of the index have to be looked at.
+"""
+
+from collective.background.database.counting import wait_counts
+from collective.background.database.private import connected
+from collective.background.database.room import Room
+from collective.background.database.shard import microseconds
+from collective.background.exceptions import QueueFull
+from collective.background.executing.clock import clock_of
+from time import monotonic
+from weakref import WeakKeyDictionary
+from ZODB.utils import z64
+
+import os
+import threading
+
+
+AGE = 1.0  # seconds for which a count is good enough
+SHARE = 0.02  # of the time, that counting may take at the most
+
+_rooms = WeakKeyDictionary()  # {oid of the scheduler: CountedRoom} by the database
+_lock = threading.RLock()
+
+
+def _begin_anew():
+    """In the child of a fork, a lock may be that of a thread which is not there."""
+    global _rooms, _lock
+    _rooms = WeakKeyDictionary()
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
+def room_of(scheduler):
+    """Return the CountedRoom of this process for a scheduler."""
+    database, oid = scheduler._p_jar.db(), scheduler.home()
+    with _lock:
+        rooms = _rooms.setdefault(database, {})
+        if oid not in rooms:
+            rooms[oid] = CountedRoom()
+        return rooms[oid]
+
+
+class CountedRoom(Room):
+    """A Room that is counted when somebody comes in, if that was some time ago."""
+
+    def __init__(self):
+        super().__init__(threading.RLock())
+        self._count_at = float("-inf")  # of the monotonic clock
+
+    def let_in(self, scheduler, entrant, settings):
+        """Let an Entrant into the room of a scheduler; see ``admit``."""
+        if monotonic() >= self._count_at:
+            self._count(scheduler)
+        try:
+            self.admit(entrant, settings)
+        except QueueFull:
+            self._count(scheduler)  # some may have left meanwhile
+            self.admit(entrant, settings)
+
+    def _count(self, scheduler):
+        if scheduler._p_serial == z64:  # what only this transaction knows is empty
+            return
+        began = monotonic()
+        look = self.begin_look()
+        database = scheduler._p_jar.db()
+        with connected(database, scheduler._p_oid) as (mine, manager):
+            manager.begin()
+            now = microseconds(clock_of(database).now())
+            counts = wait_counts(mine.shards, now, by_user=True)
+        self.counted(counts, look, by_user=True)
+        took = monotonic() - began
+        self._count_at = began + max(AGE, took / SHARE)
