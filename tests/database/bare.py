@@ -60,7 +60,9 @@ class Bare:
         """Return a Feeder of another process, with these settings."""
         home = self.database, self.scheduler._p_oid
         executor = Executor(Settings(**settings))
-        return Feeder(executor, None, home, "/plone", Condition(), lambda **kw: None)
+        return Feeder(
+            executor, None, home, "/plone", None, Condition(), lambda **kw: None
+        )
 
     def look(self, feeder):
         """Return a Look of a feeder, in the current transaction."""

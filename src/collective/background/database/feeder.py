@@ -21,6 +21,7 @@ from collective.background.database.room import Room
 from collective.background.database.shard import SHARDS
 from collective.background.database.stealing import Stealing
 from collective.background.exceptions import Superseded
+from collective.background.executing.deployment import works_for
 from collective.background.executing.queues import Job
 from collective.background.running import outcome
 from collective.background.running.current import keep_log_lines
@@ -42,16 +43,18 @@ LEARNING = 0.2  # how much the last duration counts, against those before
 
 class Feeder:
     """- ``executor``: of the process; ``database``: that of Zope
-    - ``home``: the database and the oid of the scheduler; ``path``: of the site
+    - ``home``: the database and the oid of the scheduler
+    - ``path``: of the site; ``site``: its place, see ``sites.load``
     - ``room``: the waiting Room of the site
     - ``changed``: a Condition, shared by all feeders of the process
     - ``wake(is_urgent)``: lets the thread that watches look at the database
     """
 
-    def __init__(self, executor, database, home, path, changed, wake):
+    def __init__(self, executor, database, home, path, site, changed, wake):
         self.executor = executor
         self.path = path
         self.home, self.oid = home
+        self.site = site
         self._database = database
         self.changed = changed
         self._wake = wake
@@ -72,6 +75,7 @@ class Feeder:
         self.newer = set()  # numbers of tasks of a later version
         self.nobodys = {}  # since when instances are not known that have something
         self.is_stopping = False
+        self.is_foreign = False  # the site belongs to another deployment
 
     @property
     def settings(self):
@@ -80,6 +84,10 @@ class Feeder:
     @property
     def executes(self):
         return self.settings.role != "web"
+
+    def recognize(self, site):
+        """See whether this process works for the site, which may have changed."""
+        self.is_foreign = not works_for(site, self.path, self.settings.deployment)
 
     # For requests, in any thread.
 

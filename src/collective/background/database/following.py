@@ -65,6 +65,13 @@ def give_back_surplus(look):
             look.release(held)
 
 
+def give_back_all(look):
+    """Give back all that has not begun."""
+    for held in look.feeder.not_over():
+        if look.withdraw(held):
+            look.release(held)
+
+
 def check_groups(look):
     """Tell of groups whose last tasks have ended at the same time."""
     settle_groups(look.scheduler, look.touched, look.news)

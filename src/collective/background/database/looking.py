@@ -8,6 +8,7 @@ from collective.background.database import ends
 from collective.background.database import following
 from collective.background.database.instances import instances_of
 from collective.background.database.look import Look
+from collective.background.database.sites import load
 from collective.background.exceptions import ReplacedError
 from collective.background.model.outages import is_outage
 from collective.background.running import outcome
@@ -86,6 +87,9 @@ class Looking:
                 raise SchedulerGone(feeder.path)
             scheduler.renew()
             instances = instances_of(connection)
+            feeder.recognize(load(connection, feeder.site))
+            if feeder.is_foreign and work is not last:
+                work = stand_still
             look = Look(feeder, scheduler, self._clock, instances, number, touched)
             work(look)
             look.finish()
@@ -143,6 +147,15 @@ def usual(look):
     following.follow_pauses(look)
     following.give_back_surplus(look)
     look.reserve()
+    ends.report(look)
+    look.count()
+
+
+def stand_still(look):
+    """What it does for a site of another deployment: it ends what it has begun."""
+    following.check_claims(look)
+    ends.settle_ends(look)
+    following.give_back_all(look)
     ends.report(look)
     look.count()
 

@@ -15,19 +15,29 @@ def local_scheduler(site):
 
 
 def sites_with_tasks(connection, database):
-    """Return (path, scheduler) of each site that has one, as a list.
+    """Return (path, site, scheduler) of each site that has one, as a list.
 
-    ``connection``: in which the schedulers are to be; ``database``: its own, which is
-    that of Zope.
+    ``connection``: in which they are to be, the sites without acquisition;
+    ``database``: its own, which is that of Zope.
     """
     found = []
     with system_environment(database) as env, transaction.manager:
         for site in find_sites(env.app):
             scheduler = local_scheduler(site)
             if scheduler is not None:
-                home = scheduler._p_jar.db().database_name
                 path = "/".join(site.getPhysicalPath())
-                found.append((path, home, scheduler._p_oid))
+                found.append((path, place_of(site), place_of(scheduler)))
     return [
-        (path, connection.get_connection(home).get(oid)) for path, home, oid in found
+        (path, load(connection, site), load(connection, scheduler))
+        for path, site, scheduler in found
     ]
+
+
+def load(connection, place):
+    """Return what is at a place: the name of a database, and an oid."""
+    name, oid = place
+    return connection.get_connection(name).get(oid)
+
+
+def place_of(obj):
+    return obj._p_jar.db().database_name, obj._p_oid

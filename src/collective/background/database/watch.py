@@ -18,6 +18,7 @@ from collective.background.database.pacing import Pacing
 from collective.background.database.presence import Presence
 from collective.background.database.pulse import Pulse
 from collective.background.database.rescue import rescue_all
+from collective.background.database.sites import place_of
 from collective.background.database.sites import sites_with_tasks
 from collective.background.database.sweeping import SWEEP
 from collective.background.database.sweeping import sweep
@@ -173,7 +174,7 @@ class Watch:
                 manager.begin()
                 if began - self._discovered_at > DISCOVERY:
                     self._discover(connection)
-                if self._feeders and self._presence.is_due():
+                if self._is_needed() and self._presence.is_due():
                     self._show_life(connection, manager)
                 seen = self._pacing.last_transaction()
                 has_more = self._look_at_all(connection, manager)
@@ -194,6 +195,14 @@ class Watch:
             look_at = min(feeder.look_at for feeder in self._feeders.values())
         return min(self._presence.pause, max(0.0, look_at - monotonic()))
 
+    def _is_needed(self):
+        """Whether others have to know of this process: not if it stands still."""
+        with self.changed:
+            return any(
+                feeder.held or not feeder.is_foreign
+                for feeder in self._feeders.values()
+            )
+
     def _is_busy(self):
         with self.changed:
             return any(feeder.held for feeder in self._feeders.values())
@@ -202,25 +211,28 @@ class Watch:
         """See which sites keep their tasks in the database."""
         discovered_at = monotonic()
         found = {}
-        for path, scheduler in sites_with_tasks(connection, self._database):
+        for path, site, scheduler in sites_with_tasks(connection, self._database):
             home = scheduler._p_jar.db()
-            found[home.database_name, scheduler._p_oid] = (home, path)
+            feeder = Feeder(
+                self.executor,
+                self._database,
+                (home, scheduler._p_oid),
+                path,
+                place_of(site),
+                self.changed,
+                self._pacing.wake_up,
+            )
+            feeder.recognize(site)
+            found[home.database_name, scheduler._p_oid] = feeder
         with self.changed:
             for key in set(self._feeders) - set(found):
                 if not self._feeders[key].held:
                     self._drop(key)
-            for key, (home, path) in found.items():
+            for key, feeder in found.items():
                 if key in self._feeders:
-                    self._feeders[key].path = path
+                    self._feeders[key].path = feeder.path
                 elif not self.is_stopping:
-                    self._feeders[key] = Feeder(
-                        self.executor,
-                        self._database,
-                        (home, key[1]),
-                        path,
-                        self.changed,
-                        self._pacing.wake_up,
-                    )
+                    self._feeders[key] = feeder
             self._discovered_at = discovered_at
 
     def _show_life(self, connection, manager):
@@ -235,6 +247,7 @@ class Watch:
             done = [
                 self._do(transact, connection, manager, feeder, rescue)
                 for feeder in self._known()
+                if not feeder.is_foreign
             ]
             # Else they are dead at the next heartbeat as well.
             if dead and all(more is False for more in done):
@@ -259,7 +272,7 @@ class Watch:
             has_more |= bool(done)
             is_in_trouble |= done is None
             is_blind &= done is None
-            if monotonic() - feeder.swept_at > SWEEP:
+            if not feeder.is_foreign and monotonic() - feeder.swept_at > SWEEP:
                 # Not together: what cannot be forgotten is to hold up nothing else.
                 done = self._do(
                     self._looking.transact, connection, manager, feeder, sweep

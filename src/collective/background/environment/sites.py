@@ -4,9 +4,12 @@ from collective.background.capture.snapshot import Snapshot
 from collective.background.capture.users import SYSTEM
 from collective.background.capture.users import UserReference
 from collective.background.environment.application import environment
+from collective.background.zopecompat import application_of
 from collective.background.zopecompat import system_user
+from contextlib import contextmanager
 from plone.base.interfaces import IPloneSiteRoot
 from plone.browserlayer.interfaces import ILocalBrowserLayerType
+from transaction import TransactionManager
 from transaction.interfaces import TransientError
 
 import logging
@@ -37,6 +40,25 @@ def _has_package(site):
     except Exception:  # of one site; the others are to go on
         logger.exception("the site %s cannot be looked at", site.getId())
         return False
+
+
+@contextmanager
+def stored_site(database, path):
+    """Yield a site as it is stored, or None if it is not there.
+
+    In a connection of its own, without an environment, as who asks for nothing but its
+    annotations needs none.
+    """
+    manager = TransactionManager()
+    connection = database.open(transaction_manager=manager)
+    try:
+        found = application_of(connection)
+        for name in path.split("/")[1:]:
+            found = found and found._getOb(name, None)
+        yield found
+    finally:
+        manager.abort()
+        connection.close()
 
 
 def system_environment(database, path=None):

@@ -3,6 +3,7 @@
 from AccessControl.SecurityManagement import noSecurityManager
 from collective.background.exceptions import ReplacedError
 from collective.background.executing.queues import Job
+from collective.background.memory.standstill import Standstill
 from collective.background.model import states
 from collective.background.model.conflicts import ONCE
 from collective.background.running import outcome
@@ -23,6 +24,7 @@ class TaskThreads:
 
     def __init__(self, lifecycle):
         self._lifecycle = lifecycle
+        self._standstill = Standstill(lifecycle)
         self._jobs = {}  # what the dispatcher has, by the ids of the tasks
         self._telling = 0  # how many threads are about to tell of an end
         self._contention = Contention()
@@ -34,7 +36,8 @@ class TaskThreads:
         """
         dispatcher = self._lifecycle.executor.dispatcher
         with self._lifecycle.changed:
-            if self._lifecycle.unfinished.is_waiting(task):
+            is_waiting = self._lifecycle.unfinished.is_waiting(task)
+            if is_waiting and not self._standstill.takes(task):
                 job = self._jobs[task.id] = Job(
                     id=task.id,
                     queue=task.queue,
@@ -71,7 +74,8 @@ class TaskThreads:
             self.start(task)
             return
         try:
-            self.run(task)
+            if not self._standstill.stops(task):
+                self.run(task)
         finally:
             noSecurityManager()
 

@@ -10,6 +10,8 @@ from collective.background.environment.sites import system_environment
 from collective.background.exceptions import QueueFull
 from collective.background.exceptions import ShuttingDown
 from collective.background.executing.clock import clock_of
+from collective.background.executing.deployment import works_for
+from collective.background.executing.executor import process_executor
 from collective.background.recurring.registration import registered
 from collective.background.recurring.ticks import find_due
 from collective.background.recurring.ticks import measure
@@ -110,9 +112,11 @@ class Ticker:
         return min(waits)
 
     def _site_paths(self):
-        """Return the paths of the sites in which the add-on is installed."""
+        """Return the paths of the sites for which this process works."""
+        deployment = process_executor().settings.deployment
         with system_environment(self._database) as env, transaction.manager:
-            return ["/".join(site.getPhysicalPath()) for site in find_sites(env.app)]
+            sites = [("/".join(s.getPhysicalPath()), s) for s in find_sites(env.app)]
+            return [path for path, s in sites if works_for(s, path, deployment)]
 
     def _look_into(self, path):
         clock, report = self._visit(path, find_due)
