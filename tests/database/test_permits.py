@@ -3,9 +3,11 @@
 from bare import Bare
 from collections import Counter
 from collective.background.database import permits
+from collective.background.database import stealing
 from collective.background.database.changes import cancel
 from collective.background.database.changes import retry
 from collective.background.database.settling import News
+from collective.background.executing.queues import Job
 from collective.background.model import states
 from contextlib import closing
 from contextlib import ExitStack
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from members import Member
+from time import monotonic
 
 import pytest
 
@@ -30,6 +33,12 @@ def members(bare):
 @pytest.fixture
 def member(bare):
     return Member(bare, **SETTINGS)
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Who is idle leaves others no time. To be used before ``members``."""
+    monkeypatch.setattr(stealing, "GRACE", 0.0)
 
 
 def reserved(member):
@@ -55,10 +64,15 @@ def have_something(bare, *members):
         assert member.waits()
 
 
+def make_job(**given):
+    values = {"id": object(), "queue": "default", "priority": 0, "run": None}
+    return Job(**values, refused=None, **given)
+
+
 def end_all(*members):
     """Look, and end what is at work, until nothing waits; return the ids in order."""
     ended = []
-    while look(*members):
+    while look(*members) or look(*members):
         for member in members:
             for held in at_work(member):
                 member.ends(held)
@@ -184,6 +198,28 @@ class TestLocks:
         second = bare.add(lock="erp")
         bare.manager.commit()
         assert end_all(member) == [second.id]
+
+    def test_who_is_idle_takes_those_of_one_that_does_not_look(
+        self, bare, at_once, members
+    ):
+        tasks = {bare.add(lock=f"lock {number}").id for number in range(20)}
+        bare.manager.commit()
+        assert set(end_all(members[0])) == tasks
+
+    def test_is_not_kept_where_other_sites_have_all_slots(self, bare, at_once, members):
+        """Though a site that has nothing there stands in line with them."""
+        first, second = members
+        bare.add(lock="erp")
+        bare.manager.commit()
+        if not look(first):
+            first, second = second, first
+        look(first)
+        queue = first.feeder.executor.dispatcher.queues["default"]
+        queue.threads.update(make_job(source="another site") for _ in range(2))
+        queue.started_at = monotonic() - 60
+        look(first)
+        assert first.waits() == []
+        assert look(second)
 
     def test_all_of_many_are_looked_at(self, bare, member, monkeypatch):
         monkeypatch.setattr(permits, "LINES", 3)

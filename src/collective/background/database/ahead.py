@@ -5,6 +5,7 @@ none that would wait here while another instance has a slot.
 """
 
 from collective.background.database.holding import waiting_for_locks
+from collective.background.database.permits import limit_of
 from math import inf
 from time import monotonic
 
@@ -26,11 +27,23 @@ def room_of(feeder, queue):
     return room if mine else max(room, 1)
 
 
-def ahead_of_a_lock(feeder, name):
+def ahead_of_a_lock(look, queue):
     """Return how many tasks of a queue may be reserved of which one runs at a time."""
+    feeder = look.feeder
+    if _stands_still(feeder, queue) and _is_elsewhere(look, queue.name):
+        return 0
     if waiting_for_locks(feeder.not_over()) >= MOST:
         return 1
-    return _ahead(1, feeder.durations.get(name))
+    return _ahead(1, feeder.durations.get(queue.name))
+
+
+def _is_elsewhere(look, queue):
+    """Whether another instance has a queue."""
+    return any(
+        queue in instance.slots
+        for id, instance in look.instances.items()
+        if id != look.me
+    )
 
 
 def idle_slots(feeder, queue):
@@ -53,8 +66,17 @@ def find_surplus(look):
         if mine and _stands_still(feeder, queue):
             mine.sort(key=lambda held: -held.job.priority)
             # A site that has nothing else here stands in line with the others.
-            surplus += mine if _running(feeder, queue) else mine[1:]
+            stays = None if _running(feeder, queue) else mine[0]
+            if stays is not None and _is_needed_elsewhere(look, stays):
+                stays = None
+            surplus += [held for held in mine if held is not stays]
     return surplus
+
+
+def _is_needed_elsewhere(look, held):
+    """Whether others cannot start what they might, as long as this one waits here."""
+    is_one_of_few = held.locks or limit_of(look, held.queue) < inf
+    return is_one_of_few and _is_elsewhere(look, held.queue)
 
 
 def _stands_still(feeder, queue):

@@ -35,6 +35,9 @@ class Look:
     - ``instances``: {id: Instance} of all that live
     - ``number``: what the waiting Room has called it
     - ``touched``: ids of groups to look at once more
+
+    ``tasks`` is what is reserved here now, and ``before`` what was when it began;
+    ``uses``: what that uses, or has used, see ``Holding``.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class Look:
         self._holding = scheduler.holdings.get(self.me)
         self.tasks = dict(self._holding.tasks) if self._holding else {}
         self.before = dict(self.tasks)
-        self._uses = dict(self._holding.uses) if self._holding else {}
+        self.uses = dict(self._holding.uses) if self._holding else {}
 
     def reserve(self):
         """Put in line what is due, and reserve some of what waits."""
@@ -75,7 +78,7 @@ class Look:
                     self.scheduler._p_jar.add(stored)
                 fence = stored.reserve(self.me)
                 self.tasks[stored.id] = (fence, None, None)
-                self._uses[stored.id] = queue, stored.locks
+                self.uses[stored.id] = queue, stored.locks
                 claim = self.feeder.claim_of(stored, fence)
                 user = user_of(stored.user_path, stored.user_id)
                 turn = stored.priority, stored.number, user, stored.locks
@@ -127,7 +130,7 @@ class Look:
 
     def uses_now(self):
         """Return what the tasks that are reserved here use, see ``Holding``."""
-        return {id: uses for id, uses in self._uses.items() if id in self.tasks}
+        return {id: uses for id, uses in self.uses.items() if id in self.tasks}
 
     def committed(self):
         """Do what was to be done once all of it is committed."""

@@ -72,6 +72,8 @@ class Permits:
         )
         self._moving = queues.difference(look.scheduler.paused)
         self._taken = look.feeder.newer.union(map(number_of, look.tasks))
+        # Also those of what has just ended: so a line stays where it was begun.
+        self._mine = _locks_of(look.uses)
         self._lines = Lines(self._read, self._who_has_what, ahead, self._is_own)
 
     def room(self, queue):
@@ -83,8 +85,10 @@ class Permits:
         if limit == inf:
             return inf
         used = sum((_queues_of(uses) for uses in self._uses.values()), Counter())
-        mine = _queues_of(self._uses[self._look.me])
-        return min(limit - used[queue.name], queue.slots - mine[queue.name])
+        mine = _queues_of(self._uses[self._look.me])[queue.name]
+        # Those of other sites have slots, too.
+        others = len(queue.threads) - queue.running(self._look.feeder)
+        return min(limit - used[queue.name], queue.slots - others - mine)
 
     def is_one(self, queue):
         """Whether one task of a queue runs at a time, in the whole cluster."""
@@ -93,9 +97,8 @@ class Permits:
     @cached_property
     def own(self):
         """Candidates of the lines to which this instance sees."""
-        for _, locks in self._look.uses_now().values():
-            for lock in locks:
-                self._lines.look_at(lock)
+        for lock in self._mine:
+            self._lines.look_at(lock)
         self._look_at_some("own", self._own)
         return self._lines.own
 
@@ -136,9 +139,8 @@ class Permits:
 
     def _is_own(self, stand):
         own = owned(self._look, stand.queue)
-        mine = _locks_of(self._look.uses_now())
         return any(
-            lock in mine or hash_of(lock) % SHARDS in own for lock in stand.locks
+            lock in self._mine or hash_of(lock) % SHARDS in own for lock in stand.locks
         )
 
     def _look_at_some(self, name, indexes):

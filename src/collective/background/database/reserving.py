@@ -50,7 +50,7 @@ def _choices(look):
         for name, queue in feeder.executor.dispatcher.queues.items()
         if name not in look.scheduler.paused and room_of(feeder, queue) > 0
     }
-    ahead = {name: ahead_of_a_lock(feeder, name) for name in queues}
+    ahead = {name: ahead_of_a_lock(look, queue) for name, queue in queues.items()}
     permits = Permits(look, ahead)
     for name, queue in queues.items():
         room = min(room_of(feeder, queue), permits.room(queue))
