@@ -6,6 +6,7 @@ be waited for.
 """
 
 from helpers import needed
+from instances import background
 from instances import Instance
 from instances import PROBE
 from instances import zope_conf
@@ -146,6 +147,13 @@ class TestOthers:
         run_quietly(exporter, *site, settings={"role": role})
         assert data.stat().st_size == before
         run_quietly(SCRIPTS / "plone-importer", *site, settings={"role": role})
+
+
+    def test_commands(self, folder):
+        done = run_quietly(*background(folder), "list", "--ids")
+        first, *_ = done.stdout.splitlines()
+        done = run_quietly(*background(folder), "cancel", first, "--json")
+        assert [task["state"] for task in json.loads(done.stdout)] == ["cancelled"]
 
 
 def serving_instance(server):
