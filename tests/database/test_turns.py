@@ -32,9 +32,8 @@ class Cluster(Bare):
 
     def join(self):
         feeder = self.feeder(concurrency=2)
-        add_instance(
-            self.connection, Instance(feeder.executor.instance, "all", {"default": 2})
-        )
+        slots = feeder.settings.queues
+        add_instance(self.connection, Instance(feeder.executor.instance, "all", slots))
         self.feeders.append(feeder)
         return feeder
 
@@ -106,7 +105,7 @@ def expected_order(tasks):
 
 
 class TestOneInstance:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(wanted=st.lists(st.tuples(USERS, PRIORITIES), max_size=30))
     def test_in_the_order_of_the_rule(self, wanted):
         """Also across looks, each of which takes a few."""
@@ -152,7 +151,7 @@ OPERATIONS = st.lists(
 
 
 class TestSeveralInstances:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(operations=OPERATIONS)
     def test_each_task_has_one_instance_and_nobody_starves(self, operations):
         with pytest.MonkeyPatch.context() as patch:
@@ -188,7 +187,7 @@ class TestSeveralInstances:
         assert sum(runs.values()) == len(tasks) + rescued
         cluster.close()
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(wanted=st.lists(st.tuples(USERS, PRIORITIES), min_size=10, max_size=40))
     def test_first_come_first_served_of_each_user(self, wanted):
         """Within an instance: of what is its own."""

@@ -1,11 +1,12 @@
 """The waiting rooms of a process that does not serve, such as a script.
 
 There are no looks in it that count what waits. So that is done here, but not for each
-task: to count those of each user, all keys of the index have to be looked at.
+task, as the whole index may have to be loaded for it.
 """
 
 from collective.background.database.counting import wait_counts
 from collective.background.database.private import connected
+from collective.background.database.room import COUNTING
 from collective.background.database.room import Room
 from collective.background.database.shard import microseconds
 from collective.background.exceptions import QueueFull
@@ -18,7 +19,6 @@ import os
 import threading
 
 
-AGE = 1.0  # seconds for which a count is good enough
 SHARE = 0.02  # of the time, that counting may take at the most
 
 _rooms = WeakKeyDictionary()  # {oid of the scheduler: CountedRoom} by the database
@@ -55,14 +55,14 @@ class CountedRoom(Room):
     def let_in(self, scheduler, entrant, settings):
         """Let an Entrant into the room of a scheduler; see ``admit``."""
         if monotonic() >= self._count_at:
-            self._count(scheduler)
+            self._count(scheduler, settings)
         try:
             self.admit(entrant, settings)
         except QueueFull:
-            self._count(scheduler)  # some may have left meanwhile
+            self._count(scheduler, settings)  # some may have left meanwhile
             self.admit(entrant, settings)
 
-    def _count(self, scheduler):
+    def _count(self, scheduler, settings):
         if scheduler._p_serial == z64:  # what only this transaction knows is empty
             return
         began = monotonic()
@@ -71,7 +71,8 @@ class CountedRoom(Room):
         with connected(database, scheduler._p_oid) as (mine, manager):
             manager.begin()
             now = microseconds(clock_of(database).now())
-            counts = wait_counts(mine.shards, now, by_user=True)
-        self.counted(counts, look, by_user=True)
+            users = self.whose(settings)
+            counts = wait_counts(mine.shards, now, users)
+        self.counted(counts, look, users)
         took = monotonic() - began
-        self._count_at = began + max(AGE, took / SHARE)
+        self._count_at = began + max(COUNTING, took / SHARE)

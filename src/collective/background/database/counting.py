@@ -8,7 +8,6 @@ from collective.background.database.shard import FIRST
 from collective.background.database.shard import LAST
 from collective.background.database.shard import LEAST
 from collective.background.database.shard import MOST
-from collective.background.database.shard import number_of
 from collective.background.database.shard import range_of
 from collective.background.database.standing import Stand
 from collective.background.scheduling.room import Counts
@@ -50,33 +49,42 @@ def count_ended(shards):
     return sum(len(shard.expiring) - 2 for shard in shards)
 
 
-def wait_counts(shards, now, *, by_user):
-    """Return the Counts of what waits, or is reserved.
+def wait_counts(shards, now, users=()):
+    """Return the Counts of what waits, or is reserved: in all, and of some users.
 
-    ``now``: microseconds. ``by_user``: whether each user's tasks are counted, too; for
-    that all keys are looked at.
+    ``now``: microseconds; ``users``: (path, id) of each.
     """
     counts = Counts()
-    if by_user:
-        later = set(_later(shards, now))
-        for shard in shards:
-            for key in shard.waiting_of.keys(FIRST, LAST, True, True):
-                *user, _, number, _ = key
-                counts.add(tuple(user), -number not in later)
-        return counts
-    later = len(set(_later(shards, now)))
+    for user in users:
+        due = sum(_count_due_of(shard, user) for shard in shards)
+        until = (*user, LAST[0])
+        whole = sum(len(shard.waiting_of.keys(user, until)) for shard in shards)
+        counts.add(user, True, due)
+        counts.add(user, False, whole - due)
+    later = sum(_count_later(shard, now) for shard in shards)
     counts.set_whole(True, count_waiting(shards) - later)
     counts.set_whole(False, later)
     return counts
 
 
-def _later(shards, now):
-    """Yield the numbers of tasks that are not due."""
-    for shard in shards:
-        for _, number, *_ in shard.delayed.keys((now, END), MOST, True, True):
-            yield number
-        for _, id in shard.links.keys(FIRST, LAST, True, True):
-            yield number_of(id)
+def _count_later(shard, now):
+    """Return how many tasks wait for their time, or for others."""
+    linked = {id for _, id in shard.links.keys(FIRST, LAST, True, True)}
+    return len(shard.delayed.keys((now, END), MOST, True, True)) + len(linked)
+
+
+def _count_due_of(shard, user):
+    """Return how many tasks of a user stand in line."""
+    count = sum(
+        key[5:7] == user and key[-1][0] == key[1]
+        for key in shard.locked.keys(LEAST, MOST, True, True)
+    )
+    after = shard.turns.minKey(("",))
+    while after != LAST:
+        first = after[:2]
+        count += len(range_of(shard.turns, (*first, *user)))
+        after = shard.turns.minKey((*first, *LAST))
+    return count
 
 
 def paths_of_users(shards):

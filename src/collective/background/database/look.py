@@ -13,6 +13,7 @@ from collective.background.database.counting import wait_counts
 from collective.background.database.due import put_in_line
 from collective.background.database.instances import Holding
 from collective.background.database.permits import take_new
+from collective.background.database.room import COUNTING
 from collective.background.database.settling import give_up
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
@@ -24,9 +25,6 @@ from functools import partial
 from math import inf
 from time import monotonic
 from ZODB.POSException import POSKeyError
-
-
-COUNTING = 1.0  # seconds between two counts of what waits
 
 
 class Look:
@@ -112,9 +110,9 @@ class Look:
         }
         self.then.append(partial(self.feeder.counted, by_queue, monotonic() + COUNTING))
         room = self.feeder.room
-        by_user = room.is_vague(self.feeder.settings)
-        counts = wait_counts(shards, microseconds(self.now), by_user=by_user)
-        self.then.append(partial(room.counted, counts, self._number, by_user=by_user))
+        users = room.whose(self.feeder.settings)
+        counts = wait_counts(shards, microseconds(self.now), users)
+        self.then.append(partial(room.counted, counts, self._number, users))
 
     def finish(self):
         """Write down what is reserved here, before the commit."""

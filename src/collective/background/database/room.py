@@ -1,10 +1,10 @@
 """The waiting room of a site, as a process knows it.
 
-What each look has counted, and what was admitted since. How many tasks each user has is
-counted only when that may matter: all keys have to be looked at for it. So in a cluster
-somewhat more may come in than is allowed.
+What was counted last, and what was admitted since. How many tasks a user has is counted
+only where that may matter, so in a cluster somewhat more may come in than is allowed.
 """
 
+from collections import Counter
 from collective.background.capture.users import current_user
 from collective.background.database.shard import user_of
 from collective.background.exceptions import QueueFull
@@ -15,7 +15,8 @@ from math import inf
 from zope.i18n import translate
 
 
-UNSORTED = 8  # of a user's share, the part of this number comes in without that
+COUNTING = 1.0  # seconds between two counts of what waits
+UNCOUNTED = 8  # of a user's share, the part of this number comes in without a count
 
 
 def entrant(record, *, after, is_bound):
@@ -48,7 +49,7 @@ class Room:
         # he was committed; infinity: he is not yet.
         self._uncounted = {}
         self._looks = 0
-        self._unsorted = inf  # how many came in since those of each user were counted
+        self._since = Counter()  # how many of a user came in since his were counted
 
     def waiting(self):
         """Return how many tasks wait, for whatever, or are reserved."""
@@ -63,11 +64,11 @@ class Room:
             try:
                 self._counts.check(entrant, settings)
             except QueueFull:
-                self._unsorted = inf  # some may have left meanwhile
+                self._since[entrant.user] = inf  # some may have left meanwhile
                 raise
             self._counts.add(entrant.user, entrant.is_due)
             self._uncounted[entrant] = inf
-            self._unsorted += 1
+            self._since[entrant.user] += 1
 
     def committed(self, entrant):
         """The transaction of an Entrant is committed."""
@@ -89,15 +90,24 @@ class Room:
             self._looks += 1
             return self._looks
 
-    def is_vague(self, settings):
-        """Whether the tasks of each user are to be counted by the next look."""
-        with self._changed:
-            return self._unsorted > settings.share_of_waiting // UNSORTED
+    def whose(self, settings):
+        """Return the users whose tasks are to be counted the next time, a set.
 
-    def counted(self, counts, look, *, by_user):
+        Those of whom many have come in, and those who have much of their share.
+        """
+        share = settings.share_of_waiting
+        with self._changed:
+            many = {
+                user
+                for user, number in self._since.items()
+                if number > share // UNCOUNTED
+            }
+            return many | self._counts.users(share // 2)
+
+    def counted(self, counts, look, users):
         """A look has found Counts.
 
-        ``look``: its number; ``by_user``: whether those of each user are among them.
+        ``look``: its number; ``users``: whose tasks were counted, too.
         """
         with self._changed:
             for entrant, committed in list(self._uncounted.items()):
@@ -105,9 +115,6 @@ class Room:
                     del self._uncounted[entrant]
                 else:
                     counts.add(entrant.user, entrant.is_due)
-            if by_user:
-                self._counts = counts
-                self._unsorted = 0
-                return
-            for is_due in (True, False):
-                self._counts.set_whole(is_due, counts.whole(is_due))
+            for user in users:
+                del self._since[user]
+            self._counts.update(counts, users)

@@ -31,11 +31,12 @@ class Turns:
         to which each task is to be added before the next one is asked for; and
         ``served`` to be called if it was taken.
         """
-        oldest = by_age(places, queue)
+        oldest = None  # not before it is needed
         in_turn = self._in_turn(places, queue, taken)
         while True:
             self._next = None
             if self._served % AGEING == AGEING - 1:
+                oldest = oldest or by_age(places, queue)
                 found = _first(oldest, taken)
             else:
                 found = next(in_turn, None)

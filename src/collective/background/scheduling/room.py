@@ -81,6 +81,23 @@ class Counts:
         """So many wait in all, as far as is known now; those of users stay."""
         self._numbers[is_due][_ALL] = number
 
+    def users(self, number):
+        """Return the users of whom more than so many wait, a set."""
+        return {
+            user
+            for numbers in self._numbers.values()
+            for user, each in numbers.items()
+            if each > number and user is not _ALL
+        }
+
+    def update(self, counts, users):
+        """So many wait in all, and of these users, as other Counts have it."""
+        for is_due, numbers in self._numbers.items():
+            for key in (_ALL, *users):
+                numbers[key] = counts._numbers[is_due][key]
+                if not numbers[key]:
+                    del numbers[key]
+
     def check(self, entrant, settings):
         """Raise QueueFull unless there is room for an Entrant.
 
