@@ -29,6 +29,7 @@ FIELDS = {
     "background-tasks": (["all"], []),
     "background-task-action": ([], ["id", "action", "came_from"]),
     "background-result": (["any"], []),
+    "background-failures": (["csv"], []),
     "background-task": (["any"], ["action"]),
     "background-tasks-controlpanel": (
         [
@@ -57,7 +58,7 @@ FORMS = {
     "background-tasks-settings": "form.buttons.save=Save",
 }
 # Views of one task: its id comes after the name.
-OF_A_TASK = ("background-result", "background-task", "@tasks")
+OF_A_TASK = ("background-result", "background-failures", "background-task", "@tasks")
 
 VALUES = [
     *("{0}=", "{0}", "{0}=1&{0}=2", "{0}=1&{0}:list=2", "{0}:list=1", "{0}:tuple=1"),

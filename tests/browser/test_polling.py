@@ -137,6 +137,28 @@ class TestNothingNew:
         assert editor.poll(etag=etag, path="folder").status_code == 200
 
 
+class TestCookie:
+    """It tells pages that something was scheduled; so they need not ask."""
+
+    def cookies_after(self, editor, folder, **headers):
+        answer = editor.patch(
+            "++api++/folder",
+            json={"description": "Changed"},
+            headers={"Accept": "application/json", **headers},
+        )
+        get_scheduler().wait_all(TIMEOUT)
+        assert answer.status_code in (202, 204)
+        return [(cookie.name, cookie.path) for cookie in answer.cookies]
+
+    def test_comes_when_something_is_scheduled(self, editor, folder, setting):
+        news = [("background_tasks", "/plone")]
+        asynchronous = {"Prefer": "respond-async"}
+        assert self.cookies_after(editor, folder, **asynchronous) == news
+        assert self.cookies_after(editor, folder) == []
+        setting("show_viewlet", False)
+        assert self.cookies_after(editor, folder, **asynchronous) == []
+
+
 class TestHeaders:
     def test_say_when_to_ask_again(self, editor, done, setting):
         assert editor.poll().headers["Retry-After"] == "2"

@@ -344,7 +344,7 @@ class TestLinks:
         good = finished(schedule_batch(int, ["1", "2"])).id
         bad = finished(schedule_batch(int, ["1", "two"])).id
         assert self.result_links(editor, good) == {}
-        assert list(self.result_links(editor, bad)) == ["download_url"]
+        assert list(self.result_links(editor, bad)) == ["failures_url"]
 
     def test_none_to_what_a_function_returns(self, editor, done):
         assert self.result_links(editor, done) == {}

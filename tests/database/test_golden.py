@@ -134,7 +134,7 @@ class TestRecords:
     def test_progress_of_batches(self, record):
         assert record("running batch").progress.done == 3  # as it was told last
         assert record("batch").progress == Progress(
-            done=4, total=4, message=record("batch").progress.message
+            done=4, total=4, failed=2, message=record("batch").progress.message
         )
 
     def test_a_group(self, scheduler, root):

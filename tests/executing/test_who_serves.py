@@ -148,7 +148,6 @@ class TestOthers:
         assert data.stat().st_size == before
         run_quietly(SCRIPTS / "plone-importer", *site, settings={"role": role})
 
-
     def test_commands(self, folder):
         done = run_quietly(*background(folder), "list", "--ids")
         first, *_ = done.stdout.splitlines()

@@ -210,6 +210,7 @@ class TestFailures:
         (message,) = record.messages
         assert message.type == "warning"
         assert translate(message.text) == "2 of 5 items failed."
+        assert record.progress.failed == 2
 
     def test_not_more_than_some_have_their_tracebacks(self, monkeypatch, folder):
         monkeypatch.setattr(batch, "MAX_TRACEBACKS", 2)
@@ -232,6 +233,7 @@ class TestFailures:
     def test_all_of_them_fail_the_task(self, folder):
         record, result = failure_of(schedule_batch(append, "ab", folder, "ab", size=1))
         assert record.error.type == "collective.background.exceptions.BatchFailed"
+        assert record.messages == ()
         assert "all 2 items" in record.error.message
         assert "test_batch.Oops: item a" in record.error.message
         assert record.has_result

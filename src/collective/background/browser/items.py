@@ -4,18 +4,21 @@ Comes in: a TaskRecord that ``showing/visibility.py`` has let through. Goes out:
 values for the template of the tray.
 """
 
+from collective.background.capture.call import BATCH
 from collective.background.exceptions import TaskNotFound
 from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.showing.presentation import error_text
+from collective.background.showing.presentation import is_partial
 from collective.background.showing.presentation import MESSAGE_CLASSES
 from collective.background.showing.presentation import percentage
 from collective.background.showing.presentation import progress_text
-from collective.background.showing.presentation import STATE_CLASSES
+from collective.background.showing.presentation import state_class
 from collective.background.showing.presentation import state_label
 from collective.background.showing.presentation import time_left
 from collective.background.showing.results import content_url
 from collective.background.showing.results import download_url
+from collective.background.showing.results import failures_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.results import result_page
 from collective.background.showing.rights import Trust
@@ -71,12 +74,13 @@ class Items:
     def item(self, record):
         """Return the item of a task: a dictionary of plain values.
 
-        - ``id``, ``state``; ``is_active``: whether it has not ended
+        - ``id``, ``state``; ``is_active``: whether it has not ended, ``is_partial``:
+          whether it has succeeded but for some items
         - ``state_class``: of CSS; ``percentage``: from 0 to 100, or None
         - ``title``, ``label`` (of the state), ``progress``, ``remaining``,
           ``moment``, ``error``: texts, which may be empty
-        - ``url``: of the content; ``page_url``, ``download_url``: of the result; or
-          None
+        - ``url``: of the content; ``page_url``, ``download_url``: of the result,
+          ``failures_url``: of what failed of a batch; or None
         - ``messages``: each with ``text`` and ``css_class``
         - ``actions``: names of what can be done, see ``actions.py``
         """
@@ -86,7 +90,8 @@ class Items:
             "id": record.id,
             "state": record.state,
             "is_active": is_active,
-            "state_class": STATE_CLASSES[record.state],
+            "is_partial": is_partial(record),
+            "state_class": state_class(record),
             "percentage": self._percentage(record),
             "title": text(record.title),
             "label": self._label(state_label(record)),
@@ -153,12 +158,14 @@ class Items:
         return ["retry", "dismiss"] if can_be_retried else ["dismiss"]
 
     def _result(self, record, is_active):
-        page = download = None
-        if not is_active and is_for_people(record):
+        page = download = failures = None
+        if not is_active and record.kind == BATCH:
+            failures = failures_url(record)
+        elif not is_active and is_for_people(record):
             try:
                 result = task_result(record.id)
             except TaskNotFound:  # it was forgotten meanwhile
                 result = None
             page = result_page(result)
             download = None if page else download_url(record.id, result)
-        return {"page_url": page, "download_url": download}
+        return {"page_url": page, "download_url": download, "failures_url": failures}

@@ -11,6 +11,7 @@ from collective.background.browser.wholes import newest_wholes
 from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.model.settings import background_settings
+from collective.background.showing.presentation import is_partial
 from collective.background.showing.results import is_for_people
 from datetime import datetime
 from datetime import timedelta
@@ -30,15 +31,20 @@ LABELS = {
     "dismiss": _("Dismiss"),
     "page_url": _("Show the result"),
     "download_url": _("Download the result"),
+    "failures_url": _("Show what failed"),
 }
 
-# The order of the list, and what the line says of each state.
+# What is done but for some items of a batch.
+PARTIAL = "partial"
+
+# The order of the list, and what the line says of each kind.
 COUNTS = {
     states.RUNNING: _("${number} running"),
     states.RETRYING: _("${number} to be tried again"),
     states.QUEUED: _("${number} waiting"),
     states.FAILED: _("${number} failed"),
     states.LOST: _("${number} lost"),
+    PARTIAL: _("${number} done in part"),
     states.SUCCEEDED: _("${number} done"),
     states.CANCELLED: _("${number} cancelled"),
 }
@@ -86,7 +92,7 @@ class Tray(BrowserView):
         now = datetime.now(UTC)
         kept = [each for each in wholes if self.is_all or not _is_folded(each, now)]
         return sorted(
-            kept, key=lambda record: (RANKS[record.state], not self.is_here(record))
+            kept, key=lambda record: (RANKS[_kind(record)], not self.is_here(record))
         )
 
     @cached_property
@@ -128,12 +134,12 @@ class Tray(BrowserView):
         return any(record.state in states.FINISHED for record in self.records)
 
     def counts(self):
-        """Return the parts of the line: a state, and how many tasks are in it."""
-        found = [record.state for record in self.records]
+        """Return the parts of the line: a kind, and how many tasks are of it."""
+        found = [_kind(record) for record in self.records]
         return [
-            {"state": state, "text": self._count(text, found.count(state))}
-            for state, text in COUNTS.items()
-            if state in found
+            {"kind": kind, "text": self._count(text, found.count(kind))}
+            for kind, text in COUNTS.items()
+            if kind in found
         ]
 
     def _count(self, text, number):
@@ -184,6 +190,11 @@ class Tray(BrowserView):
     @property
     def login_url(self):
         return f"{api.portal.get().absolute_url()}/login"
+
+
+def _kind(record):
+    """Return what the line counts a task as: its state, or PARTIAL."""
+    return PARTIAL if is_partial(record) else record.state
 
 
 def _is_folded(record, now):

@@ -10,7 +10,7 @@ from collective.background.showing.page import PageView
 from collective.background.showing.presentation import duration
 from collective.background.showing.presentation import error_text
 from collective.background.showing.presentation import percentage
-from collective.background.showing.presentation import STATE_CLASSES
+from collective.background.showing.presentation import state_class
 from collective.background.showing.presentation import state_label
 from functools import cached_property
 from plone import api
@@ -124,7 +124,7 @@ class ControlPanelPage(PageView):
         return self.text(state_label(record))
 
     def state_class(self, record):
-        return STATE_CLASSES[record.state]
+        return state_class(record)
 
     def percentage(self, record):
         return percentage(record.progress)

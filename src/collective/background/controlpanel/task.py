@@ -1,5 +1,6 @@
 """The page of one task: ``@@background-task/<id>``, with all that is known of it."""
 
+from collective.background.capture.call import BATCH
 from collective.background.controlpanel.actions import perform
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.pages import TASKS
@@ -10,6 +11,7 @@ from collective.background.showing.presentation import MESSAGE_CLASSES
 from collective.background.showing.presentation import progress_text
 from collective.background.showing.results import content_url
 from collective.background.showing.results import download_url
+from collective.background.showing.results import failures_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.task_view import TaskView
 from collective.background.showing.visibility import is_trusted
@@ -71,9 +73,12 @@ class TaskPage(ControlPanelPage, TaskView):
         return MESSAGE_CLASSES[message.type]
 
     def result_url(self):
-        """Where what a view or a server has answered can be downloaded, or None."""
-        if not is_for_people(self.record):
-            return None
+        """Where what a view or a server has answered can be downloaded, or None.
+
+        Of a batch where its failures are shown.
+        """
+        if self.record.kind == BATCH or not is_for_people(self.record):
+            return failures_url(self.record)
         return download_url(self.record.id, self.result)
 
     def context_url(self):

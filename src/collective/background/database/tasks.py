@@ -180,7 +180,10 @@ class StoredTask(Persistent):
         title = told.pop("title", None) or self.title
         progress = told.pop("progress", None) or Progress()
         if self.size and not is_running:
-            progress = replace(progress, done=self.status.cursor, total=self.size)
+            status = self.status
+            progress = replace(
+                progress, done=status.cursor, total=self.size, failed=status.failed
+            )
         return TaskRecord(
             **values,
             **told,

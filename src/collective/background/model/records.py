@@ -12,11 +12,15 @@ from requests.structures import CaseInsensitiveDict
 @value("progress")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far a task is: ``done`` of ``total`` (None: not known), and a message."""
+    """How far a task is: ``done`` of ``total`` (None: not known), and a message.
+
+    ``failed``: how many of the items of a batch that are done have failed.
+    """
 
     done: int | float = 0
     total: int | float | None = None
     message: str = ""
+    failed: int = 0
 
 
 @value("error")

@@ -79,12 +79,13 @@ class Batch:
             done=self._execution.cursor,
             total=len(self._call.items),
             message=self._execution.progress.message,
+            failed=len(self._execution.batch_failures),
         )
 
     def result(self):
         """Return the BatchResult, and tell the user if something is amiss."""
         failures = self._execution.batch_failures
-        if failures:
+        if failures and self.error() is None:
             text = _(
                 "${failed} of ${all} items failed.",
                 mapping={"failed": len(failures), "all": len(self._call.items)},

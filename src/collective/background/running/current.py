@@ -60,6 +60,7 @@ class TaskHandle:
             done=_number("done", done),
             total=before.total if total is None else _number("total", total),
             message=before.message if message is None else portable_text(message),
+            failed=before.failed,
         )
 
     def track(self, iterable, total=None):

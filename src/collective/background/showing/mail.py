@@ -8,6 +8,7 @@ which fails if it was refused, and tries again if there may be a point in it.
 """
 
 from collective.background.api.functions import task
+from collective.background.capture.call import BATCH
 from collective.background.exceptions import MailRefused
 from collective.background.interfaces import INotifier
 from collective.background.interfaces import ITransactionalScheduler
@@ -18,6 +19,7 @@ from collective.background.showing.presentation import error_text
 from collective.background.showing.presentation import state_label
 from collective.background.showing.results import content_url
 from collective.background.showing.results import download_url
+from collective.background.showing.results import failures_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.results import result_page
 from collective.background.showing.visibility import shown
@@ -134,7 +136,7 @@ def _language():
 
 
 def _result_url(record):
-    if not is_for_people(record):
-        return None
+    if record.kind == BATCH or not is_for_people(record):
+        return failures_url(record)
     result = getUtility(ITransactionalScheduler).peek_result(record.id)
     return result_page(result) or download_url(record.id, result)

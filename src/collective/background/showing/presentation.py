@@ -43,7 +43,22 @@ def state_label(record):
     """Return what a record's state is called: a Message."""
     if record.cancel_requested and record.state in states.UNFINISHED:
         return _("is being cancelled")
+    if is_partial(record):
+        number = record.progress.failed
+        return Message(_("done, ${number} failed"), mapping={"number": number})
     return STATE_LABELS[record.state]
+
+
+def state_class(record):
+    """Return the CSS class of the badge with the state of a record."""
+    if is_partial(record):
+        return "text-bg-warning"
+    return STATE_CLASSES[record.state]
+
+
+def is_partial(record):
+    """Whether a batch has succeeded, but for some of its items."""
+    return record.state == states.SUCCEEDED and record.progress.failed > 0
 
 
 def duration(seconds):

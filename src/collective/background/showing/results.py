@@ -4,12 +4,14 @@ Comes in: the record or the result of a task. Goes out: addresses. Used by the v
 the control panel and in mails.
 """
 
+from collective.background.capture.call import BATCH
 from collective.background.model.records import BatchResult
 from collective.background.model.records import Response
 from plone import api
 
 
 DOWNLOAD = "@@background-result"
+FAILURES = "@@background-failures"
 
 
 def content_url(record, request):
@@ -27,7 +29,16 @@ def is_for_people(record):
     What a view or a web server has answered, and the errors of a batch. What functions
     return is for other functions.
     """
-    return record.has_result and record.kind in ("view", "request", "batch")
+    if record.kind == BATCH:
+        return failures_url(record) is not None
+    return record.has_result and record.kind in ("view", "request")
+
+
+def failures_url(record):
+    """Return the address of the page with the items of a batch that failed, or None."""
+    if not (record.kind == BATCH and record.has_result and record.progress.failed):
+        return None
+    return f"{api.portal.get().absolute_url()}/{FAILURES}/{record.id}"
 
 
 def result_page(result):
