@@ -7,12 +7,12 @@ has the moment of that, by the clock of the database's server.
 from collective.background.database.instances import instances_of
 from collective.background.database.presence import BEATS
 from collective.background.database.presence import SLACK
+from collective.background.database.private import own_connection
 from dataclasses import dataclass
 from persistent.timestamp import TimeStamp
 from threading import Event
 from time import monotonic
 from time import time
-from transaction import TransactionManager
 
 
 PAUSE = 0.1  # seconds between two looks
@@ -38,9 +38,7 @@ def observe(database, lease):
     they are alive; else as long as a heartbeat may take.
     """
     longest = lease / BEATS + SLACK
-    manager = TransactionManager()
-    connection = database.open(transaction_manager=manager)
-    try:
+    with own_connection(database) as (connection, manager):
         manager.begin()
         first = _beats(connection)
         now = time()
@@ -48,9 +46,6 @@ def observe(database, lease):
         if all(-longest <= offset <= SLACK for offset in offsets.values()):
             return _observed(connection, set(first), offsets.values())
         return _watch(connection, manager, first, longest)
-    finally:
-        manager.abort()
-        connection.close()
 
 
 def _watch(connection, manager, first, longest):

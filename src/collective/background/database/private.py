@@ -20,18 +20,29 @@ PAUSE = 0.02  # seconds, times the number of attempts so far
 
 
 @contextmanager
-def connected(database, oid):
-    """Yield the object with this oid in a connection of its own, and its manager.
+def own_connection(database):
+    """Yield a connection to a ZODB.DB, and its TransactionManager.
 
-    Each ``begin()`` of the TransactionManager shows what is in the database then.
+    Each ``begin()`` of that shows what is in the database then.
     """
     manager = TransactionManager()
     connection = database.open(transaction_manager=manager)
     try:
-        yield connection.get(oid), manager
+        yield connection, manager
     finally:
-        manager.abort()
-        connection.close()
+        try:
+            manager.abort()
+        finally:
+            # Also in an outage, when RelStorage lets abort() fail: or it would never be
+            # used again.
+            connection.close()
+
+
+@contextmanager
+def connected(database, oid):
+    """Yield the object with this oid in a connection of its own, and its manager."""
+    with own_connection(database) as (connection, manager):
+        yield connection.get(oid), manager
 
 
 def privately(database, oid, change):

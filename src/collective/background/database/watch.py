@@ -16,6 +16,7 @@ from collective.background.database.pacing import LOOK
 from collective.background.database.pacing import PACE
 from collective.background.database.pacing import Pacing
 from collective.background.database.presence import Presence
+from collective.background.database.private import own_connection
 from collective.background.database.pulse import Pulse
 from collective.background.database.rescue import rescue_all
 from collective.background.database.sites import place_of
@@ -25,9 +26,7 @@ from collective.background.database.sweeping import sweep
 from collective.background.executing.clock import clock_of
 from collective.background.executing.executor import process_executor
 from collective.background.model.outages import is_outage
-from contextlib import contextmanager
 from time import monotonic
-from transaction import TransactionManager
 from transaction.interfaces import TransientError
 
 import logging
@@ -156,19 +155,8 @@ class Watch:
         finally:
             self._has_left.set()
 
-    @contextmanager
-    def _connected(self):
-        """Yield a connection to the database, and its TransactionManager."""
-        manager = TransactionManager()
-        connection = self._database.open(transaction_manager=manager)
-        try:
-            yield connection, manager
-        finally:
-            manager.abort()
-            connection.close()
-
     def _look_again_and_again(self):
-        with self._connected() as (connection, manager):
+        with own_connection(self._database) as (connection, manager):
             while not self._is_leaving():
                 began = monotonic()
                 manager.begin()
@@ -306,7 +294,7 @@ class Watch:
 
     def _leave(self):
         """Write down what is left, as long as the process waits for that."""
-        with self._connected() as (connection, manager):
+        with own_connection(self._database) as (connection, manager):
             is_left = True
             for feeder in self._known():
                 while done := self._do(
