@@ -1,5 +1,6 @@
 """Many tasks, scheduled and executed by two instances, of which one is killed."""
 
+from choosing import only_on_zeo
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,8 +11,6 @@ pytestmark = pytest.mark.slow
 
 NUMBERS = {"zeo": 600, "postgresql": 100, "sqlite": 100}  # of tasks
 FOLDERS = 20
-# Content that is created in one folder at the same time conflicts.
-SETTINGS = {"conflict_attempts": 100}
 TIMEOUT = 600  # seconds
 THREADS = 8  # of two servers, which have four each
 
@@ -26,7 +25,7 @@ def folders(cluster):
 
 def test_each_is_executed_exactly_once(cluster, folders):
     """By two instances, of which one is killed, and started again."""
-    a, b = cluster.run(a=SETTINGS, b=SETTINGS)
+    a, b = cluster.run(a={}, b={})
     number = NUMBERS[cluster.name]
     marks = [f"{one} of {number}" for one in range(number)]
     with ThreadPoolExecutor() as threads:
@@ -35,7 +34,7 @@ def test_each_is_executed_exactly_once(cluster, folders):
     for _ in range(number // 8):
         a.expect("in queue default: succeeded")
     a.kill()
-    cluster.run(a=SETTINGS)
+    cluster.run(a={})
     b.wait_all(TIMEOUT)
     once = dict.fromkeys(marks, 1)
     left = b.marks()
@@ -65,3 +64,17 @@ def test_those_who_schedule_at_the_same_time_do_not_conflict(cluster, folders):
     instances[0].wait_all()
     assert instances[0].scheduler("count", text="thread ") == THREADS * each
     assert sum(conflicts) <= THREADS * each / 100, conflicts
+
+
+@only_on_zeo
+def test_those_that_write_the_same_object_all_get_through(cluster, folders):
+    """One after the other, so none fails, however often it has conflicted."""
+    a, b = cluster.run(a={}, b={})
+    before = a.scheduler("count", states=["failed"])
+    marks = ["all the same"] * 250
+    with ThreadPoolExecutor() as threads:
+        for instance in (a, b):
+            threads.submit(instance.schedule_many, "write", marks, rerun=True)
+    b.wait_all(TIMEOUT)
+    assert a.marks()["all the same"] == 2 * len(marks)
+    assert a.scheduler("count", states=["failed"]) == before

@@ -26,6 +26,7 @@ from collective.background.executing.queues import Job
 from collective.background.running import outcome
 from collective.background.running.current import keep_log_lines
 from collective.background.running.runner import run
+from collective.background.scheduling.contention import Contention
 from collective.background.telling.events import announce
 from functools import partial
 from math import inf
@@ -76,6 +77,7 @@ class Feeder:
         self.nobodys = {}  # since when instances are not known that have something
         self.is_stopping = False
         self.is_foreign = False  # the site belongs to another deployment
+        self.contention = Contention()  # of callables
 
     @property
     def settings(self):
@@ -283,7 +285,10 @@ class Feeder:
         self._wake(is_urgent=False)  # others are to know that it runs
         try:
             announce(record)
-            return run(claims.ClaimedExecution(self, task, held.claim))
+            execution = claims.ClaimedExecution(self, task, held.claim)
+            ended = run(execution)
+            self.contention.note(task.callable, execution.has_conflicted)
+            return ended
         except BaseException as error:  # SystemExit and the like, of a subscriber
             return outcome.failed(error)
 

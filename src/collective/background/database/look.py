@@ -72,6 +72,8 @@ class Look:
                     give_up(self.scheduler, stored, reason)
                     settle(self.scheduler, stored, self.news)
                     continue
+                if self._has_to_take_turns(stored):
+                    continue
                 if stored._p_oid is None:  # a callback that this look has scheduled
                     self.scheduler._p_jar.add(stored)
                 fence = stored.reserve(self.me)
@@ -169,6 +171,17 @@ class Look:
         if stored is not None:
             stored.release()
         self.drop(held)
+
+    def _has_to_take_turns(self, stored):
+        """Let a task stand in the line of its kind, if that conflicts too often."""
+        contention = self.feeder.contention
+        if stored.conflicts or not contention.is_high(stored.callable):
+            return False
+        self.scheduler.shards.leave(stored)
+        stored.take_turns()
+        self.scheduler.shards.wait(stored)
+        self.has_more = True
+        return True
 
     def _hindrance(self, stored):
         """Return why a waiting task cannot start at all, or None."""

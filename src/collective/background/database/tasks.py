@@ -26,6 +26,8 @@ from collective.background.database.values import load_text
 from collective.background.database.values import store_error
 from collective.background.database.values import store_text
 from collective.background.model import states
+from collective.background.model.conflicts import locks_of
+from collective.background.model.conflicts import ONCE
 from collective.background.model.records import Progress
 from collective.background.model.records import TaskRecord
 from collective.background.scheduling.endings import standing_of
@@ -62,8 +64,7 @@ class StoredTask(Persistent):
     - ``failures``, ``outages``, ``conflicts``: as of a Task; ``size``: how many items a
       batch has
     - ``keep`` (seconds), ``unique``, ``rerun``: its options; ``after``: ids of those
-      that have still to succeed before; ``locks``: texts, of each of which one task
-      runs at a time
+      that have still to succeed before
     - ``callback_states``: at which somebody is told
     - ``body``: None once it has succeeded and that is settled; ``status``; ``report``
       and ``ending``: or None
@@ -71,7 +72,7 @@ class StoredTask(Persistent):
 
     fence = deaths = failures = outages = conflicts = 0
     is_marked = False
-    locks = ()
+    _locks = ()
     report = ending = _error = None
 
     def __init__(self, task, id, number, home, blobs=None):
@@ -86,7 +87,7 @@ class StoredTask(Persistent):
         self.size = len(task.call.items)
         self.keep = task.keep
         self.unique = task.options.unique
-        self.locks = task.locks
+        self._locks = task.options.lock
         self.after = ()
         self.rerun = task.options.rerun
         self.callback_states = tuple(task.callbacks)
@@ -96,6 +97,11 @@ class StoredTask(Persistent):
     @property
     def title(self):
         return load_text(self._title)
+
+    @property
+    def locks(self):
+        """Texts, of each of which one task of the site runs at a time, a tuple."""
+        return (*self._locks, *locks_of(self.callable, self.conflicts))
 
     @property
     def error(self):
@@ -236,6 +242,10 @@ class StoredTask(Persistent):
         self.instance = instance
         self.fence += 1
         return self.fence
+
+    def take_turns(self):
+        """Those of its kind conflict: it is to have their lock from the beginning."""
+        self.conflicts = ONCE
 
     def release(self):
         """It is nobody's any more, and waits as before."""
