@@ -1,5 +1,6 @@
 """What many waiting tasks cost: to schedule, to hold, and to start beside them."""
 
+from benchmarks.cluster import committed
 from benchmarks.cluster import run_workers
 from benchmarks.cluster import SLOTS
 from benchmarks.cluster import TIMEOUT
@@ -50,22 +51,24 @@ def measure(folder, cluster):
 
 def _chain(folder):
     """Each starts after the one before."""
-    before = ()
-    for _ in range(CHAIN):
-        before = (using(after=before).schedule(nothing, folder),)
-    transaction.commit()
+
+    def schedule_all():
+        before = ()
+        for _ in range(CHAIN):
+            before = (using(after=before).schedule(nothing, folder),)
+
+    committed(schedule_all)
     took = timed(lambda: get_scheduler().wait_all(TIMEOUT)) / 1000
     target = 10 * CHAIN / 500
     return Row(f"a chain of {CHAIN} tasks", took, "target", target, "s", most=1)
 
 
 def _schedule_at_once(folder):
-    def do():
+    def schedule_all():
         for _ in range(AT_ONCE):
             using(queue="crowded").schedule(nothing, folder)
-        transaction.commit()
 
-    return timed(do)
+    return timed(lambda: committed(schedule_all))
 
 
 def _restart(folder, cluster):
@@ -74,8 +77,7 @@ def _restart(folder, cluster):
     That is in bytes, and in seconds from when it serves.
     """
     cluster.stop(WORKER)
-    id = using(queue="idle").schedule(now, folder)
-    transaction.commit()
+    id = committed(lambda: using(queue="idle").schedule(now, folder))
     (worker,) = run_workers(cluster, 1, **SETTINGS)
     served = time()
     get_scheduler().wait(id, TIMEOUT)

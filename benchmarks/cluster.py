@@ -11,9 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from time import sleep
+from transaction.interfaces import TransientError
 
 import logging
 import os
+import shutil
 import transaction
 
 
@@ -26,6 +28,15 @@ SLOTS = 2  # of a worker
 SUCCEEDED, FAILED = ": succeeded", ": failed"
 
 
+class Measured(Cluster):
+    """A Cluster whose instances have nothing of the tests but what counts costs."""
+
+    def folder(self, name):
+        folder = super().folder(name)
+        shutil.copy(Path(__file__).parent / "site.zcml", folder / "etc")
+        return folder
+
+
 @contextmanager
 def opened_cluster(where, storage):
     """Yield a Cluster, and a folder of the site, as its editor.
@@ -36,7 +47,7 @@ def opened_cluster(where, storage):
     os.environ["PROBE_COSTS"] = "1"
     with (
         TemporaryDirectory() as folder,
-        closing(Cluster(Path(folder), Path(where) / "var", storage)) as cluster,
+        closing(Measured(Path(folder), Path(where) / "var", storage)) as cluster,
         opened(cluster.folder("client")),
     ):
         logging.disable(logging.WARNING)
@@ -62,6 +73,17 @@ def run_workers(cluster, number, **settings):
         sleep(REST)
         transaction.begin()
     return workers
+
+
+def committed(work):
+    """Commit what ``work()`` does, and do it again if it conflicts, as a publisher."""
+    while True:
+        try:
+            result = work()
+            transaction.commit()
+            return result
+        except TransientError:
+            transaction.abort()
 
 
 class Finish:

@@ -1,5 +1,6 @@
 """How many tasks end in a second, and what each costs, by the number of workers."""
 
+from benchmarks.cluster import committed
 from benchmarks.cluster import Finish
 from benchmarks.cluster import run_workers
 from benchmarks.cluster import TIMEOUT
@@ -13,8 +14,6 @@ from collective.background import using
 from instance_probe.costs import rest
 from instance_probe.tasks import nothing
 from statistics import median
-
-import transaction
 
 
 ROUNDS = size(5)
@@ -100,9 +99,12 @@ def run(folder, cluster, workers, function, count, **options):
     """
     scheduler = get_scheduler()
     scheduler.pause("default")
-    for _ in range(count):
-        using(**options).schedule(function, folder)
-    transaction.commit()
+
+    def schedule_all():
+        for _ in range(count):
+            using(**options).schedule(function, folder)
+
+    committed(schedule_all)
     meter, finish = Meter(workers, cluster.storage.servers), Finish(workers)
     scheduler.resume("default")
     seconds = finish.seconds(count)

@@ -1,5 +1,6 @@
 """What workers in processes of their own do, and what visitors notice of it."""
 
+from benchmarks.cluster import committed
 from benchmarks.cluster import run_workers
 from benchmarks.cluster import SLOTS
 from benchmarks.cluster import TIMEOUT
@@ -42,12 +43,11 @@ def pick_up(folder):
 
 
 def _pick_up(folder):
-    id = schedule(now, folder)
-    transaction.commit()
-    committed = time()
+    id = committed(lambda: schedule(now, folder))
+    start = time()
     get_scheduler().wait(id, TIMEOUT)
     transaction.begin()
-    return (get_scheduler().peek_result(id) - committed) * 1000
+    return (get_scheduler().peek_result(id) - start) * 1000
 
 
 def idle(worker):
@@ -76,7 +76,6 @@ def pages(folder, cluster):
 
 def _begin(folder, worker, number):
     name = f"number {number}"
-    id = using(title=name).schedule(compute, folder, name)
-    transaction.commit()
+    id = committed(lambda: using(title=name).schedule(compute, folder, name))
     worker.expect(f"{name} has begun")
     return id
