@@ -4,6 +4,7 @@ Run by ``zconsole run``, which opens the database and passes ``app``, its root.
 What is there already is left alone.
 """
 
+from collective.background.deployment import adopt
 from plone import api
 from plone.base.utils import get_installer
 from plone.distribution.api import site as sites
@@ -34,6 +35,7 @@ def fill(site):
         api.user.create(f"{name}@example.org", name, password)
         api.user.grant_roles(username=name, roles=FOLDER_ROLES, obj=folder)
     folder.reindexObjectSecurity()
+    adopt(site)
     transaction.get().note("Editors and a folder for the example")
     transaction.commit()
 

@@ -132,6 +132,10 @@ PLACES = {
     "demo/src/countries_demo/testing.py": (ROOT / "demo", ("test",)),
     "scripts": (ROOT, ("test",)),
     "src": (ROOT, ()),
+    "src/collective/background/executing/observability.py": (
+        ROOT,
+        ("observability",),
+    ),
     "src/collective/background/telling/observability.py": (
         ROOT,
         ("observability",),

@@ -4,6 +4,7 @@ Comes in: a GET, which shows the page; or the POST of one of its forms, which do
 something and sends the browser back to where it was. The base of the other modules.
 """
 
+from collective.background.controlpanel.deployment import notice
 from collective.background.model.messages import _
 from collective.background.model.settings import background_settings
 from collective.background.showing.page import PageView
@@ -56,9 +57,11 @@ class ControlPanelPage(PageView):
 
     index = ViewPageTemplateFile("templates/page.pt")
     body = ViewPageTemplateFile("templates/body.pt")
+    notice_form = ViewPageTemplateFile("templates/notice.pt")
     label = _("Background tasks")
     name = TASKS
     is_live = True
+    shows_hints = False  # what might be better, though all is well
 
     def __call__(self):
         if self.request.method == "POST":
@@ -105,6 +108,10 @@ class ControlPanelPage(PageView):
         ]
 
     # For the templates.
+
+    def notice(self):
+        """Return the Notice of the deployment, or None."""
+        return notice()
 
     def url(self, path):
         """Return the address of what is below the site."""

@@ -48,6 +48,7 @@ class SettingsWrapper(ControlPanelPage, ControlPanelFormWrapper):
 
     name = "@@background-tasks-settings"
     is_live = False
+    shows_hints = True
 
     __call__ = ControlPanelFormWrapper.__call__
 
