@@ -2,9 +2,11 @@
 
 from collective.background.controlpanel.query import parse_query
 from collective.background.controlpanel.query import Query
+from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
+from types import SimpleNamespace
 from urllib.parse import parse_qsl
 from urllib.parse import urlsplit
 from zExceptions import BadRequest
@@ -12,6 +14,9 @@ from zExceptions import BadRequest
 import pytest
 
 
+SITE = SimpleNamespace(
+    getPhysicalPath=lambda: ("", "plone"), absolute_url=lambda: "https://example.com"
+)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 EVERYTHING = Query(
     state="failed",
@@ -19,6 +24,9 @@ EVERYTHING = Query(
     user="ä & b",
     text="50 %",
     age="hour",
+    callable="import_row",
+    content="/news",
+    error="builtins.ValueError",
     group="f" * 32,
     sort="title",
     order="ascending",
@@ -29,7 +37,7 @@ EVERYTHING = Query(
 def test_an_empty_form_means_all_tasks_the_newest_first():
     query = parse_query({})
     assert query == Query()
-    assert query.filters(NOW) == {}
+    assert query.filters(NOW, SITE) == {}
     assert query.ordering() == {"sort_on": "created", "descending": True}
     assert not query.is_filtered
 
@@ -45,10 +53,13 @@ def test_what_is_usual_is_not_in_the_address():
 
 
 def test_filters_are_those_of_the_scheduler():
-    assert EVERYTHING.filters(NOW) == {
+    assert EVERYTHING.filters(NOW, SITE) == {
         "queue": "imports",
         "user_id": "ä & b",
         "text": "50 %",
+        "callable": "import_row",
+        "below": "/plone/news",
+        "error": "builtins.ValueError",
         "group_id": "f" * 32,
         "created_after": NOW - timedelta(hours=1),
     }
@@ -57,7 +68,25 @@ def test_filters_are_those_of_the_scheduler():
 def test_the_form_of_the_filters_keeps_everything_else():
     kept = dict(EVERYTHING.hidden_values())
     asked = {"queue": "imports", "user": "ä & b", "text": "50 %", "age": "hour"}
-    assert parse_query({**kept, **asked, "b_start": 60}) == EVERYTHING
+    asked |= {"callable": "import_row", "content": "/news"}
+    assert parse_query({**kept, **asked}) == replace(EVERYTHING, start=0)
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        ("news", "/plone/news"),
+        ("/news/", "/plone/news"),
+        ("/", "/plone"),
+        ("/plone", "/plone"),
+        ("/plone/news", "/plone/news"),
+        ("https://example.com", "/plone"),
+        ("https://example.com/news/", "/plone/news"),
+        ("/plone2", "/plone/plone2"),
+    ],
+)
+def test_content_is_found_by_path_or_address(content, path):
+    assert Query(content=content).filters(NOW, SITE) == {"below": path}
 
 
 class TestSorting:
@@ -82,7 +111,7 @@ class TestReset:
 
     def test_another_state_keeps_the_filters(self):
         other = EVERYTHING.with_state("lost")
-        assert other.filters(NOW) == EVERYTHING.filters(NOW)
+        assert other.filters(NOW, SITE) == EVERYTHING.filters(NOW, SITE)
         assert (other.state, other.start) == ("lost", 0)
 
 

@@ -7,9 +7,12 @@ from collective.background import group
 from collective.background import schedule
 from collective.background import using
 from collective.background.controlpanel import tasks
+from collective.background.controlpanel.pages import TABS
 from collective.background.testing import drain
 from helpers import finished
 from helpers import TIMEOUT
+from helpers import waiting
+from plone import api
 from plone.app.testing import login
 from plone.app.testing import logout
 
@@ -108,6 +111,25 @@ class TestFilters:
     def test_by_age(self, boss, portal):
         task_id = done()
         assert self.filtered(boss, age=["hour"]) == [task_id]
+
+    def test_by_function(self, boss, portal):
+        task_id = failed()
+        done()
+        assert self.filtered(boss, callable="fail") == [task_id]
+
+    def test_by_content(self, boss, portal):
+        folder = api.content.create(portal, "Folder", "news")
+        page = api.content.create(folder, "Document", "page")
+        task_ids = [done(context=page), done(context=folder)]
+        [done(), done(context=portal)]
+        assert self.filtered(boss, content="/news") == task_ids[::-1]
+
+    def test_by_error(self, boss, portal):
+        task_id = failed()
+        finished(schedule(int, "x y", base="z"))
+        boss.look(f"{LIST}?error=builtins.ValueError")
+        assert boss.ids() == [task_id]
+        assert "builtins.ValueError" in boss.contents
 
     def test_by_group(self, boss, portal):
         done()
@@ -223,11 +245,39 @@ class TestLive:
         assert "collective.background.controlpanel" not in boss.contents
 
 
+class TestTimes:
+    def test_are_relative_with_the_exact_one_as_title(self, boss, portal):
+        done()
+        times = boss.look().find_all("tr[data-task-id] time")
+        assert [time.text for time in times] == ["just now", "just now"]
+        assert all(time["title"].endswith(("AM", "PM")) for time in times)
+
+    def test_tell_how_long_it_has_waited_and_run(self, boss, portal):
+        done()
+        boss.look()
+        assert boss.texts(".background-tasks-waited") == ["waited < 1 s"]
+        assert boss.texts(".background-tasks-ran") == ["ran for < 1 s"]
+
+    def test_of_a_waiting_one_tell_neither(self, boss, portal):
+        with waiting():
+            done_later = schedule(int)
+            transaction.commit()
+            assert boss.look().ids() == [done_later]
+            assert boss.texts(".background-tasks-waited, .background-tasks-ran") == []
+
+
+@pytest.mark.parametrize("name", TABS)
+def test_site_setup_marks_the_configlet_on_every_page(boss, name):
+    boss.open(name)
+    marked = boss.texts(".nav-tabs > li > a.active")
+    assert marked == ["Add-on Configuration"]
+
+
 def test_the_managers_own_tasks_are_not_there_twice(boss, portal):
     login(portal, "boss")
     task_id = done()
-    assert task_id in boss.open("@@overview-controlpanel").contents
-    boss.open()
+    assert boss.open("@@overview-controlpanel").find("#background-tasks")
+    assert boss.open().find("#background-tasks") is None
     assert len(boss.find_all(f"[data-task-id='{task_id}']")) == 1
 
 

@@ -66,6 +66,7 @@ FIELDS = {
     "group_id": optional("f" * 32),
     "dismissed": strategies.booleans(),
 }
+ERROR = ErrorInfo(type="builtins.KeyError", message="'a'", traceback="")
 TASKS = strategies.lists(
     strategies.fixed_dictionaries(
         {
@@ -73,6 +74,7 @@ TASKS = strategies.lists(
             "state": strategies.sampled_from(states.STATES),
             "title": strategies.sampled_from(("Import", "Export", _("Import"))),
             "priority": strategies.integers(-1, 1),
+            "error": optional(ERROR),
             "started": optional(NOW, NOW + timedelta(1)),
         }
     ),
@@ -84,6 +86,9 @@ FILTERS = strategies.fixed_dictionaries(
         **FIELDS,
         "states": strategies.sets(strategies.sampled_from(states.STATES)),
         "text": strategies.sampled_from(("imp", "STOCK", "/A/", "b", "")),
+        "callable": strategies.sampled_from(("load", "stock.load", "oad", "save")),
+        "below": strategies.sampled_from(("/a", "/a/news", "/a/new")),
+        "error": strategies.sampled_from(("builtins.KeyError", "ValueError")),
         "created_after": strategies.integers(0, 30).map(
             lambda seconds: NOW + timedelta(seconds=seconds)
         ),
@@ -107,6 +112,10 @@ def is_wanted(task, filters):
         and all(filters.get(name) in (None, getattr(task, name)) for name in equal)
         and filters.get("dismissed") in (None, task.dismissed)
         and task.created > filters.get("created_after", NOW - timedelta(1))
+        and filters.get("callable") in (None, "load", "stock.load")
+        and filters.get("below", "/a") in ("/a", task.context_path)
+        and ("below" not in filters or (task.context_path or "").startswith("/a/"))
+        and filters.get("error") in (None, task.error and task.error.type)
         and (not text or any(text in (part or "").lower() for part in texts))
     )
 

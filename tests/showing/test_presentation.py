@@ -1,6 +1,7 @@
 """How tasks are put into words."""
 
 from collective.background.model.records import Progress
+from collective.background.showing.presentation import ago
 from collective.background.showing.presentation import time_left
 from datetime import datetime
 from datetime import timedelta
@@ -12,6 +13,23 @@ import pytest
 
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "just now"),
+        (5, "5 s ago"),
+        (119, "1 min ago"),
+        (7_200, "2 h ago"),
+        (86_400, "a day ago"),
+        (86_400 * 9.5, "9 days ago"),
+        (-3, "now"),
+        (-300, "in 5 min"),
+    ],
+)
+def test_how_long_ago(seconds, text):
+    assert translate(ago(NOW - timedelta(seconds=seconds), NOW)) == text
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,6 @@ from collective.background.showing.presentation import STATE_LABELS
 from collective.background.showing.visibility import visible_records
 from collective.background.telling.history import HOUR
 from collective.background.telling.history import MINUTE
-from datetime import datetime
-from datetime import UTC
 from functools import cached_property
 from plone import api
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
@@ -58,9 +56,6 @@ class ActivityPage(ControlPanelPage):
         """The site's tasks that are in a slot; there are no more than slots."""
         return visible_records(everybody=True, states=states.RUNNING, limit=None)
 
-    def run_time(self, record):
-        return self.duration((datetime.now(UTC) - record.started).total_seconds())
-
     @cached_property
     def queues(self):
         return get_scheduler().queues()
@@ -79,10 +74,9 @@ class ActivityPage(ControlPanelPage):
 
     def periods(self):
         """The last hour and the last day, each with its pictures and its numbers."""
-        now = datetime.now(UTC)
         path = "/".join(api.portal.get().getPhysicalPath())
         for length, title in TITLES.items():
-            periods = getUtility(IHistory).periods(path, length, now)
+            periods = getUtility(IHistory).periods(path, length, self.now)
             yield {
                 "id": "hour" if length == MINUTE else "day",
                 "title": title,

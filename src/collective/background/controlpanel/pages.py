@@ -8,11 +8,14 @@ from collective.background.controlpanel.deployment import notice
 from collective.background.model.messages import _
 from collective.background.model.settings import background_settings
 from collective.background.showing.page import PageView
+from collective.background.showing.presentation import ago
 from collective.background.showing.presentation import duration
 from collective.background.showing.presentation import error_text
 from collective.background.showing.presentation import percentage
 from collective.background.showing.presentation import state_class
 from collective.background.showing.presentation import state_label
+from datetime import datetime
+from datetime import UTC
 from functools import cached_property
 from plone import api
 from plone.app.event.base import default_timezone
@@ -101,6 +104,14 @@ class ControlPanelPage(PageView):
         """After how many seconds the part is fetched again."""
         return background_settings().poll_interval
 
+    @property
+    def configlet_url(self):
+        """The address with which the configlet begins.
+
+        Site Setup marks the tab with the configlet of the page; all are of one.
+        """
+        return self.url(TASKS)
+
     def tabs(self):
         return [
             {"url": self.url(name), "title": title, "is_active": name == self.name}
@@ -139,6 +150,11 @@ class ControlPanelPage(PageView):
     def duration(self, seconds):
         return "—" if seconds is None else duration(seconds)
 
+    def run_time(self, record):
+        """Return how long a task has run, or runs already."""
+        end = record.finished or self.now
+        return self.duration(max(0, (end - record.started).total_seconds()))
+
     @cached_property
     def _zone(self):
         """The time zone of the user, or of the site."""
@@ -146,6 +162,14 @@ class ControlPanelPage(PageView):
 
     def local(self, moment):
         return moment.astimezone(self._zone)
+
+    @cached_property
+    def now(self):
+        return datetime.now(UTC)
+
+    def ago(self, moment):
+        """Return how long ago a moment was, in the language of the request."""
+        return self.text(ago(moment, self.now))
 
     def when(self, moment):
         """Return date and time in the language of the request."""

@@ -33,7 +33,9 @@ class Query:
     """Filters ("": any), and the order of a list of tasks.
 
     ``state``, ``age`` and ``sort`` are names of STATES, AGES and SORT_KEYS;
-    ``group``: the id of a group; ``start``: how many tasks come before the page.
+    ``callable``: the name of a function, or its end; ``content``: the address or path
+    of a folder; ``error``: the dotted name of an exception's class; ``group``: the id
+    of a group; ``start``: how many tasks come before the page.
     """
 
     state: str = ""
@@ -41,6 +43,9 @@ class Query:
     user: str = ""
     text: str = ""
     age: str = ""
+    callable: str = ""
+    content: str = ""
+    error: str = ""
     group: str = ""
     sort: str = "created"
     order: str = DESCENDING
@@ -49,17 +54,21 @@ class Query:
     @property
     def is_filtered(self):
         """Whether there may be tasks that it leaves out, but for their state."""
-        return any((self.queue, self.user, self.text, self.age, self.group))
+        return self != replace(self.without_filters(), start=self.start)
 
-    def filters(self, now):
+    def filters(self, now, site):
         """Return the filters as arguments, but for the state.
 
-        ``now``: an aware datetime, which ages are counted from.
+        ``now``: an aware datetime, which ages are counted from; ``site``: below which
+        the content is.
         """
         filters = {
             "queue": self.queue,
             "user_id": self.user,
             "text": self.text,
+            "callable": self.callable,
+            "below": self.content and _path_of(self.content, site),
+            "error": self.error,
             "group_id": self.group,
             "created_after": self.age and now - AGES[self.age],
         }
@@ -93,7 +102,7 @@ class Query:
 
     def hidden_values(self):
         """Return (name, value) of what the form of the filters does not ask for."""
-        asked = ("queue", "user", "text", "age", "start")
+        asked = ("queue", "user", "text", "age", "callable", "content", "b_start")
         return [item for item in self._values().items() if item[0] not in asked]
 
     def _values(self):
@@ -119,6 +128,15 @@ def parse_query(form):
     _check("sort", values["sort"], tuple(SORT_KEYS))
     _check("order", values["order"], (ASCENDING, DESCENDING))
     return Query(start=read_number(form, "b_start", 0), **values)
+
+
+def _path_of(content, site):
+    """Return the path of content: as it is, below the site, or of its address."""
+    path = "/".join(site.getPhysicalPath())
+    rest = content.rstrip("/") + "/"
+    for start in (site.absolute_url(), path):
+        rest = rest.removeprefix(f"{start}/")
+    return "/".join([path, *filter(None, rest.split("/"))])
 
 
 def _check(name, value, known):

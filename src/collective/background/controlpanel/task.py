@@ -4,6 +4,7 @@ from collective.background.capture.call import BATCH
 from collective.background.controlpanel.actions import perform
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.pages import TASKS
+from collective.background.controlpanel.query import Query
 from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.showing.page import read_text
@@ -93,5 +94,8 @@ class TaskPage(ControlPanelPage, TaskView):
         return self.url(f"@@user-information?{query}")
 
     def group_members_url(self):
-        query = urlencode({"group": self.record.id})
-        return self.url(f"{TASKS}?{query}")
+        return Query(group=self.record.id).address(self.url(TASKS))
+
+    def alike_url(self):
+        """The address of the list of the tasks that call the same."""
+        return Query(callable=self.record.callable).address(self.url(TASKS))

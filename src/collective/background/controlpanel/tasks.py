@@ -18,9 +18,8 @@ from collective.background.showing.page import read_texts
 from collective.background.showing.presentation import STATE_LABELS
 from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import visible_records
-from datetime import datetime
-from datetime import UTC
 from functools import cached_property
+from plone import api
 from plone.batching import Batch
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 
@@ -65,7 +64,7 @@ class TasksPage(ControlPanelPage):
 
     @cached_property
     def _filters(self):
-        return {"everybody": True, **self.query.filters(datetime.now(UTC))}
+        return {"everybody": True, **self.query.filters(self.now, api.portal.get())}
 
     @cached_property
     def counts(self):

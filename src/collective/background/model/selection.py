@@ -32,6 +32,9 @@ class Selection:
       equality
     - ``text``: is somewhere in title, callable, path of the context, id of the user,
       of the task or of its error; upper and lower case are the same
+    - ``callable``: its name, or the end of it after a dot or a slash
+    - ``below``: a path; the context is there, or somewhere below
+    - ``error``: the dotted name of the class of the exception with which it failed
     - ``created_after``: an aware datetime
     - ``dismissed``: whether the user does not want to see it any more
     - ``among``: how many are looked at, the newest ones of those that have the states,
@@ -50,6 +53,9 @@ class Selection:
     queue: str | None = None
     group_id: str | None = None
     text: str | None = None
+    callable: str | None = None
+    below: str | None = None
+    error: str | None = None
     created_after: datetime | None = None
     dismissed: bool | None = None
     among: int | None = None
@@ -76,6 +82,9 @@ class Selection:
             self.context_path is None
             and self.group_id is None
             and not self.text
+            and self.callable is None
+            and self.below is None
+            and self.error is None
             and self.created_after is None
             and self.dismissed is None
         )
@@ -91,8 +100,22 @@ class Selection:
             and self.group_id in (None, task.group_id)
             and self.dismissed in (None, task.dismissed)
             and (self.created_after is None or task.created > self.created_after)
+            and (self.callable is None or self._is_called(task))
+            and (self.below is None or self._is_below(task))
+            and (self.error is None or self._has_failed_so(task))
             and (not self.text or self._is_in(task))
         )
+
+    def _is_called(self, task):
+        start, name = task.callable[: -len(self.callable)], self.callable
+        return task.callable == start + name and start[-1:] in ("", ".", "/")
+
+    def _is_below(self, task):
+        return f"{task.context_path or ''}/".startswith(f"{self.below}/")
+
+    def _has_failed_so(self, task):
+        error = task.error
+        return error is not None and error.type == self.error
 
     def _is_in(self, task):
         texts = (

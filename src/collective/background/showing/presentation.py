@@ -36,7 +36,20 @@ MESSAGE_CLASSES = {
 }
 
 
-LONGEST = 86_400 * 365  # seconds; what is left longer was not measured
+DAY = 86_400  # seconds
+
+# From how many seconds on, and in which unit, it is said how long ago something was,
+# or in which time it will be.
+AGO = (
+    (2 * DAY, DAY, _("${count} days ago"), _("in ${count} days")),
+    (DAY, DAY, _("a day ago"), _("in a day")),
+    (3_600, 3_600, _("${count} h ago"), _("in ${count} h")),
+    (60, 60, _("${count} min ago"), _("in ${count} min")),
+    (5, 1, _("${count} s ago"), _("in ${count} s")),
+    (0, 1, _("just now"), _("now")),
+)
+
+LONGEST = DAY * 365  # seconds; what is left longer was not measured
 
 
 def state_label(record):
@@ -73,6 +86,18 @@ def duration(seconds):
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def ago(moment, now):
+    """Return how long before ``now`` a moment was: a Message, as ``"5 min ago"``.
+
+    Or how long after it it will be. In the largest unit of which it is one.
+    """
+    seconds = round((now - moment).total_seconds())
+    number = abs(seconds)
+    unit, past, future = next(rest for least, *rest in AGO if number >= least)
+    text = past if seconds >= 0 else future
+    return Message(text, mapping={"count": number // unit})
 
 
 def percentage(progress):
