@@ -60,6 +60,11 @@ class TestArguments:
             commands
         )
 
+    @pytest.mark.parametrize("wrong", [("--js", "list"), ("list", "--stat", "failed")])
+    def test_names_of_options_are_whole(self, background, wrong):
+        """A new option is not to change what a script says."""
+        assert background(*wrong).code == 2
+
     def test_help_tells_the_exit_codes(self, background):
         for arguments in (["--help"], ["wait", "--help"]):
             done = background(*arguments)

@@ -18,7 +18,8 @@ PATIENCE = 3600.0  # seconds that somebody waits, if nothing else is said
 EPILOG = (
     "Exit codes: 0 fine; 1 not (no such task, its state does not allow it, it has not "
     "succeeded, something is wrong); 2 the arguments cannot be used; 3 the tasks "
-    "cannot be reached (configuration, database); 4 the time to wait is up."
+    "cannot be reached (configuration, database); 4 the time to wait is up; 130 "
+    "interrupted."
 )
 
 
@@ -31,12 +32,15 @@ def make_parser():
         prog="background",
         description="Background tasks of the Plone sites of a Zope installation.",
         epilog=EPILOG,
+        allow_abbrev=False,
     )
     _add_common(parser, None, False)
     commands = parser.add_subparsers(title="commands", metavar="", required=True)
 
     def add(name, help, run):
-        command = commands.add_parser(name, help=help, description=help, epilog=EPILOG)
+        command = commands.add_parser(
+            name, help=help, description=help, epilog=EPILOG, allow_abbrev=False
+        )
         # Before and after the name of the command.
         _add_common(command, argparse.SUPPRESS, argparse.SUPPRESS)
         command.set_defaults(run=run)
