@@ -279,7 +279,7 @@ class TestRunning:
         assert stored(name).make_task(None).id == id
 
     def test_lines_of_locks(self, scheduler, root):
-        ((stand, task),) = line_of(scheduler.shards, "erp")
+        ((stand, task),) = line_of(tuple(scheduler.shards), "erp")
         assert task.id == root["ids"]["waiting"]
         assert stand.locks == task.locks == ("erp",)
 

@@ -20,8 +20,12 @@ THREADS = 8
 ROUNDS = 40
 
 
-@pytest.mark.parametrize("paused", [True, False], ids=["waiting", "executed"])
-def test_eight_threads_that_schedule(scheduler, paused):
+@pytest.mark.parametrize(
+    ("paused", "options", "allowed"),
+    [(True, {}, 0.01), (False, {}, 0.01), (True, {"lock": "erp"}, 0.05)],
+    ids=["waiting", "executed", "waiting for one lock"],
+)
+def test_eight_threads_that_schedule(scheduler, paused, options, allowed):
     """Of 320 commits that overlap hardly any is refused, also while tasks are run."""
     if paused:
         scheduler.pause("default")
@@ -37,7 +41,8 @@ def test_eight_threads_that_schedule(scheduler, paused):
                 for _ in range(ROUNDS):
                     barrier.wait()
                     manager.begin()
-                    mine.shards.add(StoredTask(make_task(), *new_id(mine._p_jar), oid))
+                    task = make_task(**options)
+                    mine.shards.add(StoredTask(task, *new_id(mine._p_jar), oid))
                     barrier.wait()
                     try:
                         manager.commit()
@@ -56,7 +61,7 @@ def test_eight_threads_that_schedule(scheduler, paused):
     assert errors == []
     transaction.begin()
     assert scheduler.count() == THREADS * ROUNDS - len(conflicts)
-    assert len(conflicts) <= THREADS * ROUNDS * 0.01
+    assert len(conflicts) <= THREADS * ROUNDS * allowed
     scheduler.resume("default")
     scheduler.wait_all(TIMEOUT)
     transaction.begin()

@@ -1,14 +1,21 @@
 """The lines of locks, as the shards have them.
 
-In the shard of a lock: so whoever looks for the first one in line looks there only.
-Within a shard, locks are in the order of their hashes. Tasks are not loaded.
+Each has some lanes, in as many shards, and is the line of all that stand there. Within
+a shard, locks are in the order of their hashes. Tasks are not loaded.
+
+``shards``: a tuple of all of them.
 """
 
 from collective.background.database.shard import hash_of
 from collective.background.database.shard import MOST
 from collective.background.database.shard import range_of
 from collective.background.database.shard import SHARDS
+from collective.background.database.standing import LANES
+from collective.background.database.standing import lanes_of
 from collective.background.database.standing import Stand
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 
 import random
 
@@ -20,36 +27,40 @@ BITS = 62  # of such a number
 
 def line_of(shards, lock):
     """Yield (Stand, StoredTask) of all in the line of a lock, the first one first."""
-    for key, task in range_of(shards.of_text(lock).locked, (hash_of(lock), lock)):
+    place = hash_of(lock), lock
+    lanes = (range_of(shards[lane].locked, place) for lane in lanes_of(lock))
+    for key, task in merge(*lanes, key=itemgetter(0)):
         _, _, rank, number, queue, path, user, locks = key
         yield Stand(queue, rank, number, path, user, locks), task
 
 
-def locks_in(shard, place=START):
-    """Yield (place, lock) of each lock in a shard for which tasks stand in line.
+def cycle(shards, firsts, start):
+    """Yield (place, lock) of each lock for which tasks stand in line, once.
 
-    ``place``: one that was yielded before; those behind it come.
+    ``firsts``: the numbers of the first lanes of those that are wanted; ``start``: a
+    place that was yielded before, or (0, START). Those behind it come first.
     """
+    first, inside = start
+    for later in sorted(firsts, key=lambda each: (each < first, each)):
+        for place, lock in _locks(shards, later, inside if later == first else START):
+            yield (later, place), lock
+    if first in firsts:
+        for place, lock in _locks(shards, first, START):
+            if place > inside:
+                return
+            yield (first, place), lock
+
+
+def _locks(shards, first, place):
+    """Yield (place, lock) in the lanes from the first one on, behind a place."""
+    lanes = (_locks_in(shard, place) for shard in shards[first : first + LANES])
+    return (found for found, _ in groupby(merge(*lanes)))
+
+
+def _locks_in(shard, place):
     while (key := shard.locked.minKey(place)) != MOST:
         place = (key[0], key[1] + "\0")  # where the next text is that there can be
         yield place, key[1]
-
-
-def cycle(shards, indexes, start):
-    """Yield (place, lock) of each lock in some of the shards, once.
-
-    ``shards``: a tuple of all; ``indexes``: of those that are wanted; ``start``: a
-    place that was yielded before, or (0, START). Those behind it come first.
-    """
-    index, inside = start
-    for later in sorted(indexes, key=lambda each: (each < index, each)):
-        for place, lock in locks_in(shards[later], inside if later == index else START):
-            yield (later, place), lock
-    if index in indexes:
-        for place, lock in locks_in(shards[index]):
-            if place > inside:
-                return
-            yield (index, place), lock
 
 
 def take(shards, text):

@@ -16,15 +16,17 @@ from collective.background.database.locking import take
 from collective.background.database.locks import Lines
 from collective.background.database.locks import Locks
 from collective.background.database.owning import owned
-from collective.background.database.shard import hash_of
 from collective.background.database.shard import number_of
 from collective.background.database.shard import SHARDS
+from collective.background.database.standing import LANES
+from collective.background.database.standing import lanes_of
 from functools import cached_property
 from itertools import chain
 from itertools import islice
 from math import inf
 
 
+FIRST_LANES = range(0, SHARDS, LANES)  # of all locks
 LINES = 256  # of locks that are looked at by one look, of own ones and of others'
 
 
@@ -66,7 +68,8 @@ class Permits:
     def __init__(self, look, ahead):
         self._look = look
         self._shards = tuple(look.scheduler.shards)
-        self._own = frozenset().union(*(owned(look, queue) for queue in ahead))
+        own = set().union(*(owned(look, queue) for queue in ahead))
+        self._own = own.intersection(FIRST_LANES)
         queues = set(look.feeder.settings.queues).union(
             *(instance.slots for instance in look.instances.values())
         )
@@ -105,7 +108,7 @@ class Permits:
     @cached_property
     def foreign(self):
         """Candidates of the lines of others."""
-        self._look_at_some("foreign", set(range(SHARDS)) - self._own)
+        self._look_at_some("foreign", set(FIRST_LANES) - self._own)
         return self._lines.foreign
 
     def took(self, task):
@@ -133,20 +136,20 @@ class Permits:
 
         And what is of no instance, or of newer ones.
         """
-        for stand, task in line_of(self._look.scheduler.shards, lock):
+        for stand, task in line_of(self._shards, lock):
             if stand.number not in self._taken and stand.queue in self._moving:
                 yield stand, task
 
     def _is_own(self, stand):
         own = owned(self._look, stand.queue)
         return any(
-            lock in self._mine or hash_of(lock) % SHARDS in own for lock in stand.locks
+            lock in self._mine or lanes_of(lock)[0] in own for lock in stand.locks
         )
 
-    def _look_at_some(self, name, indexes):
+    def _look_at_some(self, name, firsts):
         """Go on where the last look has come to."""
         places = self._look.feeder.places
-        found = cycle(self._shards, indexes, places.get(name, (0, START)))
+        found = cycle(self._shards, firsts, places.get(name, (0, START)))
         for place, lock in islice(found, LINES):
             self._lines.look_at(lock)
             places[name] = place

@@ -92,7 +92,7 @@ class Shard(Persistent):
     - ``waiting_of``, ``ended_of``: by user, state and age
     - ``line``: those that may start: by queue, priority and age, the first one first
     - ``turns``: the same by queue, priority, user and age
-    - ``locked``: both for those with locks, in the shard of each lock and nowhere
+    - ``locked``: both for those with locks, in a shard for each lock and nowhere
       else: by lock, priority and age, see ``locking.py``
     - ``takers``: a number that is new whenever somebody takes a lock, by a hash of that
     - ``delayed``: those that may start later, by that moment

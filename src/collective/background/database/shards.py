@@ -90,7 +90,7 @@ class Shards(Persistent):
             yield shard.line, stand.in_line
             yield shard.turns, stand.in_turns
         for lock in stand.locks:
-            yield self.of_text(lock).locked, stand.behind(lock)
+            yield self._shards[stand.lane(lock)].locked, stand.behind(lock)
 
     def leave(self, task):
         """Called before the state, or the moment, of a task is changed."""

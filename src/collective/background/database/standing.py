@@ -5,8 +5,12 @@ It is in the keys of the lines, so that no task is loaded for it.
 
 from collective.background.database.shard import hash_of
 from collective.background.database.shard import microseconds
+from collective.background.database.shard import SHARDS
 from collective.background.database.shard import user_of
 from typing import NamedTuple
+
+
+LANES = 8  # of the line of a lock; a divisor of the number of shards
 
 
 class Stand(NamedTuple):
@@ -32,11 +36,25 @@ class Stand(NamedTuple):
         """Return the key in ``turns`` of a Shard."""
         return self.queue, self.rank, self.path, self.user, self.number
 
+    def lane(self, lock):
+        """Return the number of the Shard in whose ``locked`` it is for a lock."""
+        return lanes_of(lock)[self.number % LANES]
+
     def behind(self, lock):
-        """Return the key in ``locked`` of the Shard of a lock."""
+        """Return the key there."""
         user = self.path, self.user
         rank = self.rank, self.number
         return hash_of(lock), lock, *rank, self.queue, *user, self.locks
+
+
+def lanes_of(lock):
+    """Return the numbers of the shards in which tasks stand in line for a lock.
+
+    By chance in one of them: in a single tree those that come at the same time would
+    conflict. Several locks have the same ones. The first one tells who owns the line.
+    """
+    first = hash_of(lock) % SHARDS // LANES * LANES
+    return range(first, first + LANES)
 
 
 def stand_of(task):
