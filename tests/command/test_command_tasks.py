@@ -78,6 +78,9 @@ class TestList:
             ("--user", "somebody"),
             ("--text", "unheard of"),
             ("--context", "/nowhere"),
+            ("--below", "/nowhere"),
+            ("--callable", "no_such_function"),
+            ("--error", "builtins.KeyError"),
             ("--since", "2100-01-01"),
             ("--group", "0" * 32),
         ],
@@ -93,6 +96,7 @@ class TestList:
         transaction.commit()
         fits = ("--state", "queued", "--state", "failed", "--queue", "default")
         fits += ("--user", visible_record(id).user_id, "--text", "anyTHING")
+        fits += ("--callable", "do")
         fits += ("--since", "2020-01-01T00:00+01:00", "--group", members.id)
         assert background("list", "--ids", *fits).lines == [id]
 

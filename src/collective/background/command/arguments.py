@@ -151,6 +151,9 @@ def _add_list(add):
     option("--user", dest="user_id", metavar="ID", help="whose tasks")
     option("--group", dest="group_id", metavar="ID", help="of which group")
     option("--context", dest="context_path", metavar="PATH", help="of the content")
+    option("--below", metavar="PATH", help="of content, with all that is in it")
+    option("--callable", metavar="NAME", help="of the function, or the end of it")
+    option("--error", metavar="CLASS", help="dotted name of that of the exception")
     option("--text", help="in title, callable, path, user, id of the task or its error")
     option(
         "--since",

@@ -14,7 +14,10 @@ from dataclasses import asdict
 from time import monotonic
 
 
-FILTERS = ("queue", "user_id", "group_id", "context_path", "text", "created_after")
+FILTERS = (
+    *("queue", "user_id", "group_id", "context_path", "below"),
+    *("callable", "error", "text", "created_after"),
+)
 
 
 def list_tasks(scheduler, arguments, output):
