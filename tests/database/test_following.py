@@ -5,6 +5,7 @@ from another import until
 from collective.background import schedule
 from collective.background import using
 from collective.background.database import following
+from collective.background.database import reserving
 from collective.background.database.look import Look
 from collective.background.database.looking import usual
 from gated_tasks import gated
@@ -182,3 +183,18 @@ class TestLinks:
         look = bare.look(bare.feeder())
         following.follow_requests(look)
         assert len(loaded) <= 1
+
+
+@pytest.mark.usefixtures("another")
+def test_what_follows_begins_where_the_last_one_has_ended(
+    scheduler, gates, monkeypatch
+):
+    """It does not wait until the owner of its shard sees it."""
+    ids = [schedule(gated)]
+    for _ in range(8):
+        ids.append(using(after=ids[-1]).schedule(len, "x"))
+        transaction.commit()  # in shards of many owners
+    gates.wait()
+    monkeypatch.setattr(reserving.Choice, "steal", lambda *args: None)
+    gates.opened.set()
+    assert scheduler.wait(ids[-1], TIMEOUT).state == "succeeded"

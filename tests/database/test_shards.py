@@ -1,11 +1,9 @@
 """Where tasks are kept: who schedules, or looks at lists, is in nobody's way."""
 
 from bare import make_task
-from collections import Counter
 from collective.background.database.private import connected
 from collective.background.database.shard import new_id
 from collective.background.database.shard import number_of
-from collective.background.database.shard import TOGETHER
 from collective.background.database.tasks import StoredTask
 from helpers import TIMEOUT
 from threading import Barrier
@@ -76,10 +74,10 @@ class TestIds:
             assert number_of(stored.id) == stored.number
             bare.manager.commit()
 
-    def test_those_of_one_transaction_have_few_places(self, bare):
-        """A large one has more of them, so that all instances have some of it."""
-        places = [bare.add().id[:2] for _ in range(3 * TOGETHER)]
-        assert set(Counter(places).values()) == {TOGETHER}
+    def test_those_of_one_transaction_have_one_place(self, bare):
+        """More of them would conflict with whoever executes, again and again."""
+        first = bare.add().id
+        assert {bare.add().id[:2] for _ in range(20)} == {first[:2]}
 
     @pytest.mark.parametrize("id", ["", "x", "0" * 32, "zz" * 16, "../manage_main"])
     def test_what_is_none_is_not_found(self, bare, id):

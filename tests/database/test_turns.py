@@ -228,21 +228,25 @@ class TestSeveralInstances:
         cluster.close()
 
     @pytest.mark.usefixtures("at_once")
-    def test_who_is_idle_takes_as_many_as_it_can_run(self):
-        """Not more, as the owner may have a slot soon; and the last ones."""
+    @pytest.mark.parametrize("waiting, stolen", [(1, 1), (3, 2), (100, 16)])
+    def test_who_is_idle_takes_of_what_others_have(self, waiting, stolen):
+        """As much as it can run at once; but half of many, if they are short."""
         cluster = Cluster()
         thief, owner = cluster.join(), cluster.join()
+        thief.durations["default"] = 1 / 16
         shards = owned(cluster.look(owner), "default")
         tasks = []
-        while len(tasks) < 20:
+        while len(tasks) < waiting:
             task = cluster.add_of("ann")
             if int(task.id[:2], 16) in shards:
                 tasks.append(task)
             else:
                 cluster.scheduler.shards.leave(task)
-        stolen = cluster.reserve(thief)
-        assert len(stolen) == 2
-        assert not set(stolen) & set(cluster.reserve(owner))
+        found = cluster.reserve(thief)
+        assert len(found) == stolen
+        assert found == sorted(found, key=lambda task: task.number)
+        if waiting > 3:
+            assert not set(found) & set(cluster.reserve(owner))
         cluster.close()
 
 

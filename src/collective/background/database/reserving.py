@@ -59,7 +59,7 @@ def _choices(look):
             choice.take_own(room)
             idle = min(room, idle_slots(feeder, queue))
             if not choice.tasks and idle > 0:
-                choice.steal(idle)
+                choice.steal(idle, room)
             yield choice
 
 
@@ -101,8 +101,8 @@ class Choice:
         places = [*self._own, Place(new.values()), permits.own]
         return self._turns.order(places, self.queue, self._taken)
 
-    def steal(self, idle):
-        """Take at most so many of the last ones in the shards of others."""
+    def steal(self, idle, room):
+        """Take some of the last ones in the shards of others; see ``stealing``."""
         look, stealing = self._look, self._look.feeder.stealing
         if not self._foreign:
             return
@@ -112,11 +112,9 @@ class Choice:
         stealing.tries()
         self._taken |= set(_reserved_numbers(look.scheduler))
         places = [*self._foreign, self._permits.foreign]
-        tasks = to_be_stolen(look, places, self.queue, self._taken)
+        tasks = to_be_stolen(look, places, self.queue, self._taken, idle, room)
         for task in self._possible(tasks):
             self._take(task)
-            if len(self.tasks) == idle:
-                break
         if self.tasks:
             look.is_stealing = True
             look.then.append(stealing.succeeded)

@@ -3,9 +3,8 @@
 Transactions that schedule tasks at the same time must not conflict, neither with one
 another nor with the instances that execute. BTrees resolve changes of the same
 bucket, but not when it is split or emptied, or its first item is taken away. So each
-transaction has a shard of its own, chosen at random, and the ones after that if it
-schedules many; what waits is in other trees than what has ended; and trees have a
-first and a last item that stay.
+transaction has a shard of its own, chosen at random; what waits is in other trees
+than what has ended; and trees have a first and a last item that stay.
 
 The index is changed when a task is scheduled, and when it has ended; not meanwhile.
 What is reserved by an instance is among what waits, and in the Holding of that
@@ -18,7 +17,6 @@ task by its id.
 from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
 from collective.background.model import states
-from itertools import count
 from persistent import Persistent
 from time import time
 from zlib import crc32
@@ -42,7 +40,6 @@ FORGET = "forget"
 RETRY = "retry"
 DISMISS = "dismiss"
 
-TOGETHER = 16  # tasks of one transaction that are in the same shard
 RANDOM_BITS = 10  # of a number, behind the microseconds
 NUMBER = slice(2, 18)  # where an id has it
 
@@ -50,15 +47,14 @@ NUMBER = slice(2, 18)  # where an id has it
 def new_id(connection):
     """Return (id, number) of a new task.
 
-    The first ones of a connection's transaction have one shard, the next ones the next.
+    All of a connection's transaction have one shard.
     """
     current = connection.transaction_manager.get()
     try:
-        places = current.data(new_id)
+        shard = current.data(new_id)
     except KeyError:
-        places = count(random.randrange(SHARDS) * TOGETHER)
-        current.set_data(new_id, places)
-    shard = next(places) // TOGETHER % SHARDS
+        shard = random.randrange(SHARDS)
+        current.set_data(new_id, shard)
     number = number_at(int(time() * 1_000_000)) | random.getrandbits(RANDOM_BITS)
     return f"{shard:02x}{number:016x}{secrets.token_hex(7)}", number
 

@@ -8,6 +8,7 @@ from collective.background.database.lines import from_the_end
 from collective.background.database.lines import ranks
 from collective.background.database.shard import microseconds
 from collective.background.database.shard import number_at
+from itertools import islice
 from time import monotonic
 
 import random
@@ -36,18 +37,26 @@ class Stealing:
         self.tries()
 
 
-def to_be_stolen(look, shards, queue, taken):
-    """Yield StoredTasks of a queue, the last ones of each shard.
+def to_be_stolen(look, places, queue, taken, idle, room):
+    """Return StoredTasks of a queue in the lines of others, the last ones of each.
 
-    ``shards``: of others; ``taken``: numbers of tasks that are left out. If some have
-    just come, the Look is made again soon.
+    As many as there are idle slots (``idle``); of many, half of them, but no more than
+    ``room``: so a long line is soon shared. ``places``: see ``lines``; ``taken``:
+    numbers of tasks that are left out. If some have just come, the Look is made again
+    soon.
     """
+    found = _waiting_for_long(look, places, queue, taken)
+    tasks = list(islice(found, 2 * room))
+    return tasks[: max(idle, len(tasks) // 2)]
+
+
+def _waiting_for_long(look, places, queue, taken):
     now = number_at(microseconds(look.now))
     # What seems to come from later is of a machine whose clock is fast.
     recently = range(now - number_at(int(GRACE * 1_000_000)), now)
-    for rank in ranks(shards, queue):
-        for shard in random.sample(shards, len(shards)):
-            for number, task in from_the_end(shard, queue, rank):
+    for rank in ranks(places, queue):
+        for place in random.sample(places, len(places)):
+            for number, task in from_the_end(place, queue, rank):
                 if number in taken:
                     continue
                 if number in recently:
