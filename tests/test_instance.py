@@ -50,11 +50,17 @@ def test_a_signal_lets_running_tasks_stop_in_order(serve, signum):
 
 
 def test_a_task_that_does_not_stop_is_waited_for_a_while_only(serve):
+    """The next server shows that it is lost."""
     server = serve(drain_timeout=1)
     server.begin("hang", "hanging one")
     server.send(signal.SIGTERM)
     log = server.has_ended()
     assert lines_with(log, "'hanging one' of admin in queue default: lost")
+    again = serve()
+    (lost,) = again.get("++api++/@tasks?state=lost").json()["items"]
+    assert (lost["title"], lost["is_spent"]) == ("hanging one", True)
+    assert "The server was stopped" in lost["error"]["public"]
+    assert "1 lost" in again.get("").text
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])

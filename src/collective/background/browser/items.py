@@ -153,7 +153,7 @@ class Items:
         if is_active:
             can_be_cancelled = self.may_change and not record.cancel_requested
             return ["cancel"] if can_be_cancelled else []
-        can_be_retried = states.can_be_retried(record.state) and self.may_change
+        can_be_retried = record.can_be_retried and self.may_change
         can_be_retried = can_be_retried and self._trust.covers(record)
         return ["retry", "dismiss"] if can_be_retried else ["dismiss"]
 

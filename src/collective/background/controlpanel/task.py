@@ -54,7 +54,7 @@ class TaskPage(ControlPanelPage, TaskView):
 
     @property
     def can_be_retried(self):
-        return states.can_be_retried(self.record.state) and self.is_trusted
+        return self.record.can_be_retried and self.is_trusted
 
     @cached_property
     def is_trusted(self):

@@ -197,6 +197,7 @@ class StoredTask(Persistent):
             progress=progress,
             error=self.error,
             cancel_requested=cancel_requested,
+            is_spent=self.body is None,
         )
 
     @property

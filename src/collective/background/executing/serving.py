@@ -58,6 +58,11 @@ def serve():
     notify(ServingBegins(find_database(), executor))
 
 
+def is_serving():
+    """Whether this process serves."""
+    return _serves
+
+
 def is_run_by_server():
     """Whether Zope's own server is the program that runs in this thread.
 

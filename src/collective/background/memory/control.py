@@ -108,7 +108,7 @@ def _to_be_retried(lifecycle, group):
     for member in _members(lifecycle, group):
         if member.kind == KIND:
             tasks += _to_be_retried(lifecycle, member)
-        elif states.can_be_retried(member.state):
+        elif not member.is_spent and states.can_be_retried(member.state):
             tasks.append(member)
     return tasks
 
@@ -119,7 +119,7 @@ def _queue_again(lifecycle, task, bound):
     with lifecycle.changed:
         if store.find(task.id) is None:  # it is forgotten since it was looked up
             raise rules.not_found(task.id)
-        states.check_transition(task.id, task.state, states.QUEUED)
+        rules.check_retry(task.id, task.state, task.is_spent)
         check_room(lifecycle, task, bound)
         if task.unique_key is not None:
             rules.check_unique(task.id, task.options.unique, store.find_holder(task))

@@ -7,7 +7,9 @@ comes of it is done under none: events, threads, and what follows the end.
 from collective.background.exceptions import TaskLost
 from collective.background.executing.executor import Executor
 from collective.background.executing.executor import process_executor
+from collective.background.executing.serving import is_serving
 from collective.background.memory.forgetting import Forgetting
+from collective.background.memory.leftovers import leave_word
 from collective.background.memory.sequel import callbacks_of
 from collective.background.memory.sequel import Sequel
 from collective.background.memory.unfinished import Unfinished
@@ -53,6 +55,7 @@ class Lifecycle:
         self.unfinished = Unfinished(self.store)
         self.threads = self._make_threads(self)
         self.is_stopping = False
+        self._stopped = []  # tasks that the end of the process has asked to stop
         self._executor = None
         if self._own_settings is not None:
             self._join(Executor(self._own_settings))
@@ -212,6 +215,8 @@ class Lifecycle:
         with self.changed:
             self.is_stopping = True
             for task in self.unfinished.tasks.values():
+                if not task.cancel_requested:
+                    self._stopped.append(task)
                 task.cancel_requested = True
             self.executor.dispatcher.stop(self)
 
@@ -221,6 +226,8 @@ class Lifecycle:
             deadline.wait_for(self.changed, self.threads.are_idle)
             left = list(self.unfinished.tasks.values())
         self._lose(left)
+        if is_serving():
+            leave_word(self, self._stopped)
         # Some may have come to their end after all.
         return [task.plain_title for task in left if task.state == states.LOST]
 

@@ -2,6 +2,7 @@
 
 from collective.background.model.messages import _
 from collective.background.model.spool import Spool
+from collective.background.model.states import can_be_retried
 from collective.background.model.values import value
 from dataclasses import dataclass
 from dataclasses import field
@@ -72,6 +73,7 @@ class TaskRecord:
     - ``eta``: when a waiting one may start at the earliest; None: at once
     - ``dismissed``: its user has seen how it ended, and does not want it shown; or
       it is one that he did not ask for, as that of ``on_success``
+    - ``is_spent``: nothing is left with which it could run again
     """
 
     id: str
@@ -100,6 +102,12 @@ class TaskRecord:
     group_id: str | None = None
     eta: datetime | None = None
     dismissed: bool = False
+    is_spent: bool = False
+
+    @property
+    def can_be_retried(self):
+        """Whether it may be queued again."""
+        return can_be_retried(self.state) and not self.is_spent
 
     @property
     def wait_time(self):

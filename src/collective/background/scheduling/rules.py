@@ -156,6 +156,18 @@ def check_dismissal(task):
         )
 
 
+def check_retry(id, state, is_spent):
+    """Raise IllegalTransition if a task cannot be tried again.
+
+    ``is_spent``: whether nothing is left with which it could run.
+    """
+    states.check_transition(id, state, states.QUEUED)
+    if is_spent:
+        raise IllegalTransition(
+            f"task {id} was lost with another process, and so were its arguments"
+        )
+
+
 def check_retries(id, first):
     """Raise IllegalTransition if no task of a group can be tried again.
 

@@ -176,6 +176,11 @@ class Task:
         return standing_of(self)
 
     @property
+    def is_spent(self):
+        """Whether nothing is left with which it could run again."""
+        return self.call.package is None
+
+    @property
     def eta(self):
         """When it may start, if that is not now."""
         seconds = self.not_before - monotonic()
@@ -190,7 +195,9 @@ class Task:
     def arguments(self):
         """What the call is called with, as (name, text) of each argument."""
         call = self.call  # before: release() takes away what is to be described
-        return self._arguments or describe_arguments(call)
+        if self._arguments is None and call.package is not None:
+            return describe_arguments(call)
+        return self._arguments or ()
 
     def keep_arguments(self):
         """Remember them, for after ``release()``."""
@@ -234,6 +241,7 @@ class Task:
             group_id=self.group_id,
             eta=self.eta,
             dismissed=self.dismissed,
+            is_spent=self.is_spent,
         )
 
     def reset(self):

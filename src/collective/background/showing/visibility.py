@@ -200,7 +200,7 @@ def _parts(id, is_wanted=lambda record: True):
 
 
 def _can_be_retried(record):
-    return states.can_be_retried(record.state)
+    return record.can_be_retried
 
 
 def _has_ended(record):
