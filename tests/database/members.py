@@ -17,10 +17,13 @@ from ZODB.POSException import ConflictError
 
 
 class Member:
-    """``bare``: a Bare; ``settings``: of the process. Its feeder's looks."""
+    """``bare``: a Bare; ``clock``: None is that of its database.
 
-    def __init__(self, bare, **settings):
-        self._bare = bare
+    ``settings``: of the process.
+    """
+
+    def __init__(self, bare, clock=None, **settings):
+        self._clock = clock or bare.clock
         self.feeder = bare.feeder(**settings)
         self.id = self.feeder.executor.instance
         self._manager = TransactionManager()
@@ -41,7 +44,7 @@ class Member:
         for id in dead:
             remove_instance(self.connection, id)
         instances = instances_of(self.connection)
-        self._look = Look(self.feeder, self.scheduler, self._bare.clock, instances, 1)
+        self._look = Look(self.feeder, self.scheduler, self._clock, instances, 1)
         if dead:
             rescue_all(self._look, set(dead))
         usual(self._look)
