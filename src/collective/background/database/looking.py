@@ -85,11 +85,12 @@ class Looking:
             scheduler._p_activate()
             if scheduler.retired:
                 raise SchedulerGone(feeder.path)
-            scheduler.renew()
-            instances = instances_of(connection)
             feeder.recognize(load(connection, feeder.site))
-            if feeder.is_foreign and work is not last:
+            if not feeder.is_foreign:
+                scheduler.renew()
+            elif work is not last:
                 work = stand_still
+            instances = instances_of(connection)
             look = Look(feeder, scheduler, self._clock, instances, number, touched)
             work(look)
             look.finish()
