@@ -285,9 +285,8 @@ class Feeder:
         self._wake(is_urgent=False)  # others are to know that it runs
         try:
             announce(record)
-            execution = claims.ClaimedExecution(self, task, held.claim)
-            ended = run(execution)
-            self.contention.note(task.callable, execution.has_conflicted)
+            ended = run(claims.ClaimedExecution(self, task, held.claim))
+            self.contention.note(task.callable, ended.conflict)
             return ended
         except BaseException as error:  # SystemExit and the like, of a subscriber
             return outcome.failed(error)

@@ -106,9 +106,8 @@ class TaskThreads:
         keep_log_lines()
         try:
             announce(self._lifecycle.record(task))
-            execution = Execution(self._lifecycle, task)
-            ended = run(execution)
-            self._contention.note(_kind_of(task), execution.has_conflicted)
+            ended = run(Execution(self._lifecycle, task))
+            self._contention.note(_kind_of(task), ended.conflict)
             if ended.state == states.SUCCEEDED:
                 task.keep_arguments()  # all others keep the call itself
         except BaseException as error:  # SystemExit and the like, of a subscriber

@@ -4,6 +4,9 @@ Comes in: the runs of this process. Goes out: whether a task is to have the lock
 kind from the beginning, as those have that have conflicted, see ``model/conflicts.py``.
 Without that each of a thousand which write to the same object would have to find out
 for itself.
+
+Only runs in vain count. If one is repeated now and then, and gets through at the second
+try, several at a time still do more than one after the other.
 """
 
 from collections import deque
@@ -12,8 +15,8 @@ from time import monotonic
 
 
 LAST = 20  # runs of a kind that are remembered
-OFTEN = 3  # conflicts among them
-WHILE = 30.0  # seconds without a conflict, after which it is tried without the lock
+OFTEN = 3  # of them in vain
+WHILE = 30.0  # seconds without one, after which it is tried without the lock
 KINDS = 1000  # that are remembered at the most
 
 
@@ -26,7 +29,7 @@ class Contention:
         self._until = {}  # by the kind: of the monotonic clock
 
     def note(self, kind, has_conflicted):
-        """A run has ended; ``has_conflicted``: be it in vain, or at the first try."""
+        """A run has ended; ``has_conflicted``: in vain, with a conflict."""
         with self._lock:
             # Most never do, and nothing is kept of them.
             if has_conflicted and kind not in self._runs:

@@ -21,8 +21,7 @@ MAX_MESSAGES = 100
 
 
 class Execution:
-    """``has_conflicted``: whether an attempt has; ``cursor``, ``batch_failures`` and
-    ``progress`` may be set.
+    """``cursor``, ``batch_failures`` and ``progress`` may be set.
 
     They belong to the running thread; others only read them.
     """
@@ -39,7 +38,6 @@ class Execution:
         self.conflict_attempts = scheduler.settings.conflict_attempts
         self._manners = Manners(scheduler.settings.polite_wait)
         self._deadline = monotonic() + task.options.timeout
-        self.has_conflicted = False
 
     @property
     def title(self):
@@ -157,7 +155,6 @@ class Execution:
 
     def repeat(self):
         """The attempt has conflicted, and another one begins in the same run."""
-        self.has_conflicted = True
         self._task.attempts += 1
 
     def got_through(self):
