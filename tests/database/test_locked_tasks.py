@@ -1,8 +1,10 @@
 """Tasks with locks, and in a queue with a limit, in a site: they really run."""
 
+from another import until
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
+from collective.background.database.instances import instances_for
 from helpers import TIMEOUT
 from threading import Lock
 
@@ -43,6 +45,12 @@ def test_one_at_a_time(scheduler):
 
 def test_in_a_queue_with_a_limit(limited, scheduler):
     assert states_of([schedule(alone) for _ in range(NUMBER)]) == {"succeeded"}
+
+
+def test_others_know_of_a_limit(limited, scheduler):
+    until(lambda: scheduler.instances())
+    (instance,) = instances_for(scheduler).values()
+    assert instance.limits == {"default": 1}
 
 
 def test_after_another_one(scheduler):

@@ -58,7 +58,7 @@ class Lines:
     - ``read(lock)``: returns an iterator of (Stand, StoredTask) of a line, those that
       may start, the first one first
     - ``locks()``: returns Locks; not called before there is a line
-    - ``ahead``: see there, by the queue; of other queues nothing is taken
+    - ``ahead``: see ``Locks``, by the queue; of other queues nothing is taken
     - ``is_own(stand)``: whether this instance is the one that sees to it
 
     The candidates are in ``own`` and ``foreign``, Candidates.
@@ -146,7 +146,7 @@ class _Index:
     def maxKey(self, most):
         return self._keys[bisect_right(self._keys, most) - 1]
 
-    def items(self, least, most, excludemin, excludemax):
-        assert excludemin and excludemax
+    def items(self, least, most, *_):
+        """Yield those between these keys, without them."""
         while (least := self._keys[bisect_right(self._keys, least)]) < most:
             yield least, self._tasks[least]
