@@ -15,7 +15,7 @@ GLANCE = 0.1  # seconds between two questions whether anything was committed, at
 GROWTH = 1.5  # of that, from question to question
 LONGEST_GLANCE = 0.5  # seconds
 LOOK = 1.0  # seconds between two looks at the database, if there is a reason for any
-PACE = 0.02  # seconds between two looks, at the least
+PACE = 0.01  # seconds between two looks, at the least
 PATIENCE = 0.1  # seconds that an end may wait to be written, if others go on meanwhile
 
 
