@@ -1,5 +1,7 @@
 """What installing the add-on leaves in a site, and that uninstalling takes it back."""
 
+from collective.background.executing.deployment import assign
+from collective.background.executing.deployment import deployment_of
 from collective.background.interfaces import ICollectiveBackgroundLayer
 from collective.background.setuphandlers import PERMISSIONS
 from plone import api
@@ -125,6 +127,11 @@ class TestUninstall:
         installer = get_installer(portal)
         installer.uninstall_product(PACKAGE)
         assert installer.is_product_installed("plone.restapi")
+
+    def test_forgets_the_deployment(self, portal):
+        assign(portal, "production")
+        get_installer(portal).uninstall_product(PACKAGE)
+        assert deployment_of(portal) is None
 
     def test_can_be_installed_again(self, portal):
         installer = get_installer(portal)

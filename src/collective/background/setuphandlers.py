@@ -1,6 +1,7 @@
 """What the GenericSetup profiles cannot say in XML; called by GenericSetup and by
 the add-ons control panel (see profiles.zcml)."""
 
+from collective.background.executing.deployment import unassign
 from collective.background.recurring.state import remove_states
 from plone import api
 from plone.base.interfaces import INonInstallable
@@ -28,8 +29,9 @@ class HiddenProfiles:
 
 def uninstall(setup_tool):
     """Take back the roles that rolemap.xml gave, which has no way to say so itself,
-    and forget what the site knows of recurring tasks."""
+    and forget what the site knows of recurring tasks and of its deployment."""
     portal = api.portal.get()
     for permission in PERMISSIONS:
         portal.manage_permission(permission, roles=[], acquire=1)
     remove_states(portal)
+    unassign(portal)

@@ -59,7 +59,8 @@ def _cancel_some(asked, scheduler):
 
 def _silence_groups(scheduler):
     for group in filter(None, scheduler.groups.values()):
-        group.is_silent = True
+        if group.ending is None:
+            group.is_silent = True
         if wanted_of(scheduler, group) == RETRY:
             scheduler.shards.request(group.id, (CANCEL, ""))
 

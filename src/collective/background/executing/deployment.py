@@ -33,6 +33,11 @@ def assign(site, name):
     IAnnotations(site)[KEY] = {"version": VERSION, "name": name}
 
 
+def unassign(site):
+    """Let a site belong to none; called when the add-on is uninstalled."""
+    IAnnotations(site).pop(KEY, None)
+
+
 def works_for(site, path, deployment):
     """Whether a process with this ``deployment``, or None, works for a site.
 
