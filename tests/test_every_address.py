@@ -40,6 +40,7 @@ FIELDS = {
     ),
     "background-tasks-activity": (["any"], ["pause", "resume"]),
     "background-tasks-recurring": (["any"], ["run", "on", "off"]),
+    "background-tasks-deployment": (["any"], ["adopt", "discard"]),
     "background-tasks-settings": ([], ["form.widgets.poll_interval"]),
     "@tasks": (
         [
@@ -233,6 +234,7 @@ ORDERS = {
     "background-task": "action=delete",
     "background-tasks-activity": "pause=default",
     "background-tasks-recurring": "off=nothing",
+    "background-tasks-deployment": "discard=1",
     "background-tasks-settings": "form.buttons.save=Save",
 }
 
