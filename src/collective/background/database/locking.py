@@ -28,7 +28,9 @@ BITS = 62  # of such a number
 def line_of(shards, lock):
     """Yield (Stand, StoredTask) of all in the line of a lock, the first one first."""
     place = hash_of(lock), lock
-    lanes = (range_of(shards[lane].locked, place) for lane in lanes_of(lock))
+    trees = (shards[lane].locked for lane in lanes_of(lock))
+    # Most locks have few tasks, and most lanes none.
+    lanes = [range_of(tree, place) for tree in trees if tree.minKey(place)[:2] == place]
     for key, task in merge(*lanes, key=itemgetter(0)):
         _, _, rank, number, queue, path, user, locks = key
         yield Stand(queue, rank, number, path, user, locks), task

@@ -27,7 +27,7 @@ from math import inf
 
 
 FIRST_LANES = range(0, SHARDS, LANES)  # of all locks
-LINES = 256  # of locks that are looked at by one look, of own ones and of others'
+LINES = 128  # of locks that are looked at by one look, of own ones and of others'
 
 
 def limit_of(look, queue):
