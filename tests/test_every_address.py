@@ -34,9 +34,13 @@ FIELDS = {
     "background-tasks-controlpanel": (
         [
             *("state", "queue", "user", "text", "age", "group", "sort", "order"),
-            "b_start",
+            *("callable", "content", "error", "b_start"),
         ],
         ["action", "ids"],
+    ),
+    "background-tasks-many": (
+        ["action", "ids", "skipped", "state", "content"],
+        ["action", "ids", "skipped"],
     ),
     "background-tasks-activity": (["any"], ["pause", "resume"]),
     "background-tasks-recurring": (["any"], ["run", "on", "off"]),
@@ -56,6 +60,7 @@ FIELDS = {
 FORMS = {
     "background-task-action": "action=dismiss&id={0}",
     "background-tasks-controlpanel": "action=retry",
+    "background-tasks-many": "action=retry&callable=nothing",
     "background-tasks-settings": "form.buttons.save=Save",
 }
 # Views of one task: its id comes after the name.
@@ -231,6 +236,7 @@ def test_bodies(client, failed, path):
 ORDERS = {
     "background-task-action": "action=dismiss&id={0}",
     "background-tasks-controlpanel": "action=delete&ids={0}",
+    "background-tasks-many": "action=delete",
     "background-task": "action=delete",
     "background-tasks-activity": "pause=default",
     "background-tasks-recurring": "off=nothing",

@@ -33,7 +33,9 @@ def task_id(portal):
     return finished(schedule(fail, 1)).id
 
 
-@pytest.fixture(params=[*PAGES, "@@background-task/{}"])
+@pytest.fixture(
+    params=[*PAGES, "@@background-tasks-many?action=delete", "@@background-task/{}"]
+)
 def page(request, task_id):
     return request.param.format(task_id)
 
@@ -61,6 +63,7 @@ class TestForgedRequests:
         "path, form",
         [
             ("@@background-tasks-controlpanel", "ids:list={}&action=delete"),
+            ("@@background-tasks-many", "action=delete"),
             ("@@background-task/{}", "action=delete"),
             ("@@background-task/{}", "action=delete&_authenticator=guessed"),
         ],

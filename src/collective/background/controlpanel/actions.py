@@ -1,7 +1,8 @@
 """What managers do to tasks: cancel, retry, delete; to one, or to many at once.
 
 Comes in: the name of an action and the ids of tasks. Goes out: how often it had which
-outcome, and a message that says so. Used by ``tasks`` and ``task``.
+outcome, and a message that says so. Used by ``tasks``, ``many`` and
+``task``.
 """
 
 from AccessControl import Unauthorized
@@ -66,6 +67,15 @@ def _delete(id):
 ACTIONS = {"cancel": _cancel, "retry": _retry, "delete": _delete}
 
 
+def check_action(name):
+    """Return the name of an action, or raise BadRequest."""
+    if name not in ACTIONS:
+        raise BadRequest(
+            f"action is {name!r:.100}; it must be one of {', '.join(ACTIONS)}"
+        )
+    return name
+
+
 def perform(name, ids):
     """Do something to tasks; return the Report.
 
@@ -73,11 +83,7 @@ def perform(name, ids):
     more, or not in the right state, are left alone and counted. When the scheduler
     takes no more tasks, the rest is left.
     """
-    if name not in ACTIONS:
-        raise BadRequest(
-            f"action is {name!r:.100}; it must be one of {', '.join(ACTIONS)}"
-        )
-    report = Report(name)
+    report = Report(check_action(name))
     for id in ids:
         try:
             report.outcomes[ACTIONS[name](id)] += 1
@@ -101,6 +107,11 @@ class Report:
         self.action = action
         self.outcomes = Counter()
         self.error = None
+
+    def add(self, other):
+        """Count what another Report says, of what was done after it."""
+        self.outcomes += other.outcomes
+        self.error = other.error
 
     @property
     def has_deleted(self):

@@ -95,17 +95,23 @@ class Query:
     def without_filters(self):
         return Query(state=self.state, sort=self.sort, order=self.order)
 
-    def address(self, url):
-        """Return the address of the list, whose view has the address ``url``."""
-        query = urlencode(self._values())
+    def address(self, url, **further):
+        """Return the address of the list, whose view has the address ``url``.
+
+        ``further``: what else it says; lists are there many times, None is left out.
+        """
+        values = {**self.values(), **further}
+        known = {name: v for name, v in values.items() if v is not None}
+        query = urlencode(known, doseq=True)
         return f"{url}?{query}" if query else url
 
     def hidden_values(self):
         """Return (name, value) of what the form of the filters does not ask for."""
         asked = ("queue", "user", "text", "age", "callable", "content", "b_start")
-        return [item for item in self._values().items() if item[0] not in asked]
+        return [item for item in self.values().items() if item[0] not in asked]
 
-    def _values(self):
+    def values(self):
+        """Return what is not as usual, by the names of the form: a dict."""
         values = asdict(self)
         start = values.pop("start")
         if start:

@@ -7,6 +7,8 @@ scheduled.
 
 from collective.background.api.scheduling import get_scheduler
 from collective.background.controlpanel.actions import perform
+from collective.background.controlpanel.many import offers
+from collective.background.controlpanel.many import question_url
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.query import AGE_LABELS
 from collective.background.controlpanel.query import ASCENDING
@@ -54,8 +56,11 @@ class TasksPage(ControlPanelPage):
     part = ViewPageTemplateFile("templates/tasks.pt")
 
     def act(self):
-        form = self.request.form
-        report = perform(read_text(form, "action"), read_texts(form, "ids"))
+        action = read_text(self.request.form, "action")
+        ids = read_texts(self.request.form, "ids")
+        if action == "delete" and len(ids) > 1:
+            return question_url(self.query, action, self.url, ids)
+        report = perform(action, ids)
         self.tell(report.text(self.request), report.type)
 
     @cached_property
@@ -99,6 +104,10 @@ class TasksPage(ControlPanelPage):
             }
             for state, count in self.counts.items()
         ]
+
+    def offers(self):
+        """What can be done to all tasks of the list, on all its pages."""
+        return offers(self.query, self.counts, self.url)
 
     def columns(self):
         for name, title in COLUMNS.items():
