@@ -43,6 +43,7 @@ FIELDS = {
         ["action", "ids", "skipped"],
     ),
     "background-tasks-activity": (["any"], ["pause", "resume"]),
+    "background-tasks-statistics": (["any"], []),
     "background-tasks-recurring": (["any"], ["run", "on", "off"]),
     "background-tasks-deployment": (["any"], ["adopt", "discard"]),
     "background-tasks-settings": ([], ["form.widgets.poll_interval"]),

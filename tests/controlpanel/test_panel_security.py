@@ -18,6 +18,7 @@ import transaction
 PAGES = [
     "@@background-tasks-controlpanel",
     "@@background-tasks-activity",
+    "@@background-tasks-statistics",
     "@@background-tasks-recurring",
     "@@background-tasks-settings",
 ]

@@ -17,8 +17,10 @@ pytestmark = pytest.mark.slow
 TASKS = "@@background-tasks-controlpanel"
 ACTIVITY = "@@background-tasks-activity"
 RECURRING = "@@background-tasks-recurring"
+STATISTICS = "@@background-tasks-statistics"
+MANY = "@@background-tasks-many?action=cancel"
 SETTINGS = "@@background-tasks-settings"
-PAGES = (TASKS, ACTIVITY, RECURRING, SETTINGS)
+PAGES = (TASKS, MANY, ACTIVITY, STATISTICS, RECURRING, SETTINGS)
 # Another page of Site Setup: what is wrong there as well is not of this package.
 PLONES = "@@language-controlpanel"
 

@@ -39,6 +39,7 @@ TASKS = "@@background-tasks-controlpanel"
 TABS = {
     TASKS: _("Tasks"),
     "@@background-tasks-activity": _("Activity"),
+    "@@background-tasks-statistics": _("Statistics"),
     "@@background-tasks-recurring": _("Recurring tasks"),
     "@@background-tasks-settings": _("Settings"),
 }
