@@ -97,6 +97,22 @@ class TestWhatIsShown:
         assert task.select_one("progress")["value"] == "0"
         assert buttons(task) == ["cancel"]
 
+    def test_why_it_waits(self, editor, other, portal):
+        """What is another user's is not told."""
+        with waiting():
+            first = using(title="First step").schedule(int)
+            second = using(after=first).schedule(int)
+            theirs = using(user="editor2", after=first).schedule(int)
+            transaction.commit()
+            tasks = editor.tasks()
+            assert text(tasks[first], "reason") == "the queue is paused"
+            assert text(tasks[second], "reason") == "after “First step”"
+            assert text(other.tasks()[theirs], "reason") == "after another task"
+            etag = editor.poll().headers["ETag"]
+        get_scheduler().wait_all(60)
+        assert editor.poll(etag=etag).status_code == 200
+        assert text(editor.tasks()[second], "reason") == ""
+
     def test_of_one_that_will_start_later(self, editor, portal):
         task_id = using(delay=3600).schedule(int)
         transaction.commit()

@@ -24,6 +24,7 @@ from collective.background.showing.results import result_page
 from collective.background.showing.rights import Trust
 from collective.background.showing.visibility import may_cancel
 from collective.background.showing.visibility import task_result
+from collective.background.showing.waiting import Reasons
 from datetime import datetime
 from datetime import UTC
 from functools import cache
@@ -54,6 +55,7 @@ class Items:
     def __init__(self, request):
         self._request = request
         self._now = datetime.now(UTC)
+        self._reasons = Reasons()
         # Many tasks are in the same state, and begin or end in the same minute.
         self._label = cache(self._text)
         self._at = cache(self._at)
@@ -78,7 +80,7 @@ class Items:
           whether it has succeeded but for some items
         - ``state_class``: of CSS; ``percentage``: from 0 to 100, or None
         - ``title``, ``label`` (of the state), ``progress``, ``remaining``,
-          ``moment``, ``error``: texts, which may be empty
+          ``moment``, ``reason`` (why it waits), ``error``: texts, which may be empty
         - ``url``: of the content; ``page_url``, ``download_url``: of the result,
           ``failures_url``: of what failed of a batch; or None
         - ``messages``: each with ``text`` and ``css_class``
@@ -98,6 +100,7 @@ class Items:
             "progress": self._progress(record.progress),
             "remaining": text(time_left(record, self._now) or ""),
             "moment": self._moment(record),
+            "reason": self.reason(record),
             "error": self._error(record),
             "url": content_url(record, self._request),
             "messages": [
@@ -110,6 +113,11 @@ class Items:
             "actions": self._actions(record, is_active),
             **self._result(record, is_active),
         }
+
+    def reason(self, record):
+        """Return why a task waits: a text, or ""."""
+        reason = self._reasons.of(record)
+        return "" if reason is None else self._text(reason)
 
     def _text(self, message):
         return translate(message, context=self._request)

@@ -34,6 +34,9 @@ LABELS = {
     "failures_url": _("Show what failed"),
 }
 
+# The buttons, as the control panel has them.
+CLASSES = {"cancel": "btn-warning", "retry": "btn-primary", "dismiss": "btn-secondary"}
+
 # What is done but for some items of a batch.
 PARTIAL = "partial"
 
@@ -69,6 +72,7 @@ class Tray(BrowserView):
     """
 
     template = ViewPageTemplateFile("templates/tray.pt")
+    classes = CLASSES
     is_listing = False
 
     def __init__(self, context, request, is_open=False, is_all=False):
@@ -120,7 +124,10 @@ class Tray(BrowserView):
             self.poll_url,
             self._items.may_change,
             self.counts(),
-            [(version(record), self.is_here(record)) for record in self.shown],
+            [
+                (version(record), self._items.reason(record), self.is_here(record))
+                for record in self.shown
+            ],
         )
 
     # For the template.

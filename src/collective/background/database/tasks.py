@@ -197,6 +197,7 @@ class StoredTask(Persistent):
             progress=progress,
             error=self.error,
             cancel_requested=cancel_requested,
+            after=tuple(self.after),
             is_spent=self.body is None,
         )
 

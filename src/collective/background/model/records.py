@@ -73,6 +73,7 @@ class TaskRecord:
     - ``eta``: when a waiting one may start at the earliest; None: at once
     - ``dismissed``: its user has seen how it ended, and does not want it shown; or
       it is one that he did not ask for, as that of ``on_success``
+    - ``after``: ids of the tasks and groups that have still to succeed before
     - ``is_spent``: nothing is left with which it could run again
     """
 
@@ -102,6 +103,7 @@ class TaskRecord:
     group_id: str | None = None
     eta: datetime | None = None
     dismissed: bool = False
+    after: tuple = ()
     is_spent: bool = False
 
     @property

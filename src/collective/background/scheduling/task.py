@@ -241,6 +241,7 @@ class Task:
             group_id=self.group_id,
             eta=self.eta,
             dismissed=self.dismissed,
+            after=tuple(sorted(self.after)),
             is_spent=self.is_spent,
         )
 
