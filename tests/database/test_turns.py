@@ -2,6 +2,7 @@
 
 from bare import Bare
 from collections import Counter
+from collective.background.database import due
 from collective.background.database import stealing
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Instance
@@ -289,3 +290,19 @@ class TestDelayed:
         assert (len(shard.delayed) == 2) == (late > 2)
         assert cluster.reserve(owner) == [task]
         cluster.close()
+
+    def test_are_nothing_to_an_instance_that_executes_nothing(self, bare):
+        task = bare.add(eta=-60)
+        bare.see_to(bare.feeder(role="web"), Look.reserve)
+        assert len(bare.scheduler.shards.of(task.id).delayed) == 3
+
+    def test_some_at_a_time(self, bare, monkeypatch):
+        monkeypatch.setattr(due, "AT_ONCE", 5)
+        tasks = [bare.add(eta=-60) for _ in range(8)]
+        bare.manager.commit()
+        feeder = bare.feeder()
+        delayed = bare.scheduler.shards.of(tasks[0].id).delayed
+        for left, has_more in ((3, True), (0, False)):
+            look = bare.look(feeder)
+            look.reserve()
+            assert (len(delayed) - 2, look.has_more) == (left, has_more)

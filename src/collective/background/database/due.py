@@ -1,7 +1,7 @@
 """Delayed tasks whose time has come are put in line.
 
-By the instance that owns their shard; if it does not, by any other one. From the keys
-of the index: no task is loaded. In the transaction of a Look.
+By the instance that owns their shard; if it does not, by any other one that executes
+something. From the keys of the index: no task is loaded. In the transaction of a Look.
 """
 
 from collective.background.database.owning import owned
@@ -22,6 +22,8 @@ def put_in_line(look, *, everywhere):
     moment at which the next one is due in those that were looked at, 2**63 if none is
     (microseconds).
     """
+    if not look.feeder.executes:
+        return END
     left = AT_ONCE
     own = owned(look)
     now = microseconds(look.now)
