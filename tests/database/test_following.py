@@ -198,3 +198,21 @@ def test_what_follows_begins_where_the_last_one_has_ended(
     monkeypatch.setattr(reserving.Choice, "steal", lambda *args: None)
     gates.opened.set()
     assert scheduler.wait(ids[-1], TIMEOUT).state == "succeeded"
+
+
+def test_a_chain_takes_a_look_for_each_of_its_tasks(scheduler, monkeypatch):
+    """What settles one reserves the next one, which it has just put in line."""
+    changes = []
+    committed = Look.committed
+
+    def note_changes(look):
+        changes.append(look.tasks != look.before)
+        committed(look)
+
+    monkeypatch.setattr(Look, "committed", note_changes)
+    last = schedule(len, "x")
+    for _ in range(20):
+        last = using(after=last).schedule(len, "x")
+    transaction.commit()
+    assert scheduler.wait(last, TIMEOUT).state == "succeeded"
+    assert sum(changes) <= 20 + 3  # the first one, and the end of the last one
