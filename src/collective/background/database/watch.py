@@ -7,7 +7,7 @@ begins to serve; nothing else begins it.
 
 from collections import Counter
 from collective.background.database import outbox
-from collective.background.database.feeder import Feeder
+from collective.background.database.discovery import find_feeders
 from collective.background.database.looking import last
 from collective.background.database.looking import Looking
 from collective.background.database.looking import SchedulerGone
@@ -19,8 +19,6 @@ from collective.background.database.presence import Presence
 from collective.background.database.private import own_connection
 from collective.background.database.pulse import Pulse
 from collective.background.database.rescue import rescue_all
-from collective.background.database.sites import place_of
-from collective.background.database.sites import sites_with_tasks
 from collective.background.database.sweeping import SWEEP
 from collective.background.database.sweeping import sweep
 from collective.background.executing.clock import clock_of
@@ -198,20 +196,13 @@ class Watch:
     def _discover(self, connection):
         """See which sites keep their tasks in the database."""
         discovered_at = monotonic()
-        found = {}
-        for path, site, scheduler in sites_with_tasks(connection, self._database):
-            home = scheduler._p_jar.db()
-            feeder = Feeder(
-                self.executor,
-                self._database,
-                (home, scheduler._p_oid),
-                path,
-                place_of(site),
-                self.changed,
-                self._pacing.wake_up,
-            )
-            feeder.recognize(site)
-            found[home.database_name, scheduler._p_oid] = feeder
+        found = find_feeders(
+            connection,
+            self.executor,
+            self._database,
+            self.changed,
+            self._pacing.wake_up,
+        )
         with self.changed:
             for key in set(self._feeders) - set(found):
                 if not self._feeders[key].held:
