@@ -4,6 +4,7 @@ from collections import defaultdict
 from instance_probe.soak import mark_of_callback
 from itertools import pairwise
 from itertools import zip_longest
+from operator import itemgetter
 from soak.faults import FREEZE
 from soak.faults import OUTAGE
 from soak.faults import RESTART
@@ -183,6 +184,23 @@ def ended_tasks_hold_no_unique_key(evidence, lease):
                 yield f"{job.options['unique']!r} is held by {job.id}"
 
 
+def of_a_lock_one_runs_at_a_time(evidence, lease):
+    """What was taken over may go on for a while, but does not commit."""
+    by_lock = defaultdict(list)
+    for task in evidence.all_tasks():
+        for lock in task.job.options.get("lock", ()):
+            by_lock[lock] += [
+                (attempt.begun, attempt.ended, task)
+                for attempt in evidence.attempts.get(task.job.mark, ())
+                if attempt.outcome == "committed"
+            ]
+    for lock, runs in by_lock.items():
+        runs.sort(key=itemgetter(0))
+        for (_, ended, first), (begun, _, second) in pairwise(runs):
+            if begun < ended:
+                yield f"{lock!r}: {second} had begun before {first} had ended"
+
+
 def instances_do_not_end_by_themselves(evidence, lease):
     yield from evidence.crashes
 
@@ -200,5 +218,6 @@ CHECKS = (
     callbacks_are_called_once,
     of_a_unique_key_one_is_unfinished,
     ended_tasks_hold_no_unique_key,
+    of_a_lock_one_runs_at_a_time,
     instances_do_not_end_by_themselves,
 )

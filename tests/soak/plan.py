@@ -11,6 +11,7 @@ from instance_probe.soak import mark_of_item
 
 
 KEYS = tuple(f"key {number}" for number in range(4))  # unique ones
+LOCKS = ("erp", "mail server", "/a")
 ALWAYS = 99  # how many attempts fail of a task that does not succeed
 ITEMS = 6  # of a batch, two in a transaction
 SENT = ("mark", "items", "arguments", "options", "tells", "follows")
@@ -167,6 +168,12 @@ def unique(random, mark, at):
     return Story(at=at, jobs=[_job(random, mark, unique=random.choice(KEYS))])
 
 
+def locked(random, mark, at):
+    locks = random.sample(LOCKS, random.choice((1, 1, 2)))
+    is_again = random.random() < 0.5
+    return Story(at=at, jobs=[_job(random, mark, lock=locks, rerun=is_again)])
+
+
 def told(random, mark, at):
     is_again = random.random() < 0.5
     return Story(at=at, jobs=[_job(random, mark, tells=True, rerun=is_again)])
@@ -194,6 +201,7 @@ KINDS = {
     group: 4,
     chain: 4,
     unique: 8,
+    locked: 8,
     told: 8,
     delayed: 5,
     cancelled: 6,
