@@ -200,7 +200,10 @@ class TestWhatIsShown:
         assert found.select_one("[data-task-id]")["data-task-id"] == done
 
     def test_a_page_without_tasks(self, other, done):
-        page = other.see("@@background-tasks")
+        """From the menu of the user."""
+        link = other.see("folder").select_one("a[href$='@@background-tasks']")
+        assert "My background tasks" in link.text
+        page = other.see(link["href"].removeprefix(f"{other.url}/"))
         assert "There are no tasks." in page.select_one("#content").text
 
     def test_a_group_as_one(self, editor, portal):
