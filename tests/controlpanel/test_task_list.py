@@ -155,6 +155,38 @@ class TestFilters:
         assert boss.status == 400
 
 
+class TestGroups:
+    @pytest.fixture
+    def members(self, portal):
+        with group(title="Three") as three:
+            ids = [schedule(int), schedule(fail), schedule(int)]
+        transaction.commit()
+        drain()
+        return three.id, ids
+
+    def test_are_rows_that_open(self, boss, members):
+        group_id, ids = members
+        alone = done()
+        rows = boss.look().find_all("tr[data-task-id]")
+        assert [row["data-task-id"] for row in rows] == [alone, group_id]
+        within = rows[1].select("details li")
+        assert [each["data-task-id"] for each in within] == ids[::-1]
+        assert boss.texts("details summary") == ["Tasks of it on this page: 3"]
+        assert "Three" in rows[1].text
+        assert counts(boss) == {"all": 4, "done": 3, "failed": 1}
+
+    def test_have_those_tasks_that_the_filters_leave(self, boss, members):
+        _, ids = members
+        boss.look(f"{LIST}?state=failed")
+        within = boss.find_all("tr details li")
+        assert [each["data-task-id"] for each in within] == [ids[1]]
+
+    def test_and_their_tasks_are_acted_on_alike(self, boss, members):
+        group_id, ids = members
+        boss.look().press("action", "delete", **{"ids:list": [group_id]})
+        assert get_scheduler().record(ids[0]) is None
+
+
 class TestOrder:
     def test_the_newest_come_first(self, boss, portal):
         first, second = done(), done()

@@ -55,7 +55,11 @@ class TestRecord:
     def test_has_error_and_traceback(self, boss, failed):
         boss.look(page(failed.id))
         assert "builtins.ValueError" in boss.contents
+        [own] = boss.texts("#background-task-own-frames")
+        assert "in fail" in own
+        assert "runner.py" not in own
         [traceback] = boss.texts("#background-task-traceback")
+        assert "runner.py" in traceback
         assert traceback.endswith("ValueError: it went wrong")
 
     def test_has_the_log(self, boss, failed):

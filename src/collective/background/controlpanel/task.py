@@ -10,11 +10,13 @@ from collective.background.model.messages import _
 from collective.background.showing.page import read_text
 from collective.background.showing.presentation import MESSAGE_CLASSES
 from collective.background.showing.presentation import progress_text
+from collective.background.showing.presentation import time_left
 from collective.background.showing.results import content_url
 from collective.background.showing.results import download_url
 from collective.background.showing.results import failures_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.task_view import TaskView
+from collective.background.showing.tracebacks import own_frames
 from collective.background.showing.visibility import is_trusted
 from collective.background.showing.visibility import task_arguments
 from functools import cached_property
@@ -69,6 +71,13 @@ class TaskPage(ControlPanelPage, TaskView):
 
     def progress(self):
         return progress_text(self.record.progress)
+
+    def time_left(self):
+        left = time_left(self.record, self.now)
+        return left and self.text(left)
+
+    def own_frames(self):
+        return own_frames(self.record.error.traceback)
 
     def alert(self, message):
         return MESSAGE_CLASSES[message.type]

@@ -19,7 +19,9 @@ from collective.background.showing.page import read_text
 from collective.background.showing.page import read_texts
 from collective.background.showing.presentation import STATE_LABELS
 from collective.background.showing.visibility import count_visible
+from collective.background.showing.visibility import find_visible
 from collective.background.showing.visibility import visible_records
+from dataclasses import dataclass
 from functools import cached_property
 from plone import api
 from plone.batching import Batch
@@ -50,6 +52,14 @@ class _Page(list):
     def __init__(self, records, actual_result_count):
         super().__init__(records)
         self.actual_result_count = actual_result_count
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A task of the page, or a group; ``members``: its tasks that are there."""
+
+    record: object
+    members: list
 
 
 class TasksPage(ControlPanelPage):
@@ -92,6 +102,21 @@ class TasksPage(ControlPanelPage):
             **self.query.ordering(),
         )
         return Batch(_Page(records, total), PAGE_SIZE, start)
+
+    def rows(self):
+        """Return a Row for each task or group, the tasks of which are in its row.
+
+        Those of the one group that is asked for have rows of their own.
+        """
+        wanted = {record.group_id for record in self.batch}
+        groups = {} if self.query.group else find_visible(filter(None, wanted))
+        rows = {}
+        for record in self.batch:
+            whole = groups.get(record.group_id, record)
+            row = rows.setdefault(whole.id, Row(record=whole, members=[]))
+            if whole is not record:
+                row.members.append(record)
+        return list(rows.values())
 
     def states(self):
         """The tabs by state: those that every list has, and those with tasks."""

@@ -63,26 +63,36 @@
       }
     }
     syncChildren(old, fresh);
-    showSelectAll();
+    showTools();
   }
 
-  /* One box selects all tasks of the page. */
-  function showSelectAll() {
-    const all = document.getElementById("background-tasks-all");
-    if (all) {
-      all.hidden = false;
+  /* One box selects all tasks of the page, but for those within a group, which has a
+     box of its own; buttons copy a text. */
+  function showTools() {
+    for (const tool of part.querySelectorAll("#background-tasks-all, [data-copy]")) {
+      tool.hidden = false;
     }
   }
 
+  part.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (button) {
+      const text = document.getElementById(button.dataset.copy).textContent;
+      navigator.clipboard.writeText(text).catch((error) => {
+        console.debug("the text could not be copied", error);
+      });
+    }
+  });
+
   part.addEventListener("change", (event) => {
     if (event.target.id === "background-tasks-all") {
-      for (const box of part.querySelectorAll("input[name='ids:list']")) {
+      for (const box of part.querySelectorAll("tr > td > input[name='ids:list']")) {
         box.checked = event.target.checked;
       }
     }
   });
 
-  showSelectAll();
+  showTools();
 
   /* Fetching. */
   const interval = Number(part.dataset.pollInterval) * 1000;

@@ -1,0 +1,48 @@
+"""Tracebacks for who reads them: what is of an add-on, without all that is around it.
+
+Comes in: a traceback, as Python writes it. Goes out: a shorter text.
+"""
+
+import re
+import sysconfig
+
+
+# Where a frame of Python is; and which packages are Zope's and Plone's, or those below
+# them.
+STANDARD_LIBRARY = sysconfig.get_path("stdlib") + "/"
+FRAMEWORK = re.compile(
+    r"/(?:src|site-packages)/collective/background/"
+    r"|/site-packages/(?:AccessControl|Acquisition|App|BTrees|Chameleon|chameleon"
+    r"|DateTime|Missing|OFS|Products/(?:BTreeFolder2|CMF\w+|DCWorkflow|Five"
+    r"|GenericSetup|MailHost|PageTemplates|Plone\w+|PluggableAuthService|ZCatalog)"
+    r"|Shared|ZODB|ZPublisher|Zope2|five|persistent|plone|transaction|waitress"
+    r"|webob|z3c|zExceptions|zodbpickle|zope)(?:/|\.py)"
+)
+FRAME = re.compile(r'  File "([^"]+)", line \d+')
+OMITTED = "  …\n"
+
+
+def own_frames(traceback):
+    """Return a traceback without the frames of Python, Zope, Plone and this package.
+
+    "" if all of them are; what is left out becomes a line with three dots.
+    """
+    lines, has_own, is_omitted = [], False, False
+    for line in traceback.splitlines(keepends=True):
+        frame = FRAME.match(line)
+        if frame is not None:
+            is_omitted = is_of_framework(frame[1])
+            has_own |= not is_omitted
+            if is_omitted and lines[-1:] != [OMITTED]:
+                lines.append(OMITTED)
+        elif not line.startswith("    "):
+            is_omitted = False
+        if not is_omitted:
+            lines.append(line)
+    return "".join(lines) if has_own else ""
+
+
+def is_of_framework(path):
+    """Whether a file is one of Python, Zope, Plone or this package."""
+    is_standard = path.startswith(STANDARD_LIBRARY) and "/site-packages/" not in path
+    return is_standard or path.startswith("<") or bool(FRAMEWORK.search(path))
