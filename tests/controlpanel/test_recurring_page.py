@@ -6,6 +6,7 @@ from collective.background.recurring import listing
 from collective.background.recurring.registration import RecurringTask
 from collective.background.recurring.schedules import make_schedule
 from collective.background.testing import drain
+from helpers import waiting
 from zope.component import getGlobalSiteManager
 
 import pytest
@@ -54,19 +55,39 @@ def test_without_any_it_explains_how_to_register_one(boss, portal):
 def test_are_listed(boss, recurring):
     recurring()
     [row] = boss.look(PAGE).texts("tr[data-recurring='my.tidy']")
-    assert row.startswith("Tidy up my.tidy 0 3 * * *")
+    assert row.startswith("Tidy up my.tidy every day at 03:00 · 0 3 * * *")
     assert "boss" in row
 
 
 def test_run_now(boss, recurring):
     recurring()
     boss.look(PAGE).press("run", "my.tidy")
-    assert "Tidy up runs now." in boss.contents
+    assert "Tidy up is queued." in boss.contents
     drain()
     task_id = status().task_id
     assert get_scheduler().record(task_id).state == "succeeded"
     boss.look(PAGE).browser.getLink(url=task_id).click()
     assert boss.texts("h1") == ["Tidy up"]
+
+
+def test_one_that_waits_is_not_started_again(boss, recurring):
+    recurring()
+    with waiting():
+        boss.look(PAGE).press("run", "my.tidy")
+        boss.look(PAGE).press("run", "my.tidy")
+        assert "Tidy up has not ended since it was started last." in boss.contents
+    drain()
+
+
+def test_the_last_result_and_all_runs_that_are_kept(boss, recurring):
+    recurring()
+    for _ in range(2):
+        boss.look(PAGE).press("run", "my.tidy")
+        drain()
+    [badge, _] = boss.look(PAGE).texts("[data-recurring] a .badge")
+    assert badge == "done"
+    boss.browser.getLink("All runs that are kept").click()
+    assert len(boss.ids()) == 2
 
 
 def test_off_and_on(boss, recurring):
