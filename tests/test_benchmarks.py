@@ -32,7 +32,7 @@ PARTS = "memory,storing,working,throughput,conflicts,backlog"
 def test_each_benchmark_runs_to_its_end():
     """With few rounds: what they say then means nothing."""
     options = ("--quick", "--only", PARTS)
-    done = run(sys.executable, "-m", "benchmarks", *options, cwd=ROOT, timeout=300)
+    done = run(sys.executable, "-m", "benchmarks", *options, cwd=ROOT, timeout=580)
     for row in ROWS:
         assert row in done.stdout
     assert "Traceback" not in done.stderr

@@ -11,9 +11,7 @@ from ZODB.interfaces import IMVCCStorage
 
 # Where the storage tells by itself what others have committed (ZEO, and a storage of
 # this process alone), it is seen after a GLANCE, elsewhere after a LOOK.
-GLANCE = 0.1  # seconds between two questions whether anything was committed, at first
-GROWTH = 1.5  # of that, from question to question
-LONGEST_GLANCE = 0.5  # seconds
+GLANCE = 0.1  # seconds between two questions whether anything was committed
 LOOK = 1.0  # seconds between two looks at the database, if there is a reason for any
 PACE = 0.01  # seconds between two looks, at the least
 PATIENCE = 0.1  # seconds that an end may wait to be written, if others go on meanwhile
@@ -59,7 +57,6 @@ class Pacing:
         while not self._is_woken(min(until, monotonic() + glance)):
             if monotonic() >= until or (seen and self.last_transaction() != seen):
                 return
-            glance = min(glance * GROWTH, max(LONGEST_GLANCE, glance))
 
     def _is_woken(self, end):
         """Wait, and return whether somebody has woken us up, and it is time."""
