@@ -8,9 +8,11 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.database import counted
 from collective.background.database import outbox
+from collective.background.database import reserving
 from collective.background.database.counting import wait_counts
 from collective.background.database.installing import install
 from collective.background.database.instances import instances_for
+from collective.background.database.shard import SHARDS
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import QueueFull
 from collective.background.testing import serving
@@ -139,3 +141,16 @@ def test_a_queue_that_only_another_instance_has(scheduler, another, folder):
     slots = {queue.name: (queue.slots, queue.waiting) for queue in scheduler.queues()}
     assert slots["imports"] == (3, 1)
     assert scheduler.cancel(task_id).state == "cancelled"
+
+
+@pytest.mark.usefixtures("another")
+def test_who_has_an_idle_slot_finds_at_once_what_it_has_scheduled(
+    scheduler, monkeypatch
+):
+    """Though another instance has shards, too."""
+    monkeypatch.setattr(reserving.Choice, "steal", lambda *args: None)
+    transaction.commit()
+    feeder = outbox.feeder_of(scheduler)
+    until(lambda: 0 < len(feeder.own.get("default", ())) < SHARDS)
+    for _ in range(6):
+        assert finished(schedule(len, "x")).state == "succeeded"

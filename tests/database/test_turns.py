@@ -8,9 +8,11 @@ from collective.background.database.instances import add_instance
 from collective.background.database.instances import Instance
 from collective.background.database.instances import remove_instance
 from collective.background.database.look import Look
+from collective.background.database.outbox import at_hand
 from collective.background.database.owning import owned
 from collective.background.database.owning import owners_of
 from collective.background.database.rescue import rescue_all
+from collective.background.database.shard import new_id
 from collective.background.database.shard import SHARDS
 from collective.background.database.turns import Turns
 from collective.background.executing.queues import AGEING
@@ -270,6 +272,26 @@ class TestOwners:
             new = owners_of(dict.fromkeys(ids[:after], 2))
             moved = sum(a != b for a, b in zip(old, new, strict=True))
             assert moved <= SHARDS / 2
+
+
+class TestNewTasks:
+    def test_are_at_hand_where_a_slot_is_idle(self):
+        cluster = Cluster()
+        feeder, _ = cluster.join(), cluster.join()
+        assert at_hand(None, "default") == range(SHARDS)
+        assert at_hand(feeder, "default") == range(SHARDS)  # it has not looked yet
+        cluster.reserve(feeder)
+        own = owned(cluster.look(feeder), "default")
+        assert set(at_hand(feeder, "default")) == own
+        assert at_hand(feeder, "a queue of others") == range(SHARDS)
+        while feeder.executor.dispatcher.waiting("default", feeder) < 2:
+            cluster.add_of("ann")
+            cluster.reserve(feeder)
+        assert at_hand(feeder, "default") == range(SHARDS)
+        cluster.close()
+
+    def test_have_a_shard_of_those(self, bare):
+        assert int(new_id(bare.connection, (7,))[0][:2], 16) == 7
 
 
 class TestDelayed:

@@ -71,6 +71,7 @@ class Feeder:
         self.durations = {}  # how long tasks take (seconds), by their queue
         self.swept_at = self.reported_at = -inf  # of the monotonic clock
         self.turns = {}  # Turns, by their queue
+        self.own = {}  # the numbers of the shards that it owns, by the queue
         self.stealing = Stealing()
         self.places = {}  # up to where the lines of locks were looked at
         self.newer = set()  # numbers of tasks of a later version

@@ -5,10 +5,12 @@ feeder of this process, if it has one, once that is committed. Nothing is starte
 in a script, an export or a console, the instances that serve find what is there.
 """
 
+from collective.background.database.ahead import idle_slots
 from collective.background.database.counted import room_of
 from collective.background.database.private import privately
 from collective.background.database.settling import News
 from collective.background.database.settling import settle_groups
+from collective.background.database.shard import SHARDS
 from collective.background.exceptions import QueueFull
 from collective.background.executing.executor import process_executor
 from collective.background.scheduling import rules
@@ -47,6 +49,18 @@ def feeder_of(scheduler):
     not committed yet.
     """
     return None if _watch is None else _watch.feeder_of(scheduler)
+
+
+def at_hand(feeder, queue):
+    """Return the numbers of the shards for new tasks of a queue.
+
+    Those that the instance owns if it has an idle slot: there it finds them at once.
+    ``feeder``: that of the site in this process, or None.
+    """
+    own = None if feeder is None else feeder.own.get(queue)
+    if own and idle_slots(feeder, feeder.executor.dispatcher.queues[queue]) > 0:
+        return tuple(own)
+    return range(SHARDS)
 
 
 def check_admission():

@@ -52,6 +52,7 @@ def _choices(look):
     }
     ahead = {name: ahead_of_a_lock(look, queue) for name, queue in queues.items()}
     permits = Permits(look, ahead)
+    feeder.own = {name: owned(look, name) for name in feeder.executor.dispatcher.queues}
     for name, queue in queues.items():
         room = min(room_of(feeder, queue), permits.room(queue))
         if room > 0:
@@ -77,7 +78,7 @@ class Choice:
         self._taken = {number_of(id) for id in (*look.before, *look.tasks)}
         self._taken |= look.feeder.newer
         self._turns = look.feeder.turns.get(queue, Turns()).copy()
-        own = owned(look, queue)
+        own = look.feeder.own[queue]
         self._own, self._foreign = [], []
         for index, shard in enumerate(look.scheduler.shards):
             (self._own if index in own else self._foreign).append(shard)

@@ -179,7 +179,8 @@ class PersistentTransactionalScheduler(Persistent):
         try:
             home = self.home()
             blobs = blobs_of_transaction()
-            stored = StoredTask(task, *new_id(self._p_jar), home, blobs)
+            shards = outbox.at_hand(outbox.feeder_of(self), task.queue)
+            stored = StoredTask(task, *new_id(self._p_jar, shards), home, blobs)
         finally:
             task.close()
         if options.delay:

@@ -44,16 +44,17 @@ RANDOM_BITS = 10  # of a number, behind the microseconds
 NUMBER = slice(2, 18)  # where an id has it
 
 
-def new_id(connection):
+def new_id(connection, among=range(SHARDS)):
     """Return (id, number) of a new task.
 
-    All of a connection's transaction have one shard.
+    All of a connection's transaction have one shard. ``among``: the numbers of those
+    from which it is chosen.
     """
     current = connection.transaction_manager.get()
     try:
         shard = current.data(new_id)
     except KeyError:
-        shard = random.randrange(SHARDS)
+        shard = random.choice(among)
         current.set_data(new_id, shard)
     number = number_at(int(time() * 1_000_000)) | random.getrandbits(RANDOM_BITS)
     return f"{shard:02x}{number:016x}{secrets.token_hex(7)}", number
