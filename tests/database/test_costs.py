@@ -3,9 +3,8 @@
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import using
-from collective.background.browser import viewlet
-from collective.background.browser.items import count_active
-from collective.background.browser.items import MANY
+from collective.background.browser.tray import MANY
+from collective.background.browser.wholes import newest_wholes
 from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import visible_records
 from helpers import finished
@@ -34,16 +33,11 @@ def many(scheduler, loaded):
         scheduler.remove(record.id)
 
 
-def test_of_a_poll(many, loaded):
-    assert count_active() == MANY
-    assert len(set(loaded)) <= MANY
-
-
-def test_of_a_page(many, loaded):
-    records = viewlet._newest()
+def test_of_a_poll_and_of_a_page(many, loaded):
+    records = newest_wholes(MANY)
     assert records[-1].id == many
-    assert len(records) == viewlet.LOOKED_AT + 1
-    assert len(set(loaded)) <= viewlet.LOOKED_AT + 1
+    assert len(records) == MANY + 1
+    assert len(set(loaded)) <= MANY + 1
 
 
 def test_of_a_list_of_which_a_page_is_shown(many, loaded):
