@@ -98,6 +98,23 @@ class TestLocks:
         assert stored.locks == ("own",)
 
 
+class TestSetbacks:
+    @pytest.mark.parametrize(
+        ("setback", "counts"),
+        [("outage", (2, 1, 1)), ("conflict", (2, 0, 2)), ("failure", (3, 0, 0))],
+    )
+    def test_go_on_from_where_the_run_has_come_to(self, bare, setback, counts):
+        """A batch that has got through with some of its items begins anew there."""
+        stored = bare.add()
+        stored.failures, stored.outages, stored.conflicts = 2, 7, 1
+        task = make_task()
+        task.failures, task.outages, task.conflicts = 2, 0, 1
+        kind = {} if setback == "failure" else {setback: True}
+        ended = outcome.failed(ConflictError(), retry_in=0.1, **kind)
+        stored.put_off(ended, task, None)
+        assert (stored.failures, stored.outages, stored.conflicts) == counts
+
+
 class TestLearning:
     def test_others_of_the_kind_take_turns_from_the_beginning(self, bare):
         """Each is moved to the line of the lock, when it is about to be reserved."""
