@@ -5,6 +5,7 @@ from collective.background import get_scheduler
 from collective.background import using
 from collective.background.deployment import adopt
 from collective.background.deployment import deployment_of
+from helpers import TIMEOUT
 
 import pytest
 import transaction
@@ -26,6 +27,7 @@ def task_id(portal):
     transaction.commit()
     yield task_id
     get_scheduler().cancel(task_id)
+    get_scheduler().wait_all(TIMEOUT)
 
 
 def deployment_now(site):
