@@ -10,6 +10,7 @@ from collective.background.api.scheduling import get_scheduler
 from collective.background.capture.snapshot import find_database
 from collective.background.database import outbox
 from collective.background.database.pacing import Pacing
+from collective.background.database.private import own_connection
 from collective.background.database.watch import Watch
 from collective.background.exceptions import BadCall
 from collective.background.executing.deadline import Deadline
@@ -199,7 +200,7 @@ class EagerWatch(Watch):
         """Yield a connection and its manager; whose thread it is keeps what is his."""
         security = getSecurityManager()
         try:
-            with own_transaction_manager(), self._connected() as connected:
+            with own_transaction_manager(), own_connection(self._database) as connected:
                 yield connected
         finally:
             setSecurityManager(security)
