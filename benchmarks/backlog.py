@@ -10,7 +10,7 @@ from benchmarks.measure import timed
 from collective.background import get_scheduler
 from collective.background import using
 from collective.background.executing.executor import process_executor
-from collective.background.model.config import Settings
+from dataclasses import replace
 from instance_probe.tasks import nothing
 from instance_probe.tasks import now
 from statistics import median
@@ -33,7 +33,8 @@ WORKER = "worker0"
 
 def measure(folder, cluster):
     # Whoever schedules has to know the queues as well, and to have the room.
-    process_executor().settings = Settings(queues=QUEUES, max_waiting=ROOM)
+    executor = process_executor()
+    executor.settings = replace(executor.settings, queues=QUEUES, max_waiting=ROOM)
     run_workers(cluster, 1, **SETTINGS)
     yield _chain(folder)
     scheduler = get_scheduler()

@@ -4,9 +4,10 @@ from benchmarks.measure import alternate
 from benchmarks.measure import Row
 from benchmarks.measure import size
 from collective.background.capture.call import capture_call
+from collective.background.executing.executor import process_executor
 from collective.background.memory.scheduler import TransactionalScheduler
-from collective.background.model.config import Settings
 from collective.background.model.options import Options
+from dataclasses import replace
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as Peer
 from time import perf_counter
 
@@ -70,11 +71,14 @@ def measure_memory(site):
 
 
 def make_scheduler(keep_count):
-    return TransactionalScheduler(
-        settings=Settings(
-            concurrency=SLOTS, queues={"waiting": 1}, keep_count=keep_count
-        )
+    # Of the process: the site may belong to its deployment.
+    settings = replace(
+        process_executor().settings,
+        concurrency=SLOTS,
+        queues={"waiting": 1},
+        keep_count=keep_count,
     )
+    return TransactionalScheduler(settings=settings)
 
 
 def add(scheduler, function, *args, queue="default"):
