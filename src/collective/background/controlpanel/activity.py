@@ -9,6 +9,8 @@ from collective.background.api.scheduling import get_scheduler
 from collective.background.controlpanel.charts import chart_of_ends
 from collective.background.controlpanel.charts import chart_of_waits
 from collective.background.controlpanel.pages import ControlPanelPage
+from collective.background.controlpanel.queues import queue_rows
+from collective.background.controlpanel.queues import warnings
 from collective.background.exceptions import BadOption
 from collective.background.interfaces import IHistory
 from collective.background.model import states
@@ -58,12 +60,17 @@ class ActivityPage(ControlPanelPage):
 
     @cached_property
     def queues(self):
-        return get_scheduler().queues()
+        """A Row of each queue."""
+        return queue_rows()
+
+    def warnings(self):
+        return [self.text(text) for text in warnings(self.queues, self.now)]
 
     def running_elsewhere(self):
         """How many slots are used by tasks of other sites."""
         here = Counter(record.queue for record in self.running)
-        return sum(max(0, q.running - here[q.name]) for q in self.queues)
+        queues = [row.status for row in self.queues]
+        return sum(max(0, q.running - here[q.name]) for q in queues)
 
     @cached_property
     def instances(self):

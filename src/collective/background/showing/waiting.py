@@ -1,6 +1,7 @@
 """Why a task waits, for people.
 
-Comes in: a TaskRecord. Goes out: a text. Used by the tray.
+Comes in: a TaskRecord. Goes out: a text. Used by the tray and the control
+panel.
 """
 
 from collective.background.interfaces import ITransactionalScheduler

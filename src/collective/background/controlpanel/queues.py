@@ -1,0 +1,68 @@
+"""The queues of the activity page, and what is wrong with them.
+
+Comes in: the scheduler's QueueStatus. Goes out: a Row for each queue. Used by
+``activity``.
+"""
+
+from collective.background.api.scheduling import get_scheduler
+from collective.background.model import states
+from collective.background.model.messages import _
+from collective.background.showing.visibility import count_visible
+from collective.background.showing.visibility import visible_records
+from dataclasses import dataclass
+from zope.i18nmessageid import Message
+
+
+LOOKED_AT = 1000  # tasks that wait in a queue; of more, the oldest is not looked for
+LONG = 60  # seconds that nothing should wait while there is a free slot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """``status``: a QueueStatus; ``oldest``: the TaskRecord of the site's task that has
+    waited longest of those that could start, or None."""
+
+    status: object
+    oldest: object
+
+    def is_stuck(self, now):
+        """Whether it waits though there is room. ``now``: an aware datetime."""
+        if self.oldest is None or self.status.paused:
+            return False
+        has_room = self.status.running < self.status.slots
+        return has_room and (now - self.oldest.created).total_seconds() > LONG
+
+
+def queue_rows():
+    """Return a Row for each queue."""
+    return [
+        Row(status=status, oldest=_oldest(status.name) if status.waiting else None)
+        for status in get_scheduler().queues()
+    ]
+
+
+def warnings(rows, now):
+    """Yield Messages about what keeps tasks waiting that could run."""
+    if any(row.status.waiting for row in rows) and not get_scheduler().instances():
+        yield _(
+            "No process executes tasks: all of them wait. Start background worker, or "
+            "an instance whose role is not web."
+        )
+        return
+    for row in rows:
+        if row.is_stuck(now):
+            text = _(
+                "Tasks wait in the queue ${name} though slots are free. They may wait "
+                "for a lock or a limit; if not, look at the log, or call background "
+                "check."
+            )
+            yield Message(text, mapping={"name": row.status.name})
+
+
+def _oldest(queue):
+    filters = {"everybody": True, "states": states.WAITING, "queue": queue}
+    if count_visible(**filters) > LOOKED_AT:
+        return None
+    waiting = visible_records(limit=None, descending=False, **filters)
+    could_start = (task for task in waiting if task.eta is None and not task.after)
+    return next(could_start, None)

@@ -1,0 +1,99 @@
+"""Which task has waited longest in a queue, and what keeps tasks waiting."""
+
+from collective.background import get_scheduler
+from collective.background import schedule
+from collective.background import using
+from collective.background.controlpanel import queues
+from collective.background.controlpanel.queues import queue_rows
+from collective.background.controlpanel.queues import Row
+from collective.background.controlpanel.queues import warnings
+from collective.background.database.installing import install
+from collective.background.model.records import QueueStatus
+from datetime import datetime
+from datetime import timedelta
+from datetime import UTC
+from helpers import waiting
+from plone.app.testing import login
+from types import SimpleNamespace
+from zope.i18n import translate
+
+import pytest
+import transaction
+
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def row(seconds=None, **values):
+    status = {"slots": 2, "running": 1, "waiting": 1, "paused": False, **values}
+    oldest = seconds and SimpleNamespace(created=NOW - timedelta(seconds=seconds))
+    return Row(status=QueueStatus(name="mail", **status), oldest=oldest)
+
+
+@pytest.mark.parametrize(
+    ("found", "is_stuck"),
+    [
+        (row(), False),
+        (row(59), False),
+        (row(61), True),
+        (row(61, running=2), False),
+        (row(61, paused=True), False),
+    ],
+)
+def test_tasks_are_not_to_wait_for_nothing(found, is_stuck):
+    assert found.is_stuck(NOW) is is_stuck
+
+
+@pytest.fixture(params=["memory", "database"])
+def waiting_tasks(request, portal):
+    """The ids of four that wait: delayed, two that could start, after the second."""
+    if request.param == "database":
+        install(portal)
+        transaction.commit()
+    login(portal, "boss")
+    with waiting():
+        transaction.commit()
+        later = using(delay=600).schedule(int)
+        first, second = schedule(int), schedule(int)
+        ids = later, first, second, using(after=[second]).schedule(int)
+        transaction.commit()
+        yield ids
+        transaction.begin()
+        for id in reversed(ids):
+            get_scheduler().cancel(id)
+        transaction.commit()
+
+
+def test_the_oldest_is_one_that_could_start(boss, waiting_tasks):
+    _, first, *_ = waiting_tasks
+    [found] = [row for row in queue_rows() if row.status.name == "default"]
+    assert found.oldest.id == first
+    boss.look("@@background-tasks-activity")
+    assert boss.find(f"tr[data-queue=default] a[href*='{first}']")
+
+
+def test_the_page_of_a_task_says_why_it_waits(boss, waiting_tasks):
+    *_, second, after = waiting_tasks
+    boss.look(f"@@background-task/{after}")
+    assert boss.texts("#background-task-reason") == ["after “builtins.int”"]
+    boss.look(f"@@background-task/{second}")
+    assert boss.texts("#background-task-reason") == ["the queue is paused"]
+
+
+def test_without_a_process_that_executes_it_says_so(boss, waiting_tasks, monkeypatch):
+    monkeypatch.setattr(queues, "get_scheduler", lambda: Idle(get_scheduler()))
+    boss.look("@@background-tasks-activity")
+    assert "No process executes tasks" in boss.texts(".alert-warning")[-1]
+
+
+class Idle:
+    """A scheduler that nobody executes the tasks of."""
+
+    def __init__(self, scheduler):
+        self.queues = scheduler.queues
+        self.instances = list
+
+
+def test_tasks_that_wait_though_slots_are_free_are_told(portal):
+    [text] = warnings([row(61), row(2)], NOW)
+    assert translate(text).startswith("Tasks wait in the queue mail though slots")
