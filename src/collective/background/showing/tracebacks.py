@@ -16,7 +16,7 @@ FRAMEWORK = re.compile(
     r"|DateTime|Missing|OFS|Products/(?:BTreeFolder2|CMF\w+|DCWorkflow|Five"
     r"|GenericSetup|MailHost|PageTemplates|Plone\w+|PluggableAuthService|ZCatalog)"
     r"|Shared|ZODB|ZPublisher|Zope2|five|persistent|plone|transaction|waitress"
-    r"|webob|z3c|zExceptions|zodbpickle|zope)(?:/|\.py)"
+    r"|decorator|dm|webob|z3c|zExceptions|zodbpickle|zope)(?:/|\.py)"
 )
 FRAME = re.compile(r'  File "([^"]+)", line \d+')
 OMITTED = "  …\n"
