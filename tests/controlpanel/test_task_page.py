@@ -6,12 +6,15 @@ from collective.background import group
 from collective.background import schedule
 from collective.background import schedule_view
 from collective.background import using
+from collective.background.database.installing import install
 from collective.background.testing import drain
+from collective.background.testing import serving
 from helpers import finished
 from helpers import TIMEOUT
 from helpers import waiting
 from plone import api
 from plone.app.testing import login
+from threading import Event
 
 import logging
 import pytest
@@ -22,6 +25,14 @@ def fail(number, password=None):
     current_task().message("A message", "warning")
     logging.getLogger("an.add-on").warning("row %s is odd", number)
     raise ValueError("it went wrong")
+
+
+started, free = Event(), Event()
+
+
+def hold():
+    started.set()
+    assert free.wait(TIMEOUT)
 
 
 def page(id):
@@ -39,6 +50,37 @@ def failed(portal):
     """The record of a task of an editor that has failed."""
     login(portal, "editor1")
     return finished(using(title="An import").schedule(fail, 7, password="hush"))
+
+
+class TestWhatItDoesNow:
+    @pytest.fixture(params=["memory", "database"])
+    def running(self, request, portal):
+        """The id of a task that runs until the end of the test."""
+        if request.param == "database":
+            install(portal)
+            transaction.commit()
+        login(portal, "boss")
+        with serving():
+            task_id = schedule(hold)
+            transaction.commit()
+            assert started.wait(TIMEOUT)
+            yield task_id
+            free.set()
+            transaction.begin()
+            get_scheduler().wait(task_id, TIMEOUT)
+            free.clear()
+            started.clear()
+            transaction.abort()
+
+    def test_is_the_stack_of_its_thread(self, boss, running):
+        [stack] = boss.look(page(running)).texts("#background-task-stack")
+        assert "in hold" in stack
+        assert "runner.py" not in stack
+
+    def test_is_not_for_who_has_fewer_rights(self, steward, running):
+        steward.look(page(running))
+        assert steward.status == 200
+        assert steward.find("#background-task-stack") is None
 
 
 class TestRecord:

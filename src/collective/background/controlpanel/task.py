@@ -5,6 +5,7 @@ from collective.background.controlpanel.actions import perform
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.pages import TASKS
 from collective.background.controlpanel.query import Query
+from collective.background.executing.stacks import stack_of
 from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.showing.page import read_text
@@ -84,6 +85,15 @@ class TaskPage(ControlPanelPage, TaskView):
 
     def own_frames(self):
         return own_frames(self.record.error.traceback)
+
+    def stack(self):
+        """What it does now, for who may see inside; None if that is not known here."""
+        if self.record.state != states.RUNNING or not self.is_trusted:
+            return None
+        return stack_of(self.record.queue, self.record.id)
+
+    def without_framework(self, stack):
+        return own_frames(stack) or stack
 
     def alert(self, message):
         return MESSAGE_CLASSES[message.type]

@@ -11,6 +11,7 @@ Goes out: calls of ``job.run()``, each in a thread named
 """
 
 from collective.background.executing.locks import Locks
+from collective.background.executing.stacks import thread_name
 from collective.background.executing.timers import Timers
 from collective.background.executing.turns import Queues
 from math import inf
@@ -198,7 +199,7 @@ class Dispatcher:
                 thread = threading.Thread(
                     target=self._run_job,
                     args=(queue, job),
-                    name=f"background-{queue.name}-{job.id}",
+                    name=thread_name(queue.name, job.id),
                     daemon=True,
                 )
                 try:
