@@ -80,6 +80,13 @@ def test_the_page_of_a_task_says_why_it_waits(boss, waiting_tasks):
     assert boss.texts("#background-task-reason") == ["the queue is paused"]
 
 
+def test_so_does_the_list(boss, waiting_tasks):
+    assert boss.look().texts(".background-tasks-reason") == [
+        "after “builtins.int”",
+        *["the queue is paused"] * 3,
+    ]
+
+
 def test_without_a_process_that_executes_it_says_so(boss, waiting_tasks, monkeypatch):
     monkeypatch.setattr(queues, "get_scheduler", lambda: Idle(get_scheduler()))
     boss.look("@@background-tasks-activity")

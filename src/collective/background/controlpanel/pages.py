@@ -14,6 +14,7 @@ from collective.background.showing.presentation import error_text
 from collective.background.showing.presentation import percentage
 from collective.background.showing.presentation import state_class
 from collective.background.showing.presentation import state_label
+from collective.background.showing.waiting import Reasons
 from datetime import datetime
 from datetime import UTC
 from functools import cached_property
@@ -144,6 +145,15 @@ class ControlPanelPage(PageView):
 
     def state_class(self, record):
         return state_class(record)
+
+    def reason(self, record):
+        """Return why a task waits, in the language of the request, or None."""
+        reason = self._reasons.of(record)
+        return reason and self.text(reason)
+
+    @cached_property
+    def _reasons(self):
+        return Reasons()
 
     def percentage(self, record):
         return percentage(record.progress)

@@ -20,7 +20,6 @@ from collective.background.showing.task_view import TaskView
 from collective.background.showing.tracebacks import own_frames
 from collective.background.showing.visibility import is_trusted
 from collective.background.showing.visibility import task_arguments
-from collective.background.showing.waiting import Reasons
 from functools import cached_property
 from plone import api
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
@@ -73,11 +72,6 @@ class TaskPage(ControlPanelPage, TaskView):
 
     def progress(self):
         return progress_text(self.record.progress)
-
-    def reason(self):
-        """Why it waits, or None."""
-        reason = Reasons().of(self.record)
-        return reason and self.text(reason)
 
     def time_left(self):
         left = time_left(self.record, self.now)
