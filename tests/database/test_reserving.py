@@ -11,6 +11,7 @@ from collective.background.database.instances import add_instance
 from collective.background.database.instances import Holding
 from collective.background.database.instances import Instance
 from collective.background.database.look import Look
+from collective.background.database.room import COUNTING
 from collective.background.database.status import VERSION
 from collective.background.executing.queues import AGEING
 from collective.background.executing.queues import Job
@@ -199,6 +200,33 @@ class TestSeveralInstances:
         monkeypatch.setattr(stealing, "GRACE", 0.0)
         self.add_many(bare, 20)
         assert len(reserve_all(bare, feeders[0])["default"]) == 20
+
+    @pytest.fixture
+    def alike(self, bare):
+        """Two that have several queues."""
+        feeders = [bare.feeder() for _ in range(2)]
+        for feeder in feeders:
+            slots = feeder.settings.queues
+            made = Instance(feeder.executor.instance, "all", slots)
+            add_instance(bare.connection, made)
+        return feeders
+
+    def test_take_what_others_leave_in_any_queue(self, bare, alike, monkeypatch):
+        """That there is nothing in the first one keeps nobody from the next."""
+        monkeypatch.setattr(stealing, "GRACE", 0.0)
+        stored = add_and_commit(bare, queue="mail")
+        for feeder in alike:  # whose it is, and the other one
+            assert chosen(bare.look(feeder)) == {"mail": [stored]}
+
+    def test_do_not_look_again_for_what_is_not_there(self, bare, alike):
+        feeder = alike[0]
+        feeder.has_looked = True
+        look = bare.look(feeder)
+        look.reserve()
+        look.count()
+        for function in look.then:
+            function()
+        assert feeder.look_at > monotonic() + COUNTING
 
     def test_know_who_has_the_queue(self, bare, feeders):
         bare.add(queue="mail")

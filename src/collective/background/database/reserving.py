@@ -53,14 +53,19 @@ def _choices(look):
     ahead = {name: ahead_of_a_lock(look, queue) for name, queue in queues.items()}
     permits = Permits(look, ahead)
     feeder.own = {name: owned(look, name) for name in feeder.executor.dispatcher.queues}
+    # For all queues, or a try for the first one would keep the others from it.
+    may_steal = monotonic() >= feeder.stealing.next_at
     for name, queue in queues.items():
         room = min(room_of(feeder, queue), permits.room(queue))
         if room > 0:
             choice = Choice(look, name, permits)
             choice.take_own(room)
             idle = min(room, idle_slots(feeder, queue))
-            if not choice.tasks and idle > 0:
-                choice.steal(idle, room)
+            if not choice.tasks and idle > 0 and choice.has_foreign:
+                if may_steal:
+                    choice.steal(idle, room)
+                else:
+                    look.again_at(feeder.stealing.next_at)
             yield choice
 
 
@@ -82,6 +87,11 @@ class Choice:
         self._own, self._foreign = [], []
         for index, shard in enumerate(look.scheduler.shards):
             (self._own if index in own else self._foreign).append(shard)
+
+    @property
+    def has_foreign(self):
+        """Whether others own shards."""
+        return bool(self._foreign)
 
     def take_own(self, room):
         """Take at most so many of what is next in the shards of this instance."""
@@ -105,11 +115,6 @@ class Choice:
     def steal(self, idle, room):
         """Take some of the last ones in the shards of others; see ``stealing``."""
         look, stealing = self._look, self._look.feeder.stealing
-        if not self._foreign:
-            return
-        if monotonic() < stealing.next_at:
-            look.again_at(stealing.next_at)
-            return
         stealing.tries()
         self._taken |= set(_reserved_numbers(look.scheduler))
         places = [*self._foreign, self._permits.foreign]
