@@ -22,7 +22,7 @@ def room_of(feeder, queue):
     ahead = _ahead(slots, inf if is_long else feeder.durations.get(queue.name))
     held = feeder.not_over(queue.name)
     mine = len(held) - waiting_for_locks(held)
-    room = ahead - mine - _used_by_others(feeder, queue)
+    room = ahead - mine - queue.used_by_others(feeder)
     # A site that has nothing here stands in line with the others.
     return room if mine else max(room, 1)
 
@@ -81,17 +81,12 @@ def _is_needed_elsewhere(look, held):
 
 def _stands_still(feeder, queue):
     """Whether tasks that take long have all slots."""
-    used = _running(feeder, queue) + _used_by_others(feeder, queue)
+    used = _running(feeder, queue) + queue.used_by_others(feeder)
     return used >= queue.slots and monotonic() - queue.started_at > LONG
 
 
 def _running(feeder, queue):
     return sum(held.queue == queue.name for held in feeder.running())
-
-
-def _used_by_others(feeder, queue):
-    """Return how many slots have tasks of other sites, and of those in memory."""
-    return len(queue.threads) - queue.running(feeder)
 
 
 def _ahead(slots, seconds):

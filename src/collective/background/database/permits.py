@@ -89,8 +89,7 @@ class Permits:
             return inf
         used = sum((_queues_of(uses) for uses in self._uses.values()), Counter())
         mine = _queues_of(self._uses[self._look.me])[queue.name]
-        # Those of other sites have slots, too.
-        others = len(queue.threads) - queue.running(self._look.feeder)
+        others = queue.used_by_others(self._look.feeder)
         return min(limit - used[queue.name], queue.slots - others - mine)
 
     def is_one(self, queue):

@@ -204,7 +204,14 @@ class Queue:
 
     def running(self, source):
         """Return how many jobs of a source use a slot."""
-        return sum(1 for job in self.threads if job.source is source)
+        return len(self.threads) - self.used_by_others(source)
+
+    def used_by_others(self, source):
+        """Return how many jobs of other sources use a slot.
+
+        This and ``waiting`` may be asked without the dispatcher's lock: hence the copy.
+        """
+        return sum(job.source is not source for job in list(self.threads))
 
     def status(self, source):
         """Return the QueueStatus of one source: as if there were no others."""
