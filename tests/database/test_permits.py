@@ -132,6 +132,22 @@ class TestLocks:
         member.look()
         assert other.id in reserved(member)
 
+    def test_also_if_it_waits_for_those_of_another_queue(self, bare):
+        member = Member(bare, queues={"imports": 2}, concurrency=1)
+        for lock in ("erp", "/a"):
+            bare.add(lock=lock, queue="imports")
+        bare.manager.commit()
+        member.look()
+        member.feeder.durations["default"] = 0.3
+        bare.manager.begin()
+        for lock in ("erp", "/a"):
+            bare.add(lock=lock, priority=1)
+        other = bare.add()
+        bare.manager.commit()
+        for _ in range(3):
+            member.look()
+        assert other.id in reserved(member)
+
     @pytest.mark.parametrize("how", ["succeeded", "failed"])
     def test_is_given_back_at_the_end(self, bare, members, how):
         first, second = members
@@ -257,6 +273,15 @@ class TestLimits:
         large.look()
         assert len(large.waits()) == 1
 
+    def test_who_waits_for_a_lock_does_not_count(self, bare, member):
+        for _ in range(4):
+            bare.add(queue="imports", lock="erp")
+        other = bare.add(queue="imports")
+        bare.manager.commit()
+        member.look()
+        assert len(reserved(member)) == LIMIT
+        assert other.id in reserved(member)
+
     def test_one_by_priority_and_age_of_all(self, bare):
         settings = {"queues": {"imports": 1}, "limits": {"imports": 1}}
         members = [Member(bare, **settings) for _ in range(3)]
@@ -281,7 +306,7 @@ class TestCosts:
                 if each % 10 == 9:
                     bare.manager.commit()
                     bare.manager.begin()
-            member.feeder.durations["default"] = 0.02
+            member.feeder.durations["default"] = 0.3
             look(member)
             member.connection.getTransferCounts(True)
             looks = ended = 0

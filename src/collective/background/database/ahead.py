@@ -20,8 +20,8 @@ def room_of(feeder, queue):
     slots = queue.slots
     is_long = _stands_still(feeder, queue)
     ahead = _ahead(slots, inf if is_long else feeder.durations.get(queue.name))
-    held = feeder.not_over(queue.name)
-    mine = len(held) - waiting_for_locks(held)
+    waiting = waiting_for_locks(feeder.not_over(), queue.name)
+    mine = len(feeder.not_over(queue.name)) - waiting
     room = ahead - mine - queue.used_by_others(feeder)
     # A site that has nothing here stands in line with the others.
     return room if mine else max(room, 1)
@@ -32,6 +32,8 @@ def ahead_of_a_lock(look, queue):
     feeder = look.feeder
     if _stands_still(feeder, queue) and _is_elsewhere(look, queue.name):
         return 0
+    if limit_of(look, queue.name) < inf:
+        return 1  # what waits would count as one of those that may run
     if waiting_for_locks(feeder.not_over()) >= MOST:
         return 1
     return _ahead(1, feeder.durations.get(queue.name))
@@ -48,7 +50,8 @@ def _is_elsewhere(look, queue):
 
 def idle_slots(feeder, queue):
     """Return how many slots of a queue have nothing to do."""
-    waiting = queue.waiting(feeder) - waiting_for_locks(feeder.not_over(queue.name))
+    waiting = queue.waiting(feeder)
+    waiting -= waiting_for_locks(feeder.not_over(), queue.name)
     return queue.slots - len(queue.threads) - waiting
 
 

@@ -306,4 +306,4 @@ class Feeder:
     def _has_more(self, queue):
         """Whether the dispatcher has something to start here without a look."""
         waiting = self.executor.dispatcher.waiting(queue, self)
-        return waiting > waiting_for_locks(self.not_over(queue))
+        return waiting > waiting_for_locks(self.not_over(), queue)

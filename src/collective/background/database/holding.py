@@ -43,13 +43,17 @@ class Held:
         return self.ended is not None or self.is_left
 
 
-def waiting_for_locks(found):
-    """Return how many of these Held wait for a lock that one before them has."""
+def waiting_for_locks(found, queue=None):
+    """Return how many of these Held wait for a lock that another one of them has.
+
+    ``queue``: the name of the one of which they are counted; None: all. Who has the
+    lock may be in another one.
+    """
     taken = set()
     waiting = 0
-    for held in found:
+    for held in sorted(found, key=lambda held: not held.has_thread):
         if taken.isdisjoint(held.locks):
             taken.update(held.locks)
         else:
-            waiting += 1
+            waiting += queue in (None, held.queue)
     return waiting
