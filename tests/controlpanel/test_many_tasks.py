@@ -18,6 +18,14 @@ def fail():
     raise ValueError("it went wrong")
 
 
+runs = []
+
+
+def fail_and_note():
+    runs.append(1)
+    fail()
+
+
 @pytest.fixture(params=["memory", "database"], autouse=True)
 def tier(request, portal):
     if request.param == "memory":
@@ -78,6 +86,23 @@ def test_retry_keeps_to_the_filters(boss):
         assert states(failed) == {"queued"}
         assert states(done) == {"succeeded"}
     transaction.begin()
+
+
+def test_what_fails_again_at_once_is_not_tried_again_and_again(boss, monkeypatch):
+    def monotonic():
+        get_scheduler().wait_all(TIMEOUT)
+        transaction.begin()
+        return clock()
+
+    clock = many.monotonic
+    monkeypatch.setattr(many, "monotonic", monotonic)
+    ended(3, fail_and_note)
+    runs.clear()
+    offer(boss, "retry").browser.getControl("Retry them").click()
+    assert "3 queued again" in boss.contents
+    assert boss.find("#background-tasks-list")
+    get_scheduler().wait_all(TIMEOUT)
+    assert len(runs) == 3
 
 
 def test_cancel_leaves_what_has_ended(boss):

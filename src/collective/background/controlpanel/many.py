@@ -140,26 +140,31 @@ class ManyPage(ControlPanelPage):
             self.tell(report.text(self.request), report.type)
             return self.back_url()
         skipped = self._act_in_portions()
-        if count_visible(**self._filters) <= skipped:
+        if skipped is None or count_visible(**self._filters) <= skipped:
             return self.back_url()
         return question_url(self.query, self.action, self.url, skipped=skipped or None)
 
     def _act_in_portions(self):
         """Do it to as many as there is time for, and tell so.
 
-        Returns how many of the newest have to be left out from now on.
+        To each once, though one that is tried again may fail at once. Returns how many
+        of the newest have to be left out from now on; None: no others are left.
         """
         end = monotonic() + LONGEST
-        whole, skipped = Report(self.action), self.skipped
+        whole, skipped, seen = Report(self.action), self.skipped, set()
         while whole.error is None and monotonic() < end:
             records = self._records(skipped, PORTION)
             if not records:
+                skipped = None
                 break
-            report = perform(self.action, [record.id for record in records])
+            ids = [record.id for record in records if record.id not in seen]
+            report = perform(self.action, ids)
             transaction.commit()
+            seen.update(ids)
             whole.add(report)
-            # These stay in the list.
+            # These stay in the list, or have come back.
             skipped += report.outcomes[REFUSED] + report.outcomes[STOPPING]
+            skipped += len(records) - len(ids)
         self.tell(whole.text(self.request), whole.type)
         return skipped
 
