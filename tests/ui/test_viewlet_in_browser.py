@@ -303,6 +303,17 @@ class TestViewlet:
         )
         expect(tasks(importing)).to_have_count(0)
 
+    def test_what_has_gone_while_nobody_looked_is_not_said_to_be_unknown(
+        self, importing
+    ):
+        """It may have ended long ago."""
+        expect(the_task(importing)).to_be_visible()
+        page = importing.page
+        page.evaluate(SET_HIDDEN, True)
+        page.route("**/@@background-tasks?*", lambda route: route.fulfill(body=""))
+        page.evaluate(SET_HIDDEN, False)
+        expect(page.locator(VIEWLET)).to_have_count(0)
+
     def test_a_strict_policy_refuses_nothing(self, strict, importing, gate, colleague):
         """But for what it refuses in Plone's own pages as well."""
         colleague.open("countries")

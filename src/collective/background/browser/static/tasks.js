@@ -98,7 +98,9 @@
       details().removeAttribute("data-active");
       details().querySelector("ul")?.replaceChildren();
     }
-    before.forEach((task) => noteChange(task, after.get(task.id)));
+    // Else one that is missing may have ended long ago, or stand further down.
+    const isComplete = !wasHidden && !fresh?.querySelector("[data-cut]");
+    before.forEach((task) => noteChange(task, after.get(task.id), isComplete));
     if (!fresh && tray()?.querySelector("[data-notice]").hidden) {
       tray().remove();
     }
@@ -119,9 +121,9 @@
     };
   }
 
-  function noteChange(before, after) {
+  function noteChange(before, after, isComplete) {
     if (!after) {
-      if (before.isActive) {
+      if (before.isActive && isComplete) {
         tell(tray().dataset.unknown.replace("{title}", before.title));
       }
       return;
@@ -231,6 +233,7 @@
   let isStale = false;
   let isAway = false;
   let isOver = false;
+  let wasHidden = document.hidden; // since the last answer
 
   function plan(wait) {
     clearTimeout(timer);
@@ -279,8 +282,10 @@
       tellBack();
       show(page.getElementById(ID));
       etag = response.headers.get("ETag");
+      wasHidden = document.hidden;
     } else if (status === 304) {
       tellBack();
+      wasHidden = document.hidden;
     } else if (status >= 500) {
       tellAway();
     } else if (![408, 429].includes(status)) {
@@ -378,6 +383,7 @@
   );
 
   document.addEventListener("visibilitychange", () => {
+    wasHidden ||= document.hidden;
     delay = usual();
     plan(0);
   });
