@@ -4,12 +4,15 @@ Comes in: nothing but who the current user is. Goes out: TaskRecords. Used by ``
 and ``actions``.
 """
 
+from collective.background.exceptions import IllegalTransition
+from collective.background.exceptions import TaskNotFound
 from collective.background.model.states import FINISHED
 from collective.background.model.states import RUNNING
 from collective.background.model.states import WAITING
 from collective.background.showing.visibility import dismiss_task
 from collective.background.showing.visibility import find_visible
 from collective.background.showing.visibility import visible_records
+from contextlib import suppress
 from functools import cache
 
 
@@ -36,7 +39,9 @@ def dismiss_finished():
     ended = visible_records(states=FINISHED, dismissed=False, among=AT_ONCE, limit=None)
     for record in wholes(ended):
         if record.state in FINISHED:
-            dismiss_task(record.id)
+            # Not if it was forgotten meanwhile, or runs again.
+            with suppress(IllegalTransition, TaskNotFound):
+                dismiss_task(record.id)
 
 
 def wholes(records):
