@@ -4,6 +4,7 @@ from collective.background import current_task
 from collective.background import get_scheduler
 from collective.background import group
 from collective.background import schedule
+from collective.background import schedule_batch
 from collective.background import schedule_view
 from collective.background import using
 from collective.background.database.installing import install
@@ -146,6 +147,11 @@ class TestRecord:
         task_id = finished(schedule_view(folder, "title_or_id")).id
         boss.look(page(task_id)).browser.getLink("Download the result").click()
         assert boss.contents == folder.Title()
+
+    def test_leads_to_what_failed_of_a_batch(self, boss, portal):
+        task_id = finished(schedule_batch(int, ["1", "two"])).id
+        boss.look(page(task_id)).browser.getLink("Show what failed").click()
+        assert "two" in boss.texts("#background-failures")[0]
 
     def test_leads_to_no_result_of_a_function(self, boss, portal):
         task_id = finished(schedule(int)).id

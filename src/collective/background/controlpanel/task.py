@@ -93,13 +93,14 @@ class TaskPage(ControlPanelPage, TaskView):
         return MESSAGE_CLASSES[message.type]
 
     def result_url(self):
-        """Where what a view or a server has answered can be downloaded, or None.
-
-        Of a batch where its failures are shown.
-        """
+        """Where what a view or a server has answered can be downloaded, or None."""
         if self.record.kind == BATCH or not is_for_people(self.record):
-            return failures_url(self.record)
+            return None
         return download_url(self.record.id, self.result)
+
+    def failures_url(self):
+        """Where the items of a batch that failed are shown, or None."""
+        return failures_url(self.record)
 
     def context_url(self):
         return content_url(self.record, self.request)
