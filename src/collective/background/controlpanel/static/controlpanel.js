@@ -63,13 +63,14 @@
       }
     }
     syncChildren(old, fresh);
-    showTools();
   }
 
   /* One box selects all tasks of the page, but for those within a group, which has a
-     box of its own; buttons copy a text. */
+     box of its own; buttons copy a text, where the browser lets them: not without
+     HTTPS. */
   function showTools() {
-    for (const tool of part.querySelectorAll("#background-tasks-all, [data-copy]")) {
+    const copy = navigator.clipboard ? ", [data-copy]" : "";
+    for (const tool of part.querySelectorAll(`#background-tasks-all${copy}`)) {
       tool.hidden = false;
     }
   }
@@ -119,6 +120,7 @@
         const fresh = page.getElementById(part.id);
         if (fresh) {
           sync(part, fresh);
+          showTools();
           isOver = !fresh.dataset.pollInterval; // the task has ended
         }
       }
