@@ -297,6 +297,9 @@ class TestWhichAreShown:
         answer = editor.poll(path="folder")
         assert list(tasks_in(answer)) == [of_folder, latest]
         assert "hidden" not in re.search("<[^<]*There are more tasks", answer.text)[0]
+        answer = editor.poll(path="folder", all="1")
+        assert len(tasks_in(answer)) == 4
+        assert "hidden" in re.search("<[^<]*There are more tasks", answer.text)[0]
 
 
 class Elsewhere(BaseHTTPRequestHandler):

@@ -59,7 +59,8 @@ RANKS = {state: rank for rank, state in enumerate(COUNTS)} | {
 
 UNKNOWN = _("“${title}” is no longer known: the server was restarted.")
 
-SHOWN = 20  # tasks; what a list has room for
+SHOWN = 20  # tasks; what a list above the content has room for
+SHOWN_ON_PAGE = 100  # on the page of the list
 MANY = 101  # tasks that run, wait or have ended; nobody has to know of more
 FOLDED_AFTER = timedelta(minutes=5)  # since a task has succeeded
 
@@ -112,7 +113,11 @@ class Tray(BrowserView):
     @property
     def shown(self):
         """The records of what the list has room for."""
-        return self.records[:SHOWN]
+        return self.records[: self._room]
+
+    @property
+    def _room(self):
+        return SHOWN_ON_PAGE if self.is_all else SHOWN
 
     def is_here(self, record):
         return record.context_path in self.here
@@ -160,7 +165,7 @@ class Tray(BrowserView):
 
     @property
     def is_cut(self):
-        return len(self.records) > SHOWN
+        return len(self.records) > self._room
 
     @property
     def tasks(self):
