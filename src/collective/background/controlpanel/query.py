@@ -2,7 +2,7 @@
 
 Comes in: the form of a request. Goes out: a Query, which knows the arguments for
 ``visibility.visible_records()`` and the addresses of lists that are a little
-different. Used by ``tasks``.
+different. Used by ``tasks`` and ``many``; others make addresses with it.
 """
 
 from collective.background.model.messages import _

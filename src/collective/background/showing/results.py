@@ -1,6 +1,6 @@
 """Where people find what a task works on, and has produced: a page, or a file.
 
-Comes in: the record or the result of a task. Goes out: addresses. Used by the viewlet,
+Comes in: the record or the result of a task. Goes out: addresses. Used by the tray,
 the control panel and in mails.
 """
 

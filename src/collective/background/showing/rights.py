@@ -2,7 +2,7 @@
 
 Comes in: TaskRecords. Goes out: filters; and whether the user of a task has rights that
 the current one has not, so that what is inside is not for him. Used by ``visibility``,
-and by the items of the viewlet.
+and by the items of the tray.
 
 A right is a permission in the site. Local roles are left out: who manages a site may
 give them to himself.

@@ -1,4 +1,4 @@
-"""Records as JSON, for REST and for the script of the viewlet.
+"""Records as JSON, for REST and for the console script.
 
 Comes in: a TaskRecord that ``visibility.py`` has let through. Goes out: what
 ``json.dumps`` takes, under the names of the record's attributes.

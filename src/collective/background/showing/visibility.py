@@ -3,7 +3,7 @@
 A user has his own tasks; who has the permission "Manage background tasks" has
 all of the site, but sees inside of those only whose user has no more rights than he,
 see ``rights``. Another's task is not there at all. Used by everything that
-shows tasks to people: viewlet, control panel, REST and views of add-ons; the
+shows tasks to people: tray, control panel, REST and views of add-ons; the
 scheduler itself is for trusted code.
 """
 
