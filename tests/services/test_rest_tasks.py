@@ -160,7 +160,8 @@ class TestOne:
         assert task["title"] == "<b>Adding</b>"
         assert task["state"] == "succeeded"
         assert task["created"] == record.created.isoformat()
-        assert task["progress"] == {"done": 0, "total": None, "message": ""}
+        progress = {"done": 0, "total": None, "failed": 0, "message": ""}
+        assert task["progress"] == progress
 
     def test_an_unfinished_one_says_when_to_ask_again(self, run_as, editor):
         api.portal.set_registry_record("collective.background.poll_interval", 7)

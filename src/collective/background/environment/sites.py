@@ -54,7 +54,7 @@ def stored_site(database, path):
     try:
         found = application_of(connection)
         for name in path.split("/")[1:]:
-            found = found and found._getOb(name, None)
+            found = found and found.get(name)
         yield found
     finally:
         manager.abort()
