@@ -115,6 +115,9 @@ class Room:
                     del self._uncounted[entrant]
                 else:
                     counts.add(entrant.user, entrant.is_due)
+            if not (counts.whole(True) or counts.whole(False)):
+                self._counts, self._since = counts, Counter()  # nobody is there
+                return
             for user in users:
                 del self._since[user]
             self._counts.update(counts, users)
