@@ -1,9 +1,10 @@
-"""The gate: who has lost all attempts but the last makes that one alone.
+"""The gate: who has conflicted again and again makes its attempts alone.
 
 Tasks that write to the same objects, like those that create content in one
 folder, conflict again and again: of two that overlap, one loses. So that none
-loses for good, its last attempt waits until the other tasks of the process have
-ended theirs, and new ones wait for it. Called by ``runner.py``.
+loses for good, its attempt waits at last (see ``model/conflicts.py``) until the
+other tasks of the process have ended theirs, and new ones wait for it. Called by
+``runner.py``.
 """
 
 from collective.background.model.forking import in_child
@@ -17,7 +18,10 @@ PATIENCE = 5.0  # seconds
 
 
 class Gate:
-    """``patience``: how long anybody waits at the most (seconds)."""
+    """``patience``: how long anybody waits at the most (seconds).
+
+    Who is to be alone waits so long for another one that is, and for the rest.
+    """
 
     def __init__(self, patience=PATIENCE):
         self._patience = patience
