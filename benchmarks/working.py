@@ -32,6 +32,8 @@ def measure(folder, cluster):
     get_scheduler().wait_all(TIMEOUT)
     yield Row("until a worker begins", pick_up(folder), "target", 100, most=1)
     yield Row("a worker without work", idle(worker), "target", 0.2, "%", most=1)
+    worker, _ = run_workers(cluster, 2)  # each could take what is the other's
+    yield Row("one of two without work", idle(worker), "target", 0.2, "%", most=1)
     alone, beside = pages(folder, cluster)
     name = f"a page beside a worker with {BESIDE} tasks"
     yield Row(name, beside, "idle", alone)

@@ -6,9 +6,9 @@ bucket, but not when it is split or emptied, or its first item is taken away. So
 transaction has a shard of its own, chosen at random; what waits is in other trees
 than what has ended; and trees have a first and a last item that stay.
 
-The index is changed when a task is scheduled, and when it has ended; not meanwhile.
-What is reserved by an instance is among what waits, and in the Holding of that
-instance.
+The index is changed when a task is scheduled, when its time has come, and when it has
+ended; not when it is reserved. What is reserved by an instance is among what waits, and
+in the Holding of that instance.
 
 An id has the shard and the number of its task in it, so no tree is needed to find a
 task by its id.
