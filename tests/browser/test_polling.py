@@ -182,6 +182,16 @@ class TestRefused:
         assert answer.status_code == (401 if headers else 302)
         assert done not in answer.text
 
+    def test_is_to_tell_of_content_that_one_may_not_see(self, other, folder, done):
+        """The page is there for all content, since who schedules may lose his rights."""
+        folder.setTitle("Confidential")
+        for permission in ("View", "Access contents information"):
+            folder.manage_permission(permission, ["Owner"])
+        transaction.commit()
+        answer = other.get("folder/@@background-tasks")
+        assert answer.status_code == 200
+        assert "Confidential" not in answer.text
+
     def test_are_fields_in_many_places(self, editor, done):
         answer = editor.get(
             "@@background-tasks", params={"all": ["1", "2"], "ajax_load": "1"}

@@ -115,6 +115,7 @@ class TestEscaping:
         assert EVIL in record.title
         for path in (
             f"@@background-task/{task_id}",
+            "@@background-tasks-many?action=delete",
             *PAGES,
         ):
             assert boss.open(path).status == 200
@@ -122,11 +123,14 @@ class TestEscaping:
         boss.look(f"@@background-task/{task_id}")
         assert boss.contents.count("&lt;script&gt;") >= 6
 
-    @pytest.mark.parametrize("name", ["text", "user", "queue", "group"])
+    @pytest.mark.parametrize(
+        "name", ["text", "user", "queue", "callable", "content", "error", "group"]
+    )
     def test_of_filters(self, boss, task_id, name):
-        boss.look(f"{PAGES[0]}?{name}=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
-        assert boss.status == 200
-        assert "<script>alert" not in boss.contents
+        for page in (f"{PAGES[0]}?", "@@background-tasks-many?action=delete&"):
+            boss.look(f"{page}{name}=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+            assert boss.status == 200
+            assert "<script>alert" not in boss.contents
 
     @pytest.mark.parametrize("name", ["state", "sort", "order", "age", "b_start"])
     def test_of_what_is_refused(self, boss, task_id, name):

@@ -117,6 +117,8 @@ def test_what_others_are_not_to_see_is_not_named(steward, portal):
     steward.look(PAGE)
     assert steward.status == 200
     assert "KeyError" not in steward.contents
+    assert len(steward.find_all("#background-tasks-failures tr td a")) == 2
+    assert not steward.find("#background-tasks-failures a.btn")
 
 
 def test_only_the_newest_are_looked_at(boss, portal, monkeypatch):
