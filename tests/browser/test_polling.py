@@ -183,7 +183,7 @@ class TestRefused:
         assert done not in answer.text
 
     def test_is_to_tell_of_content_that_one_may_not_see(self, other, folder, done):
-        """The page is there for all content, since who schedules may lose his rights."""
+        """The list is there all the same, for who has scheduled and lost his rights."""
         folder.setTitle("Confidential")
         for permission in ("View", "Access contents information"):
             folder.manage_permission(permission, ["Owner"])

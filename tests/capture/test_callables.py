@@ -2,6 +2,7 @@
 
 from collective.background import get_scheduler
 from collective.background import schedule
+from collective.background.capture.callables import dotted_name
 from collective.background.exceptions import BadCall
 from collective.background.exceptions import NotPortable
 from functools import partial
@@ -10,6 +11,7 @@ from helpers import finished
 from helpers import jar_of
 from helpers import result_of
 from helpers import task_jar
+from pkgutil import resolve_name
 from plone import api
 from plone.behavior.factory import BehaviorAdapterFactory
 from plone.behavior.interfaces import IBehavior
@@ -44,6 +46,28 @@ def documented(method):
         return ["decorated", *method(self, *args)]
 
     return wrapper
+
+
+class Maker:
+    @classmethod
+    def make(cls):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (len, "builtins.len"),
+        (str.upper, "builtins.str.upper"),
+        ("a".upper, "builtins.str.upper"),
+        (dict.fromkeys, "builtins.dict.fromkeys"),
+        (Maker.make, f"{__name__}.Maker.make"),
+        (partial(Maker().make), f"{__name__}.Maker.make"),
+    ],
+)
+def test_names_are_those_by_which_they_are_imported(function, name):
+    assert dotted_name(function) == name
+    resolve_name(name)
 
 
 class ReportBase:

@@ -88,12 +88,22 @@ def _signature(function):
     return signature
 
 
+def _owner(function):
+    """Return the class of which a callable is a bound method, or None."""
+    if not isinstance(function, types.MethodType | types.BuiltinMethodType):
+        return None
+    bound_to = function.__self__
+    if bound_to is None or isinstance(bound_to, types.ModuleType):
+        return None  # a function of a module that is not written in Python
+    return bound_to if isinstance(bound_to, type) else type(aq_base(bound_to))
+
+
 def dotted_name(function):
     """Return ``package.module.Class.method`` of a callable."""
     while isinstance(function, functools.partial):
         function = function.func
-    if isinstance(function, types.MethodType):
-        owner = type(aq_base(function.__self__))
+    owner = _owner(function)
+    if owner is not None:
         return intern(f"{owner.__module__}.{owner.__qualname__}.{function.__name__}")
     if not hasattr(function, "__qualname__"):
         function = type(aq_base(function))
