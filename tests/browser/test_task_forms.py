@@ -4,6 +4,7 @@ from collective.background import get_scheduler
 from collective.background import group
 from collective.background import schedule
 from collective.background import using
+from collective.background.browser import wholes
 from helpers import finished
 from helpers import TIMEOUT
 from helpers import waiting
@@ -146,6 +147,21 @@ class TestForTheScript:
         editor.act(both.id, "dismiss-finished", headers=JSON)
         assert editor.see().select(VIEWLET) == []
         assert get_scheduler().record(ended).dismissed
+
+    def test_dismiss_what_has_ended_and_was_forgotten_meanwhile(
+        self, editor, done, failed, monkeypatch
+    ):
+        dismiss = wholes.dismiss_task
+
+        def forget_first(id):
+            if id == done:
+                get_scheduler().remove(id)
+            return dismiss(id)
+
+        monkeypatch.setattr(wholes, "dismiss_task", forget_first)
+        answer = editor.act(failed, "dismiss-finished", headers=JSON)
+        assert answer.json() == {"error": ""}
+        assert get_scheduler().record(failed).dismissed
 
     def test_a_group(self, editor, portal):
         """What is done to it is done to its tasks."""
