@@ -3,6 +3,7 @@
 All functions take the Shards, and work in the transaction of the caller.
 """
 
+from collections import Counter
 from collective.background.database.shard import END
 from collective.background.database.shard import FIRST
 from collective.background.database.shard import LAST
@@ -18,31 +19,35 @@ def count_waiting(shards):
     return sum(len(shard.waiting) - 2 for shard in shards)
 
 
-def count_in_line(shards, queue):
-    """Return how many tasks of a queue may start, or are reserved."""
-    return sum(
-        len(range_of(shard.line, (queue,))) + _count_locked(shard, queue)
-        for shard in shards
-    )
+def count_in_line(shards, queues):
+    """Return how many tasks may start, or are reserved: by queue, of these."""
+    locked = Counter(queue for queue, _ in _locked(shards))
+    return {
+        queue: locked[queue]
+        + sum(len(range_of(shard.line, (queue,))) for shard in shards)
+        for queue in queues
+    }
 
 
-def _count_locked(shard, queue):
-    """Return how many tasks of a queue stand in line for locks, of one shard.
+def _locked(shards):
+    """Yield (queue, user) of each task that stands in line for locks.
 
-    Each is counted at the first of its locks.
+    It is found at the first of its locks.
     """
-    keys = shard.locked.keys(LEAST, MOST, True, True)
-    return sum(key[4] == queue and key[-1][0] == key[1] for key in keys)
+    for shard in shards:
+        for key in shard.locked.keys(LEAST, MOST, True, True):
+            _, lock, _, _, queue, path, user, locks = key
+            if locks[0] == lock:
+                yield queue, (path, user)
 
 
-def count_due(shards, queue, now):
-    """Return how many tasks of a queue may start, or have; ``now``: microseconds."""
-    overdue = sum(
-        Stand(*key[-1]).queue == queue
-        for shard in shards
-        for key in shard.delayed.keys(LEAST, (now, END), True)
-    )
-    return count_in_line(shards, queue) + overdue
+def count_due(shards, queues, now):
+    """Return the same with what is about to be put in line; ``now``: microseconds."""
+    counts = Counter(count_in_line(shards, queues))
+    for shard in shards:
+        for key in shard.delayed.keys(LEAST, (now, END), True):
+            counts[Stand(*key[-1]).queue] += 1
+    return counts
 
 
 def count_ended(shards):
@@ -55,8 +60,9 @@ def wait_counts(shards, now, users=()):
     ``now``: microseconds; ``users``: (path, id) of each.
     """
     counts = Counts()
+    locked = Counter(user for _, user in _locked(shards)) if users else {}
     for user in users:
-        due = sum(_count_due_of(shard, user) for shard in shards)
+        due = locked[user] + sum(_count_due_of(shard, user) for shard in shards)
         until = (*user, LAST[0])
         whole = sum(len(shard.waiting_of.keys(user, until)) for shard in shards)
         counts.add(user, True, due)
@@ -74,11 +80,8 @@ def _count_later(shard, now):
 
 
 def _count_due_of(shard, user):
-    """Return how many tasks of a user stand in line."""
-    count = sum(
-        key[5:7] == user and key[-1][0] == key[1]
-        for key in shard.locked.keys(LEAST, MOST, True, True)
-    )
+    """Return how many tasks of a user stand in line, and for no lock."""
+    count = 0
     after = shard.turns.minKey(("",))
     while after != LAST:
         first = after[:2]

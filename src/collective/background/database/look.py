@@ -106,10 +106,8 @@ class Look:
     def _count(self):
         shards = self.scheduler.shards
         here = Counter(held.queue for held in self.feeder.not_over())
-        by_queue = {
-            name: max(0, count_in_line(shards, name) - here[name])
-            for name in self.feeder.settings.queues
-        }
+        in_line = count_in_line(shards, self.feeder.settings.queues)
+        by_queue = {name: max(0, in_line[name] - here[name]) for name in in_line}
         self.then.append(partial(self.feeder.counted, by_queue, monotonic() + COUNTING))
         room = self.feeder.room
         users = room.whose(self.feeder.settings)

@@ -373,15 +373,17 @@ class PersistentTransactionalScheduler(Persistent):
     def queues(self):
         running = listing.running_by(self, "queue")
         now = microseconds(clock_of(self._p_jar.db()).now())
+        slots = self._slots()
+        due = count_due(self.shards, slots, now)
         return [
             QueueStatus(
                 name=name,
-                slots=slots,
+                slots=number,
                 running=running[name],
-                waiting=max(0, count_due(self.shards, name, now) - running[name]),
+                waiting=max(0, due[name] - running[name]),
                 paused=name in self.paused,
             )
-            for name, slots in self._slots().items()
+            for name, number in slots.items()
         ]
 
     def instances(self):
