@@ -15,7 +15,7 @@ LONG = 1.0  # seconds; nothing is reserved ahead of tasks that take longer
 AHEAD = 0.5  # seconds of work that are reserved ahead, if tasks are short
 
 
-def room_of(feeder, queue):
+def room_for(feeder, queue):
     """Return how many more tasks of a queue may be reserved."""
     slots = queue.slots
     is_long = _stands_still(feeder, queue)

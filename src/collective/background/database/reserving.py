@@ -8,7 +8,7 @@ Nothing is loaded that is not reserved.
 
 from collective.background.database.ahead import ahead_of_a_lock
 from collective.background.database.ahead import idle_slots
-from collective.background.database.ahead import room_of
+from collective.background.database.ahead import room_for
 from collective.background.database.lines import by_priority
 from collective.background.database.lines import Place
 from collective.background.database.owning import owned
@@ -48,7 +48,7 @@ def _choices(look):
     queues = {
         name: queue
         for name, queue in feeder.executor.dispatcher.queues.items()
-        if name not in look.scheduler.paused and room_of(feeder, queue) > 0
+        if name not in look.scheduler.paused and room_for(feeder, queue) > 0
     }
     ahead = {name: ahead_of_a_lock(look, queue) for name, queue in queues.items()}
     permits = Permits(look, ahead)
@@ -56,7 +56,7 @@ def _choices(look):
     # For all queues, or a try for the first one would keep the others from it.
     may_steal = monotonic() >= feeder.stealing.next_at
     for name, queue in queues.items():
-        room = min(room_of(feeder, queue), permits.room(queue))
+        room = min(room_for(feeder, queue), permits.room(queue))
         if room > 0:
             choice = Choice(look, name, permits)
             choice.take_own(room)
