@@ -83,6 +83,18 @@ def test_all_of_them(database, instances, ahead, monkeypatch):
     assert observed.offset is None
 
 
+def test_the_longest_lease_says_how_long_to_wait(
+    database, instances, ahead, monkeypatch
+):
+    monkeypatch.setattr(observing, "SLACK", 0.0)
+    with database.transaction() as connection:
+        instance_of(connection, "a").lease = 60.0
+    beats(database, monkeypatch, *instances)
+    observed = observe(database, lease=0.0)
+    assert set(observed.beating) == set(instances)
+    assert observed.leases == {"a": 60.0}
+
+
 def test_nothing_is_written(database, instances):
     before = database.lastTransaction()
     observe(database, LEASE)

@@ -152,6 +152,12 @@ class TestWhatMayRunAgain:
         assert (record.state, record.attempts) == ("succeeded", 2)
         assert "new" in folder
 
+    def test_and_the_log_says_that_it_does_so_alone(self, dead, folder, caplog):
+        task_id = using(rerun=True).schedule(create, folder, "new")
+        dead.reserves(task_id)
+        ended(task_id)
+        assert len([line for line in caplog.messages if "runs alone" in line]) == 1
+
     def test_begins_with_a_commit_from_then_on(self, scheduler, dead, folder):
         """Since it may be what the instance has died of."""
         task_id = using(rerun=True).schedule(create, folder, "new")

@@ -16,12 +16,15 @@ from collective.background.database.instances import add_instance
 from collective.background.database.instances import instances_for
 from collective.background.database.instances import Silences
 from collective.background.database.look import Look
+from collective.background.database.presence import Presence
 from collective.background.database.rescue import rescue_all
 from collective.background.database.tasks import StoredTask
 from collective.background.database.watch import LOOKING
 from collective.background.executing.clock import clock_of
+from collective.background.executing.executor import Executor
 from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITaskSucceeded
+from collective.background.model.config import Settings
 from collective.background.testing import serving
 from helpers import finished
 from helpers import TIMEOUT
@@ -57,11 +60,12 @@ class TestSilences:
 
         def looks(seconds, beats, step=STEP):
             """Look for so long; return who is dead then."""
-            dead = silences.dead(dict(beats))
+            others = beating(**beats)
+            dead = silences.dead(others)
             for _ in range(int(seconds / step)):
                 time[0] += step
-                dead = silences.dead(dict(beats))
-            return dead
+                dead = silences.dead(others)
+            return set(dead)
 
         return looks
 
@@ -85,18 +89,64 @@ class TestSilences:
     def test_they_have_the_time_to_connect_again(self, looks, time):
         """Also with a lease that is shorter than that takes."""
         silences = Silences(lease=1.0, gap=GAP)
-        silences.dead({"a": 1})
+        others = beating(a=1)
+        silences.dead(others)
         time[0] += 10 * LEASE
-        assert silences.dead({"a": 1}) == set()
+        assert silences.dead(others) == {}
         time[0] += instances.RECONNECT - 10
-        assert silences.dead({"a": 1}) == set()
+        assert silences.dead(others) == {}
         time[0] += 10
-        assert silences.dead({"a": 1}) == {"a"}
+        assert silences.dead(others) == {"a": 1.0}
 
     def test_many_short_outages_kill_nobody(self, looks, time):
         for _ in range(20):
             assert looks(LEASE / 2, {"a": 1}) == set()
             time[0] += GAP + 1
+
+    def test_the_longer_lease_counts(self, time):
+        """Or who writes every ten seconds is dead to who waits for five."""
+        silences = Silences(lease=STEP, gap=GAP)
+        others = {**beating(long=1, lease=LEASE), **beating(short=1, lease=1.0)}
+        others |= beating(old=1)  # of a release that does not tell its lease
+        assert silences.dead(others) == {}
+        time[0] += 1.5 * STEP
+        assert silences.dead(others) == {"short": STEP, "old": STEP}
+        for _ in range(4):
+            time[0] += STEP
+            assert "long" not in silences.dead(others)
+        time[0] += STEP
+        assert silences.dead(others)["long"] == LEASE
+
+
+def beating(lease=0.0, **beats):
+    """Return {id: Instance}, with these beats."""
+    found = {}
+    for id, beat in beats.items():
+        found[id] = instances.Instance(id, "all", {}, lease=lease)
+        found[id].beat = beat
+    return found
+
+
+class TestHeartbeats:
+    @pytest.fixture
+    def presence(self, bare):
+        return Presence(Executor(Settings(lease=30.0)), bare.clock)
+
+    def test_tell_the_lease(self, bare, presence):
+        presence.beat(bare.connection, bare.manager)
+        (me,) = instances.instances_of(bare.connection).values()
+        assert me.lease == 30.0
+
+    def test_of_who_was_taken_for_dead_do_not_begin_anew(self, bare, presence):
+        """Or who looks now and then would see the same number each time."""
+        seen = []
+        for _ in range(2):
+            assert presence.beat(bare.connection, bare.manager) == set()
+            ((id, me),) = instances.instances_of(bare.connection).items()
+            seen.append(me.beat)
+            presence.bury(bare.connection, bare.manager, {id})
+            assert instances.instances_of(bare.connection) == {}
+        assert seen[0] < seen[1]
 
 
 class TestOutage:

@@ -55,6 +55,33 @@ class TestInstances:
         assert finding.name == "stale"
         assert "host:1:x" in finding.text and "20 s" in finding.remedy
 
+    def test_it_may_have_a_longer_lease(self):
+        observed = Observed(
+            beating={}, silent=frozenset({"a"}), offset=None, leases={"a": 90.0}
+        )
+        [finding] = findings.of_instances(observed, Settings())
+        assert "90 s" in finding.remedy
+
+    def test_their_leases_differ(self):
+        observed = Observed(
+            beating={"a": {}, "b": {}, "old": {}},
+            silent=frozenset(),
+            offset=None,
+            leases={"a": 60.0, "b": 5.0},
+        )
+        [finding] = findings.of_instances(observed, Settings())
+        assert finding.name == "lease"
+        assert "b has 5 s, a has 60 s" in finding.text
+
+    def test_whatever_the_lease_of_one_that_is_silent(self):
+        observed = Observed(
+            beating={"a": {}, "b": {}},
+            silent=frozenset({"c"}),
+            offset=None,
+            leases={"a": 60.0, "b": 60.0, "c": 5.0},
+        )
+        assert names(findings.of_instances(observed, Settings())) == ["stale"]
+
     @pytest.mark.parametrize(("offset", "word"), [(90, "behind"), (-90, "ahead of")])
     def test_clocks(self, offset, word):
         observed = Observed(beating={}, silent=frozenset(), offset=offset)

@@ -94,7 +94,7 @@ class Golden:
         self.scheduler.paused.add("mail")
         add_instance(
             self.scheduler._p_jar,
-            Instance(INSTANCE, "all", {"default": 2, "mail": 1}, {"mail": 1}),
+            Instance(INSTANCE, "all", {"default": 2, "mail": 1}, {"mail": 1}, 60.0),
         )
         state = State(datetime.now(UTC))
         state.started(self.ids["succeeded"], datetime.now(UTC))

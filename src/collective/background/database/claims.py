@@ -68,6 +68,12 @@ def begin(database, claim, application_database):
         if task is not None:
             task.attempts = attempts
             task.started = task.started or datetime.now(UTC)
+            if claim.is_marked:
+                logger.warning(
+                    "task %s %r runs alone, as a process has ended that may have been "
+                    "running it: no other task of its site begins here before it ends",
+                    *(stored.id, stored.title),
+                )
         record = stored.record(is_running=True)
         return task, record, error
 

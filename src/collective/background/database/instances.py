@@ -25,16 +25,19 @@ class Instance(Persistent):
     - ``slots``: the number of slots by the name of the queue, empty if it executes
       nothing
     - ``limits``: as in the settings
+    - ``lease``: as there (seconds), on which its ``beat`` depends; 0.0: not known
     """
 
     limits = MappingProxyType({})
+    lease = 0.0
 
-    def __init__(self, id, role, slots, limits=limits):
+    def __init__(self, id, role, slots, limits=limits, lease=lease):
         self.version = VERSION
         self.id = id
         self.role = role
         self.slots = dict(slots)
         self.limits = dict(limits)
+        self.lease = lease
         self.beat = 0
 
 
@@ -104,7 +107,9 @@ class Silences:
     to look, each of which follows a heartbeat of its own. After a gap it begins anew,
     and nobody is dead before all had the time to connect again.
 
-    ``lease``: seconds; ``gap``: seconds between two looks that are too many.
+    ``lease``: of this process (seconds). An instance with a longer one is heard of less
+    often, and has that much time.
+    ``gap``: seconds between two looks that are too many.
     """
 
     def __init__(self, lease, gap):
@@ -114,24 +119,27 @@ class Silences:
         self._patient_until = 0.0
         self._since = {}  # (beat, moment of the clock) by id
 
-    def dead(self, beats):
-        """Return the ids of those that were silent for longer than the lease.
+    def dead(self, others):
+        """Return {id: seconds} of those that were silent for longer than the lease.
 
-        ``beats``: {id: beat} of the others, as they are just after a heartbeat of this
-        process was committed.
+        ``others``: {id: Instance} of the others, as they are just after a heartbeat of
+        this process was committed. The seconds are the lease that counts.
         """
         now = monotonic()
         if self._looked is not None and now - self._looked > self._gap:
             self._since.clear()
             self._patient_until = now + min(now - self._looked, RECONNECT)
         self._looked = now
-        for id, beat in beats.items():
-            if self._since.get(id, (None,))[0] != beat:
-                self._since[id] = (beat, now)
-        for id in set(self._since) - set(beats):
+        for id, other in others.items():
+            if self._since.get(id, (None,))[0] != other.beat:
+                self._since[id] = (other.beat, now)
+        for id in set(self._since) - set(others):
             del self._since[id]
         if now < self._patient_until:
-            return set()
+            return {}
+        leases = {id: max(self._lease, other.lease) for id, other in others.items()}
         return {
-            id for id, (_, since) in self._since.items() if now - since > self._lease
+            id: leases[id]
+            for id, (_, since) in self._since.items()
+            if now - since > leases[id]
         }

@@ -9,6 +9,7 @@ from collective.background.database.presence import BEATS
 from collective.background.database.presence import SLACK
 from collective.background.database.private import own_connection
 from dataclasses import dataclass
+from dataclasses import field
 from persistent.timestamp import TimeStamp
 from threading import Event
 from time import monotonic
@@ -22,6 +23,7 @@ PAUSE = 0.1  # seconds between two looks
 class Observed:
     """- ``beating``: {id: {queue: slots}} of the instances that are alive
     - ``silent``: the ids of the others
+    - ``leases``: {id: seconds} of all of them, as far as they have told
     - ``offset``: how many seconds the clock of the database's server is ahead of that
       of this machine, roughly; None: nothing was written meanwhile
     """
@@ -29,17 +31,20 @@ class Observed:
     beating: dict
     silent: frozenset
     offset: float | None
+    leases: dict = field(default_factory=dict)
 
 
 def observe(database, lease):
     """Return what is Observed of the instances in Zope's database.
 
-    ``lease``: seconds, as in the settings. Takes no time if all have told lately that
-    they are alive; else as long as a heartbeat may take.
+    ``lease``: seconds, as in the settings; an instance may have another one. Takes no
+    time if all have told lately that they are alive; else as long as a heartbeat may
+    take.
     """
-    longest = lease / BEATS + SLACK
     with own_connection(database) as (connection, manager):
         manager.begin()
+        leases = (each.lease for each in instances_of(connection).values())
+        longest = max((lease, *leases)) / BEATS + SLACK
         first = _beats(connection)
         now = time()
         offsets = {id: moment - now for id, (_, moment) in first.items()}
@@ -80,6 +85,7 @@ def _observed(connection, beating, offsets):
     return Observed(
         beating={id: dict(instances[id].slots) for id in beating & set(instances)},
         silent=frozenset(set(instances) - beating),
+        leases={id: each.lease for id, each in instances.items() if each.lease},
         # What took long to be heard of is the farther away.
         offset=min(offsets, key=abs, default=None),
     )

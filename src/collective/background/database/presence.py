@@ -35,6 +35,7 @@ class Presence:
         self.pause = lease / BEATS
         self._silences = Silences(lease, min(2 * self.pause + SLACK, lease / 2))
         self._beaten_at = float("-inf")
+        self._beat = 0  # the last one
 
     def is_due(self):
         """Whether it is time for a heartbeat."""
@@ -51,10 +52,16 @@ class Presence:
             settings = self._executor.settings
             slots = {} if settings.role == "web" else settings.queues
             me = Instance(
-                self._executor.instance, settings.role, slots, settings.limits
+                self._executor.instance,
+                settings.role,
+                slots,
+                settings.limits,
+                settings.lease,
             )
             add_instance(connection, me)
-        me.beat += 1
+        # Also if others took this process for dead, and it is there anew: to who looks
+        # now and then it would be silent if its numbers began anew.
+        self._beat = me.beat = max(self._beat, me.beat) + 1
         manager.get().note(f"Background tasks: {me.id} is alive")
         before = time()
         manager.commit()
@@ -65,13 +72,13 @@ class Presence:
         manager.begin()
         found = instances_of(connection)
         found.pop(me.id, None)
-        dead = self._silences.dead({id: each.beat for id, each in found.items()})
-        for id in dead:
+        dead = self._silences.dead(found)
+        for id, lease in dead.items():
             logger.warning(
                 "instance %s was silent for %s seconds: its tasks are taken over",
-                *(id, self._executor.settings.lease),
+                *(id, lease),
             )
-        return dead
+        return set(dead)
 
     def bury(self, connection, manager, dead):
         """Forget the instances with these ids."""

@@ -67,13 +67,15 @@ def of_process(database, settings):
 def of_instances(observed, settings):
     """Yield Findings of the instances, and of clocks. ``observed``: an Observed."""
     for id in sorted(observed.silent):
+        lease = max(settings.lease, observed.leases.get(id, 0.0))
         yield Finding(
             name="stale",
             text=f"the instance {id} is silent",
             remedy="if it has ended, any other instance takes its tasks over after the "
-            f"lease ({settings.lease:g} s): start one if there is none; if its process "
+            f"lease ({lease:g} s): start one if there is none; if its process "
             "is there, see its log",
         )
+    yield from _of_leases(observed)
     offset = observed.offset
     if offset is not None and abs(offset) > TOLERABLE:
         yield Finding(
@@ -81,6 +83,20 @@ def of_instances(observed, settings):
             text=f"the clock of this machine is {abs(offset):.0f} seconds "
             f"{'behind' if offset > 0 else 'ahead of'} that of the database's server",
             remedy="set both right, best with NTP",
+        )
+
+
+def _of_leases(observed):
+    """Those that are alive; who is silent may be of the original of a copy."""
+    known = observed.leases
+    alive = sorted((known[id], id) for id in observed.beating if id in known)
+    if len({lease for lease, _ in alive}) > 1:
+        yield Finding(
+            name="lease",
+            text="instances have different leases: "
+            + ", ".join(f"{id} has {lease:g} s" for lease, id in alive),
+            remedy="give all of them the same setting 'lease'; until then each counts "
+            "as dead after the longer one of its own and of who watches it",
         )
 
 
