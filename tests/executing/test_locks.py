@@ -301,20 +301,6 @@ def test_what_is_paused_stands_in_no_line(queues):
     assert start(queues) == [paused]
 
 
-def test_the_limit_is_that_of_the_newest(queues):
-    first, *others = push(queues, *(make_job(limit=1, user=user) for user in "aabb"))
-    assert start(queues) == [first]
-    newest = push(queues, make_job(limit=2, user="a"))[0]
-    assert start(queues) == [others[0]]
-    for job in (first, others[0]):
-        queues["default"].end(job)
-    assert start(queues) == [others[1], newest]  # users have turns now
-    for job in (others[1], newest):
-        queues["default"].end(job)
-    push(queues, make_job(limit=1, user="c"))
-    assert start(queues) == [others[2]]
-
-
 def test_what_could_start_is_taken_out_when_nothing_can(queues):
     """One after the other, in whatever queues."""
     jobs = push(

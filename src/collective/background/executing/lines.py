@@ -15,11 +15,11 @@ class Line:
     the line, and another one at each start of his, so that slots go round. If only one
     may run at once, users have no turns: all are as one.
 
-    - ``limit``: how many may run at once, as the last job said; None: there is no limit
+    - ``limit``: how many may run at once; None: there is no limit
     """
 
-    def __init__(self, tickets):
-        self.limit = None
+    def __init__(self, tickets, limit):
+        self.limit = limit
         self._tickets = tickets
         self._lanes = {}  # by their key: priority and user
         self._tickets_of = {}  # the tickets of lanes, by their key
@@ -29,9 +29,13 @@ class Line:
 
     def push(self, number, job):
         """Let a job wait for its turn. ``number``: of its arrival in the queue."""
-        if job.limit != self.limit:
-            self._set_limit(job.limit)
-        self._add(number, job)
+        key = job.priority, None if self.limit == 1 else (job.user,)
+        if key not in self._lanes:
+            self._lanes[key] = OOBTree()  # jobs by (age, number)
+            self._give_ticket(key)
+        self._lanes[key][job.age, number] = job
+        self._arrivals[number] = key
+        self._numbers[job.id] = number
 
     def discard(self, job):
         """Take a job out, if it is there; the others keep their turns."""
@@ -73,15 +77,6 @@ class Line:
     def __len__(self):
         return len(self._numbers)
 
-    def _add(self, number, job):
-        key = job.priority, None if self.limit == 1 else (job.user,)
-        if key not in self._lanes:
-            self._lanes[key] = OOBTree()  # jobs by (age, number)
-            self._give_ticket(key)
-        self._lanes[key][job.age, number] = job
-        self._arrivals[number] = key
-        self._numbers[job.id] = number
-
     def _give_ticket(self, key):
         ticket = self._tickets_of[key] = next(self._tickets)
         self._turns[-key[0], ticket] = key
@@ -89,13 +84,3 @@ class Line:
     def _head(self, key):
         lane = self._lanes[key]
         return lane[lane.minKey()]
-
-    def _set_limit(self, limit):
-        """Let all stand anew: with one limit they have turns, with another not."""
-        jobs = [job for lane in self._lanes.values() for job in lane.values()]
-        numbers = dict(self._numbers)
-        for job in jobs:
-            self.discard(job)
-        self.limit = limit
-        for job in sorted(jobs, key=lambda job: numbers[job.id]):
-            self._add(numbers[job.id], job)

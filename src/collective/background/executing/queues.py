@@ -34,8 +34,8 @@ class Job:
     - ``site``: tells the site of the task from others of the source; ``user``: its user
       from others of the site
     - ``locks``: texts; of all jobs of the site with one of them, one runs at a time
-    - ``limit``: how many jobs of the site may run at once in the queue; None: as many
-      as there are slots
+    - ``limit``: how many jobs of the site may run at once in the queue, the same for all
+      that wait; None: as many as there are slots
     """
 
     id: str
@@ -113,8 +113,10 @@ class Queue:
 
     def admit(self, job):
         """A job that waits may start when a slot is free."""
-        line = self._lines.setdefault((job.source, job.site), Line(self._tickets))
-        line.push(*self._waiting[job.source][job.id])
+        key = job.source, job.site
+        if key not in self._lines:
+            self._lines[key] = Line(self._tickets, job.limit)
+        self._lines[key].push(*self._waiting[job.source][job.id])
 
     def hold_back(self, job):
         """A job that was admitted may not start."""
