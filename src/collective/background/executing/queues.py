@@ -34,8 +34,8 @@ class Job:
     - ``site``: tells the site of the task from others of the source; ``user``: its user
       from others of the site
     - ``locks``: texts; of all jobs of the site with one of them, one runs at a time
-    - ``limit``: how many jobs of the site may run at once in the queue, the same for all
-      that wait; None: as many as there are slots
+    - ``limit``: how many jobs of the site may run at once in the queue, the same for
+      all of them; None: as many as there are slots
     """
 
     id: str
