@@ -12,6 +12,8 @@ from functools import cached_property
 from zope.component import getUtility
 from zope.i18nmessageid import Message
 
+LOOKED_AT = 10  # tasks of those after which one waits; it may be thousands
+
 
 class Reasons:
     """Finds reasons; one for each request."""
@@ -33,7 +35,7 @@ class Reasons:
 
     def _of_order(self, ids):
         # What is another user's is nothing but an id.
-        first = next(iter(find_visible(ids).values()), None)
+        first = next(iter(find_visible(ids[:LOOKED_AT]).values()), None)
         if first is None:
             return _("after another task")
         return Message(_("after “${title}”"), mapping={"title": first.title})
