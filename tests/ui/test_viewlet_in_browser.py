@@ -272,6 +272,17 @@ class TestViewlet:
         editor.page.evaluate(SCHEDULE, f"{editor.url}/++api++/countries")
         expect(editor.page.locator(VIEWLET)).to_contain_text("1 done")
 
+    def test_the_cookie_of_a_site_above_is_no_news(self, editor):
+        """It cannot be taken away: whoever asks because of it asks for ever."""
+        editor.open("countries")
+        page = editor.page
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.evaluate("document.cookie = 'background_tasks=new; path=/'")
+        for _ in range(3):
+            page.evaluate("(url) => fetch(url).then((it) => it.text())", editor.url)
+        assert [url for url in asked if "@@background-tasks" in url] == []
+
     def test_says_that_the_server_does_not_answer(self, importing, gate):
         page = importing.page
         the_task(importing)

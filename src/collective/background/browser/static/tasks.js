@@ -313,11 +313,20 @@
   /* News of the page's own requests, and of other tabs. */
 
   function findNews() {
-    if (document.cookie.split("; ").some((each) => each.startsWith(`${COOKIE}=`))) {
+    const before = countCookies();
+    if (before) {
       document.cookie = `${COOKIE}=; path=${sitePath}; max-age=0`;
-      tellOthers();
-      askNow();
+      // That of a site in whose path this one is stays, and is no news here.
+      if (countCookies() < before) {
+        tellOthers();
+        askNow();
+      }
     }
+  }
+
+  function countCookies() {
+    const cookies = document.cookie.split("; ");
+    return cookies.filter((each) => each.startsWith(`${COOKIE}=`)).length;
   }
 
   function tellOthers() {
