@@ -12,6 +12,7 @@ from functools import cached_property
 from zope.component import getUtility
 from zope.i18nmessageid import Message
 
+
 LOOKED_AT = 10  # tasks of those after which one waits; it may be thousands
 
 
