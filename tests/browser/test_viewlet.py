@@ -11,6 +11,7 @@ from collective.background import using
 from collective.background.browser import items
 from collective.background.browser import tray
 from collective.background.browser import wholes
+from collective.background.deployment import adopt
 from collective.background.exceptions import TaskFailed
 from datetime import timedelta
 from helpers import finished
@@ -22,6 +23,7 @@ from threading import Event
 from threading import Thread
 from urllib.parse import urlsplit
 from visitors import buttons
+from visitors import TASKS
 from visitors import tasks_in
 from visitors import text
 from visitors import VIEWLET
@@ -112,6 +114,18 @@ class TestWhatIsShown:
         get_scheduler().wait_all(60)
         assert editor.poll(etag=etag).status_code == 200
         assert text(editor.tasks()[second], "reason") == ""
+
+    def test_that_nothing_runs_on_a_copy(self, editor, portal, copied):
+        standing = f"{VIEWLET} [data-standing]"
+        task_id = using(delay=3600).schedule(int)
+        transaction.commit()
+        etag = editor.poll().headers["ETag"]
+        assert "Nothing runs here" in editor.see(TASKS).select_one(standing).text
+        adopt(copied)
+        transaction.commit()
+        assert editor.poll(etag=etag).status_code == 200
+        assert editor.see(TASKS).select(standing) == []
+        get_scheduler().cancel(task_id)
 
     def test_of_one_that_will_start_later(self, editor, portal):
         task_id = using(delay=3600).schedule(int)

@@ -8,6 +8,7 @@ which is found out before anything else is. The line alone is in every page, see
 from collective.background.browser.items import Items
 from collective.background.browser.items import version
 from collective.background.browser.wholes import newest_wholes
+from collective.background.deployment import is_foreign
 from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.model.settings import background_settings
@@ -128,6 +129,7 @@ class Tray(BrowserView):
         return (
             self.poll_url,
             self._items.may_change,
+            self.stands_still,
             self.counts(),
             [
                 (version(record), self._items.reason(record), self.is_here(record))
@@ -140,6 +142,11 @@ class Tray(BrowserView):
     @property
     def is_active(self):
         return any(record.state in states.UNFINISHED for record in self.records)
+
+    @property
+    def stands_still(self):
+        """Whether tasks wait that do not run here: the site is a copy."""
+        return self.is_active and is_foreign(api.portal.get())
 
     @property
     def has_ended(self):
