@@ -13,7 +13,9 @@ import transaction
 
 PAGES = [
     LIST,
+    "@@background-tasks-many?action=delete",
     "@@background-tasks-activity",
+    "@@background-tasks-statistics",
     "@@background-tasks-recurring",
     "@@background-tasks-settings",
 ]
