@@ -7,6 +7,7 @@ committed, and writes lines into a file, which nobody undoes.
 from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
 from collective.background import current_task
+from collective.background.model.outages import is_outage
 from OFS.SimpleItem import SimpleItem
 from persistent import Persistent
 from plone import api
@@ -86,7 +87,8 @@ class Attempt:
             os.close(file)
 
     def raised(self, error):
-        is_transient = isinstance(error, TransientError)
+        # A driver of RelStorage says in its own words that the database is away.
+        is_transient = isinstance(error, TransientError) or is_outage(error)
         self._tell("raised", error=type(error).__name__, is_transient=is_transient)
 
     def _end(self, event):
