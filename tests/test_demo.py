@@ -6,6 +6,7 @@ from collective.background.recurring import listing
 from collective.background.recurring import run_now
 from collective.background.testing import drain
 from collective.background.testing import scheduled
+from concurrent.futures import ThreadPoolExecutor
 from countries_demo.database import Country
 from countries_demo.database import open_database
 from countries_demo.database import Session
@@ -181,6 +182,16 @@ class TestDemo:
     def test_database_is_filled_once(self, tmp_path):
         engines = [open_database(f"sqlite:///{tmp_path}/new.sqlite") for _ in "12"]
         with engines[1].connect() as connection:
+            number = connection.scalar(select(func.count(Country.alpha_2)))
+        assert number == len(pycountry.countries)
+        for engine in engines:
+            engine.dispose()
+
+    def test_database_is_filled_by_one_of_those_that_start_at_once(self, tmp_path):
+        url = f"sqlite:///{tmp_path}/new.sqlite"
+        with ThreadPoolExecutor(4) as pool:
+            engines = list(pool.map(open_database, [url] * 4))
+        with engines[0].connect() as connection:
             number = connection.scalar(select(func.count(Country.alpha_2)))
         assert number == len(pycountry.countries)
         for engine in engines:

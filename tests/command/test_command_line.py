@@ -8,6 +8,7 @@ from collective.background.command.main import main
 from collective.background.database.scheduler import PersistentTransactionalScheduler
 from collective.background.exceptions import Unreachable
 from pathlib import Path
+from subprocess import run
 from zc.lockfile import LockFile
 
 import os
@@ -30,6 +31,13 @@ class TestSite:
         done = background("list", "--site", "/other")
         assert done.code == 2
         assert "/other" in done.err and "there are: /plone" in done.err
+
+    def test_none(self, background, shared, monkeypatch):
+        monkeypatch.setattr(sites, "site_paths", lambda database: [])
+        for arguments in (["list"], ["stats", "--site", "/plone"], ["adopt"]):
+            done = background(*arguments)
+            assert done.code == 2
+            assert "no site of this database has the add-on" in done.err
 
     def test_which_of_several(self, background, shared, monkeypatch):
         monkeypatch.setattr(sites, "site_paths", lambda database: ["/a", "/b"])
@@ -59,6 +67,9 @@ class TestArguments:
         assert set(re.findall("^``([a-z]+)[^`]*``  .*", text, re.MULTILINE)) >= set(
             commands
         )
+
+    def test_one_that_is_not_there(self, background):
+        assert "argument COMMAND: invalid choice: 'lst'" in background("lst").err
 
     @pytest.mark.parametrize("wrong", [("--js", "list"), ("list", "--stat", "failed")])
     def test_names_of_options_are_whole(self, background, wrong):
@@ -90,8 +101,19 @@ class TestStarting:
         given = {"option": "elsewhere", "variable": str(path)}
         monkeypatch.setenv(starting.VARIABLE, given[by])
         option = ["-c", str(path)] if by == "option" else []
-        assert main(["list", *option]) == 3
+        assert main(["list", *option]) == 2
         assert "other.conf cannot be used" in capsys.readouterr().err
+
+    def test_transitions_are_not_shown_to_who_has_no_log(self):
+        code = (
+            "from collective.background.command import starting\n"
+            "import logging\n"
+            "starting.keep_transitions_quiet()\n"
+            "logging.getLogger('collective.background.logs').warning('cancelled')\n"
+            "logging.getLogger('collective.background').warning('seen')\n"
+        )
+        done = run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stderr == "seen\n"
 
     def test_a_database_that_another_process_has(self, folder):
         path = str(folder / "Data.fs.lock")

@@ -44,7 +44,8 @@ class TestList:
         first, second = schedule(do, 1, title="first"), schedule(do, 2, title="second")
         done = background("list")
         heading, *lines = [line.split() for line in done.lines]
-        assert heading == ["id", "state", "created", "queue", "user", "title"]
+        names = ["id", "state", "created", "not-before", "queue", "user", "title"]
+        assert heading == names
         assert [line[0] for line in lines] == [second, first]
         assert [line[1] for line in lines] == ["queued", "queued"]
         assert [line[-1] for line in lines] == ["second", "first"]
@@ -56,6 +57,10 @@ class TestList:
         record = visible_record(id)
         assert (task["id"], task["title"]) == (id, record.title)
         assert task["created"] == record.created.isoformat()
+
+    def test_when_a_delayed_one_may_begin(self, background):
+        eta = visible_record(schedule(do, 1, delay=3600)).eta
+        assert f"{eta:%Y-%m-%dT%H:%M:%SZ}" in background("list").lines[1].split()
 
     def test_ids_for_other_programs(self, background):
         ids = [schedule(do, n) for n in range(3)]
@@ -140,11 +145,12 @@ class TestControl:
         done = background("--json", "retry", id)
         assert (done.code, [task["state"] for task in done.values]) == (0, ["queued"])
 
-    def test_what_cannot_be_tried_again(self, background):
-        id = schedule(do, 1)
+    @pytest.mark.parametrize("options", [{}, {"delay": 3600}])
+    def test_what_waits_already_is_not_tried_again(self, background, options):
+        id = schedule(do, 1, **options)
         done = background("retry", id)
         assert done.code == 1
-        assert id in done.err
+        assert f"task {id} is queued: it waits already" in done.err
 
     def test_cancel(self, background):
         ids = [schedule(do, n) for n in range(2)]

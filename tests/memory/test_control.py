@@ -253,7 +253,7 @@ class TestRetry:
         task_id = schedule(lambda: None)
         transaction.commit()
         gate.wait()
-        with pytest.raises(IllegalTransition, match="is queued and cannot become"):
+        with pytest.raises(IllegalTransition, match="is queued: it waits already"):
             one_slot.retry(task_id)
 
     def test_not_one_that_is_forgotten_at_this_moment(self, scheduler, monkeypatch):
@@ -267,7 +267,7 @@ class TestRetry:
         assert task.state == "failed"
 
     def test_not_one_between_two_attempts(self, scheduler, retrying):
-        with pytest.raises(IllegalTransition, match="is retrying and cannot become"):
+        with pytest.raises(IllegalTransition, match="is retrying: it waits already"):
             scheduler.retry(retrying)
         scheduler.cancel(retrying)
 

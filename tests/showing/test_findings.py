@@ -117,6 +117,18 @@ class TestSite:
         [finding] = findings.of_site(site, NOBODY)
         assert finding.name == "deployment"
 
+    def test_what_is_to_be_done_first(self, site, settings):
+        [finding] = findings.of_site(site, NOBODY)
+        assert finding.remedy.startswith("give every instance the setting")
+        settings(deployment="production")
+        [finding] = findings.of_site(site, NOBODY)
+        assert finding.remedy == "call background adopt"
+
+    def test_a_process_without_a_deployment(self, copied, settings):
+        settings(deployment=None)
+        [finding] = findings.of_site(copied, NOBODY)
+        assert "this process to none:" in finding.text
+
     def test_a_copy_says_only_that(self, shared, copied):
         [finding] = findings.of_site(copied, NOBODY)
         assert finding.name == "foreign"

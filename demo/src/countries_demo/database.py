@@ -65,11 +65,15 @@ def connect(event):
 
 
 def open_database(url):
-    """Return the engine of a database, which is filled if it is new."""
+    """Return the engine of an SQLite database, which is filled if it is new."""
     engine = create_engine(url)
-    Base.metadata.create_all(engine)
     # A session of its own: this is not part of any transaction of Zope's.
     with PlainSession(engine) as session, session.begin():
+        connection = session.connection()
+        # Processes that start at once in a new client home take turns: the lock for
+        # writing is taken before anything is looked at.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        Base.metadata.create_all(connection)
         if session.scalar(select(func.count(Country.alpha_2))) == 0:
             session.add_all(countries_of_iso_3166())
     return engine

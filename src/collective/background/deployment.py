@@ -52,8 +52,8 @@ def adopt(site):
         assign(site, name)
         path = "/".join(site.getPhysicalPath())
         logger.info(
-            "%s belongs to the deployment %r from now on (before: %r)",
-            *(path, name, before),
+            "%s belongs to the deployment %r from now on (before: %s)",
+            *(path, name, "none" if before is None else repr(before)),
         )
     return name
 

@@ -17,9 +17,9 @@ PAGE = 50  # tasks of a list, if nothing else is said
 PATIENCE = 3600.0  # seconds that somebody waits, if nothing else is said
 EPILOG = (
     "Exit codes: 0 fine; 1 not (no such task, its state does not allow it, it has not "
-    "succeeded, something is wrong); 2 the arguments cannot be used; 3 the tasks "
-    "cannot be reached (configuration, database); 4 the time to wait is up; 130 "
-    "interrupted."
+    "succeeded, something is wrong); 2 the arguments or settings cannot be used; "
+    "3 the tasks cannot be reached (no zope.conf, no database); 4 the time to wait is "
+    "up; 130 interrupted."
 )
 
 
@@ -35,7 +35,7 @@ def make_parser():
         allow_abbrev=False,
     )
     _add_common(parser, None, False)
-    commands = parser.add_subparsers(title="commands", metavar="", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(name, help, run):
         command = commands.add_parser(

@@ -17,10 +17,10 @@ import os
 import sys
 
 
-# Exit codes; docs/operations.rst has the same list. argparse has 2 for usage, too.
+# Exit codes; docs/command.rst has the same list. argparse has 2 for usage, too.
 FINE = 0
 NOT_FINE = 1
-USAGE = 2
+USAGE = 2  # or configuration
 UNREACHABLE = 3
 TIME_IS_UP = 4
 INTERRUPTED = 130  # as shells have it

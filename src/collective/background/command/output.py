@@ -11,7 +11,7 @@ import sys
 
 WIDTH = 80  # characters of a title in a list
 LENGTH = 100_000  # characters of any other text
-COLUMNS = ("id", "state", "created", "queue", "user", "title")
+COLUMNS = ("id", "state", "created", "not-before", "queue", "user", "title")
 
 
 class Output:
@@ -67,14 +67,18 @@ class Output:
 
     def _row(self, record):
         title = portable_line(translate(record.title, context=self._request), WIDTH)
-        created = record.created.strftime("%Y-%m-%dT%H:%M:%SZ")
+        created, eta = _moment(record.created), _moment(record.eta)
         user = record.user_id or "-"
-        return record.id, record.state, created, record.queue, user, title
+        return record.id, record.state, created, eta, record.queue, user, title
 
 
 def complain(error):
     """Say on standard error, in one line, what was not possible."""
     sys.stderr.write(f"background: {portable_line(str(error), LENGTH)}\n")
+
+
+def _moment(moment):
+    return "-" if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _plain(value):

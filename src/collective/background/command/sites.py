@@ -14,6 +14,9 @@ from collective.background.exceptions import Unreachable
 from functools import wraps
 
 
+NO_SITE = "no site of this database has the add-on"
+
+
 def in_site(do):
     """Return a function of the arguments of a command, which does something in a site.
 
@@ -60,7 +63,9 @@ def choose_site(paths, wanted):
     ``paths``: of those that have the add-on; ``wanted``: one of them, however it is
     written; None: the only one. Raises BadOption.
     """
-    shown = ", ".join(paths) or "none"
+    if not paths:
+        raise BadOption(NO_SITE)
+    shown = ", ".join(paths)
     if wanted is None:
         if len(paths) != 1:
             raise BadOption(f"say which site with --site; there are: {shown}")

@@ -1,6 +1,8 @@
 """Starting Zope for a command, beside whatever else runs on its database."""
 
+from collective.background.exceptions import BadOption
 from collective.background.exceptions import Unreachable
+from collective.background.telling.logs import logger as transitions
 from collective.background.zopecompat import zope_database
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,7 @@ def configure(path):
     """Read ``zope.conf``, and return Zope's starter.
 
     ``path``: of the file; None: what ZOPE_CONF says, or etc/zope.conf.
-    Raises Unreachable.
+    Raises Unreachable if there is none, BadOption if it cannot be used.
     """
     path = Path(path or os.environ.get(VARIABLE) or USUAL)
     if not path.is_file():
@@ -33,7 +35,7 @@ def configure(path):
     try:
         return configure_wsgi(str(path.absolute()))
     except ConfigurationError as error:
-        raise Unreachable(f"{path} cannot be used: {error}") from error
+        raise BadOption(f"{path} cannot be used: {error}") from error
 
 
 def start(begin):
@@ -54,14 +56,24 @@ def opened_database(path):
     """Yield Zope's database, a ZODB.DB. ``path``: as of ``configure``.
 
     Without the event of a process that starts: this one executes nothing.
-    Raises Unreachable.
+    Raises Unreachable, BadOption if ``zope.conf`` cannot be used.
     """
+    keep_transitions_quiet()
     configure(path)
     start(Zope2.startup_wsgi)
     try:
         yield zope_database()
     finally:
         close_databases()
+
+
+def keep_transitions_quiet():
+    """Show no line of the log for what becomes of tasks, unless it is written anywhere.
+
+    Python shows warnings for which nobody has set up a log. Who runs a command is told
+    by the command what it has done.
+    """
+    transitions.addHandler(logging.NullHandler())
 
 
 def close_databases():

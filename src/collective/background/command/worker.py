@@ -31,7 +31,7 @@ FORMAT = "%(asctime)s %(levelname)s [%(name)s][%(threadName)s] %(message)s"
 def work(arguments):
     """Execute tasks until a signal comes; return whether all was fine.
 
-    Raises Unreachable; BadOption for settings that cannot be used.
+    Raises Unreachable; BadOption for configuration that cannot be used.
     """
     begin_log(arguments.logging)
     before = dict(os.environ)

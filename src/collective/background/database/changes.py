@@ -101,7 +101,7 @@ def _mark_if_large(scheduler, group, what):
 
 def _queue_again(scheduler, stored, admit):
     shards = scheduler.shards
-    states.check_transition(stored.id, stored.state, states.QUEUED)
+    rules.check_retry(stored.id, stored.state, is_spent=False)
     if stored.unique is not None:
         rules.check_unique(stored.id, stored.unique, shards.holder(stored.unique))
     admit(stored, stored.after)

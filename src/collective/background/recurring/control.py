@@ -75,9 +75,15 @@ def switch(name, enabled):
 def switch_off_all(site):
     """Switch all recurring tasks of a site off, also those whose code is not here."""
     now = clock_of(site._p_jar.db()).now()
-    names = {task.name for task in registered() if task.belongs_to(site)}
-    for name in names.union(get_states(site)):
+    for name in enabled_names(site):
         get_state(site, name, now).enabled = False
+
+
+def enabled_names(site):
+    """Return the names of those that are not switched off, also if no code is here."""
+    names = {task.name for task in registered() if task.belongs_to(site)}
+    off = {name for name, state in get_states(site).items() if not state.enabled}
+    return names.union(get_states(site)) - off
 
 
 def _now():

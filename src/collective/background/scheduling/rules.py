@@ -161,6 +161,10 @@ def check_retry(id, state, is_spent):
 
     ``is_spent``: whether nothing is left with which it could run.
     """
+    if state in states.WAITING:
+        raise IllegalTransition(
+            f"task {id} is {state}: it waits already, and runs by itself"
+        )
     states.check_transition(id, state, states.QUEUED)
     if is_spent:
         raise IllegalTransition(

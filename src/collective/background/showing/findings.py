@@ -64,16 +64,29 @@ def of_process(database, settings):
         )
 
 
-def of_instances(observed, settings):
-    """Yield Findings of the instances, and of clocks. ``observed``: an Observed."""
-    for id in sorted(observed.silent):
+def no_site():
+    """Return the Finding for a database in which no site has the add-on."""
+    return Finding(
+        name="site",
+        text="no site of this database has the add-on",
+        remedy="install 'Background tasks' in Site Setup, Add-ons",
+    )
+
+
+def of_instances(observed, settings, works=True):
+    """Yield Findings of the instances, and of clocks.
+
+    ``observed``: an Observed; ``works``: whether this process works for any site. If
+    not, nobody here takes anything over, and who is silent is an original's instance.
+    """
+    for id in sorted(observed.silent) if works else ():
         lease = max(settings.lease, observed.leases.get(id, 0.0))
         yield Finding(
             name="stale",
             text=f"the instance {id} is silent",
             remedy="if it has ended, any other instance takes its tasks over after the "
-            f"lease ({lease:g} s): start one if there is none; if its process "
-            "is there, see its log",
+            f"lease ({lease:g} s), in a copy as long after it was adopted: "
+            "start one if there is none; if its process is there, see its log",
         )
     yield from _of_leases(observed)
     offset = observed.offset
@@ -108,12 +121,12 @@ def of_site(site, observed):
 
 
 def _of_site(site, observed):
-    name = deployment_of(site)
+    name, own = deployment_of(site), own_deployment()
     if is_foreign(site):
         yield (
             "foreign",
             f"the site belongs to the deployment {name!r} and this process to "
-            f"{own_deployment()!r}: nothing of it runs here",
+            f"{'none' if own is None else repr(own)}: nothing of it runs here",
             "if this is a copy that is to go on by itself: background adopt, or "
             "background adopt --discard; if not, correct the setting 'deployment'",
         )
@@ -123,7 +136,10 @@ def _of_site(site, observed):
             "deployment",
             "the site belongs to no deployment: a copy of the database would do all of "
             "its tasks once more",
-            "give every instance the setting 'deployment', then call background adopt",
+            "call background adopt"
+            if own
+            else "give every instance the setting 'deployment', then call background "
+            "adopt",
         )
     scheduler = local_scheduler(site)
     if scheduler is not None:
@@ -138,7 +154,8 @@ def _of_tasks(scheduler, observed):
         yield (
             "executing",
             "no process executes tasks: all of them wait",
-            "start background worker, or an instance whose role is not web",
+            "start background worker, or an instance whose role is not web; those that "
+            "run find a new site within a minute",
         )
     waiting = list(islice(scheduler.shards.waiting(), LOOKED_AT))
     homeless = Counter(task.queue for task in waiting if task.queue not in slots)
