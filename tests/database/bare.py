@@ -21,6 +21,7 @@ from ZODB import DB
 
 
 KEEP = 3600.0
+CACHE = 30_000  # objects, as in Zope: what is loaded twice was changed meanwhile
 
 
 def make_task(function=len, args=("abc",), **options):
@@ -35,7 +36,7 @@ class Bare:
     """``connection`` with the ``scheduler``, and its transactions: ``manager``."""
 
     def __init__(self):
-        self.database = DB(None)
+        self.database = DB(None, cache_size=CACHE)
         self.manager = TransactionManager()
         self.connection = self.database.open(self.manager)
         self.scheduler = PersistentTransactionalScheduler()
