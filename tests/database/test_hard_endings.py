@@ -106,6 +106,7 @@ class TestAnEndThatCannotBeWritten:
         hard = using(title="Hard").schedule(tell_when_open, fails=True)
         good = schedule(tell_when_open, fails=False)
         transaction.commit()
+        until(lambda: outbox.feeder_of(scheduler))  # it has to be found first
         until(lambda: len(outbox.feeder_of(scheduler).running()) == 2)
         gates.opened.set()
         scheduler.drain(TIMEOUT)
