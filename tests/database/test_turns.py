@@ -3,6 +3,7 @@
 from bare import Bare
 from collections import Counter
 from collective.background.database import due
+from collective.background.database import reserving
 from collective.background.database import stealing
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Instance
@@ -251,6 +252,71 @@ class TestSeveralInstances:
         if waiting > 3:
             assert not set(found) & set(cluster.reserve(owner))
         cluster.close()
+
+
+class TestElders:
+    """Old tasks of an instance whose slots are taken for long, while all are busy."""
+
+    @pytest.fixture
+    def cluster(self, monkeypatch):
+        monkeypatch.setattr(reserving, "LONG", 0.0)
+        cluster = Cluster()
+        yield cluster
+        cluster.close()
+
+    def add_in(self, cluster, feeder, count):
+        """Schedule tasks in the shards of a feeder; return them."""
+        shards = owned(cluster.look(feeder), "default")
+        tasks = []
+        while len(tasks) < count:
+            task = cluster.add_of("ann")
+            if int(task.id[:2], 16) in shards:
+                tasks.append(task)
+            else:
+                cluster.scheduler.shards.leave(task)
+        return tasks
+
+    def run_all(self, cluster, feeder):
+        """Let one instance run until it finds nothing; return the tasks in order."""
+        found = []
+        while new := cluster.reserve(feeder):
+            found += new
+            cluster.end(feeder)
+        return found
+
+    def test_are_the_tenth_of_others(self, cluster):
+        busy, owner = cluster.join(), cluster.join()
+        (old,) = self.add_in(cluster, owner, 1)
+        self.add_in(cluster, busy, 2 * AGEING)
+        assert self.run_all(cluster, busy).index(old) == AGEING - 1
+
+    def test_are_left_to_their_owner_for_some_time(self, cluster, monkeypatch):
+        monkeypatch.setattr(reserving, "LONG", 600.0)
+        monkeypatch.setattr(stealing, "GRACE", 600.0)
+        busy, owner = cluster.join(), cluster.join()
+        (old,) = self.add_in(cluster, owner, 1)
+        mine = self.add_in(cluster, busy, 2 * AGEING)
+        assert self.run_all(cluster, busy) == mine
+        assert cluster.reserve(owner) == [old]
+
+    def test_are_looked_for_now_and_then(self, cluster, monkeypatch):
+        """Not at each tenth task: it may load the lines of all others."""
+        monkeypatch.setattr(reserving, "ELDERS", 600.0)
+        monkeypatch.setattr(stealing, "GRACE", 600.0)
+        busy, owner = cluster.join(), cluster.join()
+        old = self.add_in(cluster, owner, 3)
+        self.add_in(cluster, busy, 4 * AGEING)
+        assert set(self.run_all(cluster, busy)) & set(old) == {old[0]}
+
+    def test_are_not_those_that_are_reserved(self, cluster, monkeypatch):
+        monkeypatch.setattr(stealing, "GRACE", 600.0)
+        busy, owner = cluster.join(), cluster.join()
+        self.add_in(cluster, owner, 2)
+        taken = cluster.reserve(owner)
+        mine = self.add_in(cluster, busy, 2 * AGEING)
+        assert taken
+        assert not set(self.run_all(cluster, busy)) & set(taken)
+        assert {task for task, _ in cluster.runs} == {*taken, *mine}
 
 
 class TestOwners:

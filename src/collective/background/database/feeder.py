@@ -73,6 +73,7 @@ class Feeder:
         self.turns = {}  # Turns, by their queue
         self.own = {}  # the numbers of the shards that it owns, by the queue
         self.stealing = Stealing()
+        self.elders_at = {}  # when to look for old tasks of others, by the queue
         self.places = {}  # up to where the lines of locks were looked at
         self.newer = set()  # numbers of tasks of a later version
         self.nobodys = {}  # since when instances are not known that have something

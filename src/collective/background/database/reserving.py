@@ -1,7 +1,9 @@
 """Reserving: which tasks an instance takes of what waits.
 
 First those of its own shards, and those that the same look has put in line, each in its
-turn; who finds nothing there and has idle slots steals from the shards of others.
+turn; who finds nothing there and has idle slots steals from the shards of others. When
+the oldest of all has its turn, that may be in the shards of others, too, if it has
+waited for long: their slots may all be taken.
 
 Nothing is loaded that is not reserved.
 """
@@ -9,10 +11,13 @@ Nothing is loaded that is not reserved.
 from collective.background.database.ahead import ahead_of_a_lock
 from collective.background.database.ahead import idle_slots
 from collective.background.database.ahead import room_for
+from collective.background.database.lines import by_age
 from collective.background.database.lines import by_priority
 from collective.background.database.lines import Place
 from collective.background.database.owning import owned
 from collective.background.database.permits import Permits
+from collective.background.database.shard import microseconds
+from collective.background.database.shard import number_at
 from collective.background.database.shard import number_of
 from collective.background.database.standing import newly_in_line
 from collective.background.database.status import VERSION
@@ -20,10 +25,13 @@ from collective.background.database.stealing import to_be_stolen
 from collective.background.database.turns import Turns
 from collective.background.database.wholes import is_unwanted
 from functools import partial
+from itertools import takewhile
 from time import monotonic
 
 
 TRIED = 64  # tasks of a queue that one look loads in vain
+LONG = 10.0  # seconds for which the oldest tasks are left to the owners of their shards
+ELDERS = 1.0  # seconds between two looks for those, which may load the lines of others
 
 
 def choose(look):
@@ -110,7 +118,18 @@ class Choice:
             return (task for number, task in line if number not in self._taken)
         new = newly_in_line(self._look.scheduler.shards)
         places = [*self._own, Place(new.values()), permits.own]
-        return self._turns.order(places, self.queue, self._taken)
+        return self._turns.order(places, self.queue, self._taken, self._elders)
+
+    def _elders(self):
+        """Return (number, task) of what has waited for long in the shards of others."""
+        look, at = self._look, self._look.feeder.elders_at
+        if not self._foreign or monotonic() < at.get(self.queue, 0.0):
+            return ()
+        at[self.queue] = monotonic() + ELDERS
+        self._taken |= set(_reserved_numbers(look.scheduler))
+        before = number_at(microseconds(look.now) - int(LONG * 1_000_000))
+        found = by_age([*self._foreign, self._permits.foreign], self.queue)
+        return takewhile(lambda item: item[0] < before, found)
 
     def steal(self, idle, room):
         """Take some of the last ones in the shards of others; see ``stealing``."""

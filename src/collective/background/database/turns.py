@@ -1,7 +1,8 @@
 """Turns: who is next in a queue, as one instance sees it.
 
 Within a priority, turns go round the users who have something in line, one task each;
-every tenth task is the oldest of all, so that nobody starves.
+every tenth task is the oldest of all, so that nobody starves. That one may be in the
+share of another instance, all of whose slots may be taken for long.
 """
 
 from collective.background.database.lines import by_age
@@ -9,6 +10,8 @@ from collective.background.database.lines import lanes
 from collective.background.database.lines import ranks
 from collective.background.executing.queues import AGEING
 from copy import copy
+from heapq import merge
+from operator import itemgetter
 
 
 class Turns:
@@ -24,19 +27,20 @@ class Turns:
         made._last = dict(self._last)
         return made
 
-    def order(self, places, queue, taken):
+    def order(self, places, queue, taken, elders):
         """Yield StoredTasks in the order of their turn.
 
         ``places``: see ``lines``; ``taken``: numbers of tasks that are left out, a set,
         to which each task is to be added before the next one is asked for; and
-        ``served`` to be called if it was taken.
+        ``served`` to be called if it was taken. ``elders()``: returns (number, task)
+        by age, of what may be the oldest of all elsewhere; called when one is due.
         """
         oldest = None  # not before it is needed
         in_turn = self._in_turn(places, queue, taken)
         while True:
             self._next = None
             if self._served % AGEING == AGEING - 1:
-                oldest = oldest or by_age(places, queue)
+                oldest = oldest or _oldest(places, queue, taken, elders)
                 found = _first(oldest, taken)
             else:
                 found = next(in_turn, None)
@@ -67,3 +71,9 @@ class Turns:
 
 def _first(lane, taken):
     return next((task for number, task in lane if number not in taken), None)
+
+
+def _oldest(places, queue, taken, elders):
+    if _first(by_age(places, queue), taken) is None:
+        return iter(())  # who has nothing of its own steals
+    return merge(by_age(places, queue), elders(), key=itemgetter(0))
