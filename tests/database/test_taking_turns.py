@@ -5,6 +5,7 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background.capture.snapshot import find_database
 from collective.background.database import outbox
+from collective.background.database.shard import SHARDS
 from collective.background.database.watch import Watch
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import Executor
@@ -130,6 +131,19 @@ class TestLearning:
         look = bare.look(feeder)
         look.reserve()
         assert look.tasks
+
+    def test_also_those_that_were_delayed(self, bare):
+        """Their time has come already: they are in line, and not put off again."""
+        feeder = bare.feeder()
+        stored = bare.add(eta=-60)
+        for _ in range(OFTEN):
+            feeder.contention.note(stored.callable, True)
+        bare.look(feeder).reserve()
+        shards = bare.scheduler.shards
+        assert [len(shard.delayed) for shard in shards] == [2] * SHARDS
+        assert stored.eta is None
+        shards.leave(stored)
+        assert [len(shard.locked) for shard in shards] == [2] * SHARDS
 
     def test_not_those_of_other_kinds(self, bare):
         feeder = bare.feeder()

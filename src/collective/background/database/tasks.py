@@ -248,6 +248,7 @@ class StoredTask(Persistent):
     def take_turns(self):
         """Those of its kind conflict: it is to have their lock from the beginning."""
         self.conflicts = ONCE
+        self.eta = None  # which has passed: else it would be put off once more
 
     def release(self):
         """It is nobody's any more, and waits as before."""
