@@ -293,6 +293,16 @@ class TestLimits:
         expected = sorted(tasks, key=lambda task: (-task.priority, task.number))
         assert end_all(*members) == [task.id for task in expected]
 
+    @pytest.mark.parametrize("limits, steals", [({}, True), ({"imports": 1}, False)])
+    def test_one_leaves_nothing_to_steal(self, bare, limits, steals):
+        """Who has found nothing in it has looked at the shards of all."""
+        settings = {"queues": {"imports": 1}, "limits": limits}
+        member, _ = (Member(bare, **settings) for _ in range(2))
+        bare.scheduler.paused.update(set(member.feeder.settings.queues) - {"imports"})
+        bare.manager.commit()
+        member.look()
+        assert (member.feeder.stealing.next_at > 0) == steals
+
 
 class TestCosts:
     """Of tasks that wait for ten locks, and of others."""

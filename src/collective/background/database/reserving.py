@@ -69,7 +69,7 @@ def _choices(look):
             choice = Choice(look, name, permits)
             choice.take_own(room)
             idle = min(room, idle_slots(feeder, queue))
-            if not choice.tasks and idle > 0 and choice.has_foreign:
+            if not choice.tasks and idle > 0 and choice.may_steal:
                 if may_steal:
                     choice.steal(idle, room)
                 else:
@@ -97,9 +97,9 @@ class Choice:
             (self._own if index in own else self._foreign).append(shard)
 
     @property
-    def has_foreign(self):
-        """Whether others own shards."""
-        return bool(self._foreign)
+    def may_steal(self):
+        """Whether others own shards at which ``take_own`` does not look."""
+        return bool(self._foreign) and not self._permits.is_one(self.queue)
 
     def take_own(self, room):
         """Take at most so many of what is next in the shards of this instance."""
