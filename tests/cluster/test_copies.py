@@ -72,7 +72,7 @@ def start(tmp_path, monkeypatch):
         cluster.close()
 
 
-def test_nothing_happens_in_it_until_it_is_adopted(start, site_data, tmp_path):
+def test_nothing_happens_in_it_until_it_is_adopted(start, site_data, tmp_path, until):
     _, production = start("production", site_data)
     production.get("probe-add-site", id="Second")
     stored = production.site("Second")
@@ -81,6 +81,8 @@ def test_nothing_happens_in_it_until_it_is_adopted(start, site_data, tmp_path):
     file = tmp_path / "file"
     running = stored.schedule("create_later", str(file), rerun=True)
     production.expect(f"{file} has begun")
+    # As it may run again, that is told a moment later.
+    until(lambda: state_of(stored, running) == "running")
     waiting = stored.schedule("write", "waiting", delay=LEASE)
     production.expect(*QUEUED)
 
