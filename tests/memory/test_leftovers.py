@@ -95,6 +95,25 @@ def test_a_file_that_cannot_be_read_does_no_harm(folder, home, text):
     assert list(home.iterdir()) == []
 
 
+def test_a_task_that_is_not_told_well_keeps_no_other_from_being_told(home, left):
+    (path,) = home.iterdir()
+    word = json.loads(path.read_text())
+    word["tasks"].insert(0, {"id": "nothing else"})
+    path.write_text(json.dumps(word))
+    begin()
+    assert get_scheduler().record(left[0]).state == "lost"
+    assert list(home.iterdir()) == []
+
+
+def test_a_file_of_somebody_else_does_no_harm(home, left, monkeypatch, caplog):
+    def refuse(self, target):
+        raise PermissionError(self)
+
+    monkeypatch.setattr(leftovers.Path, "rename", refuse)
+    begin()
+    assert "cannot be read" in caplog.text
+
+
 def test_a_folder_that_cannot_be_written_is_logged(left, home, monkeypatch, caplog):
     begin()
     monkeypatch.setattr(leftovers, "_folder", lambda: home / "missing")

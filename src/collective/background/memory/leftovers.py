@@ -16,7 +16,6 @@ from collective.background.model import states
 from collective.background.model.options import Options
 from collective.background.running.outcome import describe_error
 from collective.background.scheduling.task import Task
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from zope.component import getGlobalSiteManager
@@ -67,7 +66,12 @@ def serving_begins(event):
     lifecycle = getGlobalSiteManager().getUtility(ITransactionalScheduler).lifecycle
     keep = lifecycle.settings.keep
     for told in _take_word():
-        _remember(lifecycle, _restored(told, keep))
+        try:
+            task = _restored(told, keep)
+        except Exception:  # the process is to begin, whatever somebody has written
+            logger.exception("a task that was lost cannot be told: %.200r", told)
+        else:
+            _remember(lifecycle, task)
 
 
 def _folder():
@@ -92,16 +96,17 @@ def _take_word():
     found = []
     for path in sorted(_folder().glob(f"{NAME}*.json")):
         own = path.with_suffix(f".{os.getpid()}")
-        # Whoever begins at the same time is as good.
-        with suppress(FileNotFoundError):
+        try:
             path.rename(own)
-            try:
-                word = json.loads(own.read_text())
-                if word["version"] == VERSION:
-                    found += word["tasks"]
-            except (ValueError, TypeError, KeyError):
-                logger.exception("%s cannot be read", path)
+            text = own.read_text()
             own.unlink()
+            word = json.loads(text)
+            if word["version"] == VERSION:
+                found += word["tasks"]
+        except FileNotFoundError:
+            pass  # whoever has begun at the same time is as good
+        except (OSError, ValueError, TypeError, KeyError):
+            logger.exception("%s cannot be read", path)
     return found
 
 
