@@ -1,5 +1,6 @@
 """The orderly end of a process, and what becomes of its tasks."""
 
+from another import until
 from collective.background import current_task
 from collective.background import get_scheduler
 from collective.background import schedule
@@ -246,3 +247,19 @@ def test_what_a_look_has_reserved_when_all_is_to_stop(bare):
     feeder.take(feeder.claim_of(during, during.fence), "default", 0, 0, None, ())
     assert [queue.waiting for queue in feeder.executor.queues()] == [0, 0]
     assert [held.is_withdrawn for held in feeder.held.values()] == [True, True]
+
+
+def test_others_know_at_once_that_nothing_more_begins(run, gates):
+    """While it waits for what runs."""
+    run(schedule(gated))
+    watch = outbox.current_watch()
+    id = watch.executor.instance
+    watch.stop()
+
+    def is_draining():
+        transaction.begin()
+        return instances_for(get_scheduler())[id].is_draining
+
+    until(is_draining)
+    assert instances_for(get_scheduler())[id].slots
+    gates.opened.set()

@@ -7,6 +7,7 @@ from collective.background.database import reserving
 from collective.background.database import stealing
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Instance
+from collective.background.database.instances import instance_of
 from collective.background.database.instances import remove_instance
 from collective.background.database.look import Look
 from collective.background.database.outbox import at_hand
@@ -330,6 +331,19 @@ class TestOwners:
         assert owners.total() == SHARDS
         for id, count in slots.items():
             assert owners[id] <= SHARDS * count / sum(slots.values()) + 1
+
+    def test_are_those_that_go_on(self):
+        """Who waits for his tasks to end has no share of what waits."""
+        cluster = Cluster()
+        ends, other = cluster.join(), cluster.join()
+        assert len(owned(cluster.look(other), "default")) == SHARDS / 2
+        ends.is_stopping = True
+        instance = instance_of(cluster.connection, ends.executor.instance)
+        instance.is_draining = True
+        assert owned(cluster.look(ends), "default") == frozenset()
+        for queue in ("default", None):
+            assert owned(cluster.look(other), queue) == frozenset(range(SHARDS))
+        cluster.close()
 
     def test_stay_the_same_as_far_as_they_can(self):
         ids = [f"host:{number}" for number in range(6)]

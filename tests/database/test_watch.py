@@ -137,6 +137,17 @@ class TestHeartbeats:
         (me,) = instances.instances_of(bare.connection).values()
         assert me.lease == 30.0
 
+    def test_tell_at_once_that_nothing_more_begins(self, bare, presence):
+        """Its queues are still there, for who schedules something."""
+        presence.beat(bare.connection, bare.manager)
+        (me,) = instances.instances_of(bare.connection).values()
+        assert (me.is_draining, presence.is_due()) == (False, False)
+        presence.drain()
+        assert presence.is_due()
+        presence.beat(bare.connection, bare.manager)
+        assert (me.is_draining, presence.is_due()) == (True, False)
+        assert me.slots
+
     def test_of_who_was_taken_for_dead_do_not_begin_anew(self, bare, presence):
         """Or who looks now and then would see the same number each time."""
         seen = []

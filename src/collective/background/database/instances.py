@@ -26,10 +26,12 @@ class Instance(Persistent):
       nothing
     - ``limits``: as in the settings
     - ``lease``: as there (seconds), on which its ``beat`` depends; 0.0: not known
+    - ``is_draining``: whether it ends, and begins nothing more; it still has its queues
     """
 
     limits = MappingProxyType({})
     lease = 0.0
+    is_draining = False
 
     def __init__(self, id, role, slots, limits=limits, lease=lease):
         self.version = VERSION

@@ -2,7 +2,8 @@
 
 So that not all of them try the same tasks. By rendezvous hashing (Thaler and
 Ravishankar 1998) of shard and instance, so who comes or goes changes little for the
-others; but nobody has more than his share of all slots.
+others; but nobody has more than his share of all slots. Who begins nothing more, as he
+waits for the end of what runs, has nothing.
 """
 
 from collections import Counter
@@ -18,9 +19,13 @@ def owned(look, queue=None):
     Among all that have a queue; None: that execute anything.
     """
     feeder = look.feeder
-    if not feeder.executes:
+    if feeder.is_stopping or not feeder.executes:
         return frozenset()
-    slots = {id: instance.slots for id, instance in look.instances.items()}
+    slots = {
+        id: instance.slots
+        for id, instance in look.instances.items()
+        if not instance.is_draining
+    }
     slots[look.me] = feeder.settings.queues
     numbers = {
         id: sum(each.values()) if queue is None else each.get(queue, 0)

@@ -36,9 +36,17 @@ class Presence:
         self._silences = Silences(lease, min(2 * self.pause + SLACK, lease / 2))
         self._beaten_at = float("-inf")
         self._beat = 0  # the last one
+        self._is_draining = False
+        self._is_draining_told = False
+
+    def drain(self):
+        """This process begins nothing more. In any thread; told by the next beat."""
+        self._is_draining = True
 
     def is_due(self):
         """Whether it is time for a heartbeat."""
+        if self._is_draining and not self._is_draining_told:
+            return True
         return monotonic() - self._beaten_at > self.pause
 
     def beat(self, connection, manager):
@@ -62,12 +70,14 @@ class Presence:
         # Also if others took this process for dead, and it is there anew: to who looks
         # now and then it would be silent if its numbers began anew.
         self._beat = me.beat = max(self._beat, me.beat) + 1
+        me.is_draining = self._is_draining
         manager.get().note(f"Background tasks: {me.id} is alive")
         before = time()
         manager.commit()
         after = time()
         self._beaten_at = monotonic()
         me._p_activate()
+        self._is_draining_told = me.is_draining
         self._clock.note(me._p_serial, before, after)
         manager.begin()
         found = instances_of(connection)

@@ -87,6 +87,7 @@ class Watch:
         """Start nothing more; ask those to stop that may run again. See Executor."""
         with self.changed:
             self.is_stopping = True
+            self._presence.drain()  # others see to its share from now on
             for feeder in self._feeders.values():
                 feeder.stop()
             self._pacing.wake_up()  # others may have a slot for what waits here
