@@ -133,6 +133,10 @@ class TestWatch:
         until(lambda: watch.trouble() is None)
         assert watch.is_alive()
 
+    def test_has_not_begun(self, functional_app):
+        watch = Watch(process_executor(), functional_app._p_jar.db())
+        assert watch.is_alive()
+
     def test_does_not(self, watch, until, monkeypatch):
         until(lambda: watch.trouble() is None)
         failed = Event()

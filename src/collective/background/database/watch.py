@@ -123,8 +123,8 @@ class Watch:
         return {name for feeder in self._known() for name in feeder.paused}
 
     def is_alive(self):
-        """Whether the thread goes on, or has ended in order."""
-        return self._thread.is_alive() or self._is_leaving()
+        """Whether the thread is about to begin, goes on, or has ended in order."""
+        return not self._has_left.is_set() or self._is_leaving()
 
     def trouble(self):
         """Return why nothing can be seen to at the moment, a text, or None."""
