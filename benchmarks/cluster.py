@@ -23,6 +23,7 @@ TIMEOUT = 600  # seconds
 GLANCE = 0.01  # seconds
 REST = 0.1
 SLOTS = 2  # of a worker
+WAITING = "100000"  # tasks; the editor has a quarter of that
 
 # In the line of the log that each task leaves.
 SUCCEEDED, FAILED = ": succeeded", ": failed"
@@ -45,6 +46,7 @@ def opened_cluster(where, storage):
     name of one.
     """
     os.environ["PROBE_COSTS"] = "1"
+    os.environ["BACKGROUND_MAX_WAITING"] = WAITING
     with (
         TemporaryDirectory() as folder,
         closing(Measured(Path(folder), Path(where) / "var", storage)) as cluster,
