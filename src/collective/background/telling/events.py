@@ -107,13 +107,14 @@ def announce_scheduled(record):
 
 
 def note_transition(record):
-    """Log and count that a task has reached the state of its record.
+    """Count and log that a task has reached the state of its record.
 
-    Who fails here (the metrics may be another's) is logged.
+    The log comes last: who has read its line finds the rest done. Who fails here
+    (the metrics may be another's) is logged.
     """
     # Not by subscribers: a broken one of an add-on would keep others from
     # being called.
-    for note in (log_transition, count_transition, note_in_history):
+    for note in (count_transition, note_in_history, log_transition):
         try:
             note(record)
         except Exception as error:
