@@ -67,6 +67,14 @@ def test_german_is_complete():
     assert missing == []
 
 
+def test_buttons_begin_in_upper_case():
+    """What comes first is what is seen; the name of what it is for is only heard."""
+    german = read(catalogue("de"))
+    buttons = [text for text in german if re.fullmatch(r"[A-Z][\w ]*\$\{name\}", text)]
+    assert "Pause${name}" in buttons
+    assert [german[text] for text in buttons if not german[text][0].isupper()] == []
+
+
 def test_the_texts_themselves_are_english():
     """The catalogue says only that English is spoken: visitors who prefer it would
     get their second language otherwise."""

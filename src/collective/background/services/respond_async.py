@@ -23,6 +23,7 @@ from collective.background.model.settings import background_settings
 from collective.background.model.settings import MANAGERS
 from collective.background.services.representing import represent
 from collective.background.services.representing import task_url
+from collective.background.services.titles import title_of
 from collective.background.showing.handing_out import keep_private
 from collective.background.showing.visibility import may_have_tasks
 from collective.background.showing.visibility import may_manage
@@ -33,7 +34,6 @@ from plone.rest.interfaces import IService
 from plone.restapi.services import Service
 from Products.Five.browser import BrowserView
 from urllib.request import parse_http_list
-from zope.component.hooks import getSite
 from zope.interface import alsoProvides
 
 import logging
@@ -117,17 +117,12 @@ class Accepted(Service, BrowserView):
         # No page of another origin can send this header without being asked for
         # permission (CORS); that is as good as a token.
         alsoProvides(self.request, IDisableCSRFProtection)
-        task_id = schedule_again(self.context, self.request, title=self._title())
+        steps = steps_below(self.context, self.request)
+        title = title_of(self.context, self.request, steps)
+        task_id = schedule_again(self.context, self.request, title=title)
         response = self.request.response
         response.setStatus(202)
         keep_private(response)
         response.setHeader("Location", task_url(task_id))
         response.setHeader("Preference-Applied", RESPOND_ASYNC)
         return represent(visible_record(task_id), self.request)
-
-    def _title(self):
-        """Return, for example, ``POST /folder/@copy``."""
-        above = len(getSite().getPhysicalPath())
-        steps = steps_below(self.context, self.request)
-        path = "/".join((*self.context.getPhysicalPath()[above:], *steps))
-        return f"{self.request.method} /{path}"
