@@ -1,5 +1,6 @@
 """A cluster: several instances on one database. For tests and benchmarks."""
 
+from instances import CeleryWorker
 from instances import Instance
 from instances import make_instance
 from processes import who
@@ -46,6 +47,20 @@ class Cluster:
             instance = self._instances[name] = Instance(self.folder(name), **settings)
             self.started.append(instance)
         return instance
+
+    def work(self, name, *options, **settings):
+        """Return a CeleryWorker, once it executes the tasks of the site.
+
+        ``options``: of its command; ``settings``: further ones of the package. A former
+        one of that name is killed.
+        """
+        if name in self._instances:
+            self._instances[name].kill()
+        settings = {**self._settings, **settings}
+        worker = CeleryWorker(self.folder(name), *options, **settings)
+        self._instances[name] = worker
+        self.started.append(worker)
+        return worker.serves()
 
     def folder(self, name):
         """Return the folder of an instance, which need not run."""

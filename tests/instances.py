@@ -5,6 +5,8 @@ and ``Instance`` is the process that serves it; ``Site`` is a site that it serve
 Called by tests and benchmarks.
 """
 
+from contextlib import suppress
+from pathlib import Path
 from processes import END
 from processes import environ
 from processes import free_port
@@ -14,9 +16,11 @@ from processes import SCRIPTS
 from processes import TESTS
 
 import json
+import os
 import re
 import requests
 import shutil
+import signal
 import subprocess
 
 
@@ -220,3 +224,39 @@ class Worker(Process):
 def background(folder):
     """Return the beginning of a command ``background`` in the folder of an instance."""
     return SCRIPTS / "background", "--config", zope_conf(folder)
+
+
+class CeleryWorker(Process):
+    """``background celery-worker`` in the folder of an instance, which may be served.
+
+    ``options``: of the command; ``settings``: those of the package.
+    """
+
+    ready = "ready."  # what Celery logs
+
+    def __init__(self, folder, *options, **settings):
+        self.settings = settings
+        command = (SCRIPTS / "background", "celery-worker", *options, zope_conf(folder))
+        super().__init__(
+            f"Celery worker of {folder.name}",
+            *command,
+            env=environ(**settings),
+            cwd=folder,
+            start_new_session=True,
+        )
+
+    def serves(self):
+        """Wait until it executes tasks, and return it."""
+        self.expect(self.ready, timeout=START)
+        return self
+
+    def children(self):
+        """Return the process ids of its children, as a list."""
+        path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+    def kill(self):
+        """End it and all of its children, as a power cut does."""
+        with suppress(ProcessLookupError):  # nobody is left
+            os.killpg(self.pid, signal.SIGKILL)
+        super().kill()
