@@ -41,6 +41,22 @@ def ended(task_id):
     return record
 
 
+class TestWhatHadRunForTooLong:
+    def test_says_that_it_was_ended_by_that(self, scheduler, dead):
+        task_id = using(hard_timeout=0.000001).schedule(note, "too long")
+        dead.begins(task_id)
+        transaction.commit()
+        dead.beats()  # it lived on after that
+        record = ended(task_id)
+        assert record.state == "lost"
+        assert "longer than its hard_timeout of 1e-06 seconds" in record.error.message
+
+    def test_was_not_ended_by_that_if_it_had_not(self, scheduler, dead):
+        task_id = using(hard_timeout=3600).schedule(note, "in time")
+        dead.begins(task_id)
+        assert "hard_timeout" not in ended(task_id).error.message
+
+
 class TestWhatHadBegun:
     def test_is_lost(self, scheduler, dead, folder):
         task_id = schedule(create, folder, "new")

@@ -204,6 +204,8 @@ def test_an_unknown_one_that_is_like_none_is_refused_with_all_names():
         ("timeout", "60"),
         ("timeout", float("nan")),
         ("timeout", None),
+        ("hard_timeout", 0),
+        ("hard_timeout", None),
         ("after", None),
         ("after", 7),
         ("after", ["a" * 32, None]),

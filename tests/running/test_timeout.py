@@ -172,3 +172,29 @@ class TestBatches:
     def test_without_the_option_none_stops(self, scheduler, take):
         record = finished(schedule_batch(lambda item: take(1e6), range(3), size=1))
         assert record.state == "succeeded"
+
+
+class TestHardTimeout:
+    """Nobody can stop a thread; so it is obeyed as ``timeout``, and the log tells."""
+
+    def test_the_smaller_one_counts(self, scheduler, take):
+        def work():
+            take(11)
+            check()
+
+        for options in (
+            {"hard_timeout": 10},
+            {"hard_timeout": 10, "timeout": 20},
+            {"hard_timeout": 20, "timeout": 10},
+        ):
+            record = finished(using(**options).schedule(work))
+            assert record.error.type.endswith(".TaskTimedOut")
+            assert "longer than 10 seconds" in record.error.message
+
+    def test_one_that_does_not_look_succeeds_and_its_log_says_so(self, scheduler, take):
+        record = finished(using(hard_timeout=10).schedule(take, 11))
+        assert record.state == "succeeded"
+        assert "its hard_timeout is 10 s: a thread can" in record.log[-1]
+
+    def test_nothing_is_said_of_one_in_time(self, scheduler, take):
+        assert not finished(using(hard_timeout=10).schedule(take, 9)).log

@@ -152,6 +152,9 @@ def using(**options):
       runs at a time. Paths are texts as well: "/a" and "/a/b" are two locks
     - ``timeout``: seconds after which the task fails at its next cancellation
       point (none)
+    - ``hard_timeout``: seconds after which it is ended, wherever it is (none); for that
+      it has to run in a process of its own, see docs/celery.rst. A thread cannot be
+      stopped, and obeys it as ``timeout``; the log of the task says so if it was late
     - ``begin_by``: seconds after which it is too late to begin: its turn comes, and
       it fails without having run (none). Whoever tries it again begins it
     - ``after``: the id of a task or a group, or several: start when they have

@@ -6,13 +6,17 @@ nobody else writes: a heartbeat. What it has reserved of a site is in a Holding 
 
 from BTrees.OOBTree import OOBTree
 from collective.background.capture.snapshot import find_database
+from datetime import datetime
+from datetime import UTC
 from persistent import Persistent
+from persistent.timestamp import TimeStamp
 from time import monotonic
 from types import MappingProxyType
 
 
 VERSION = 1
 KEY = "collective.background.instances"  # in the root of the database
+BEATS = 6  # heartbeats in the time of a lease
 RECONNECT = 30.0  # seconds that a client may need until it can write again
 
 
@@ -41,6 +45,11 @@ class Instance(Persistent):
         self.limits = dict(limits)
         self.lease = lease
         self.beat = 0
+
+    def lived_until(self):
+        """Return when it has ended if it is dead, at the latest (aware)."""
+        beaten_at = TimeStamp(self._p_serial).timeTime()
+        return datetime.fromtimestamp(beaten_at + self.lease / BEATS, UTC)
 
 
 class Holding(Persistent):

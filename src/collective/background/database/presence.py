@@ -5,6 +5,7 @@ For all sites together. Called by the watch, in its connection.
 
 from collective.background.database.claims import hold
 from collective.background.database.instances import add_instance
+from collective.background.database.instances import BEATS
 from collective.background.database.instances import Instance
 from collective.background.database.instances import instance_of
 from collective.background.database.instances import instances_of
@@ -18,7 +19,6 @@ import logging
 
 logger = logging.getLogger(__name__)
 
-BEATS = 6  # heartbeats in the time of a lease
 SLACK = 5.0  # seconds that a look may take longer than usual
 
 

@@ -34,16 +34,19 @@ def rescue_all(look, dead):
         elif monotonic() - since.setdefault(id, monotonic()) > lease:
             dead = dead | {id}
         if id in dead:
+            lived_until = None
             if id in look.instances:
                 # If it is heard of at this very moment, it is not dead.
                 hold(look.instances[id])
-            take_back(look.scheduler, holding, look.news)
+                lived_until = look.instances[id].lived_until()
+            take_back(look.scheduler, holding, look.news, lived_until)
 
 
-def take_back(scheduler, holding, news):
+def take_back(scheduler, holding, news, lived_until=None):
     """See to all tasks in the Holding of an instance that is gone.
 
     But for those of a later version, which are left to newer instances.
+    ``lived_until``: when it has ended, at the latest (aware); None: nobody knows.
     """
     left = {}
     for id, held in holding.tasks.items():
@@ -58,15 +61,16 @@ def take_back(scheduler, holding, news):
             stored.report = report
         if started is not None and not stored.begins_with_commit:
             stored.attempts += 1
-        let_go(scheduler, stored, news, is_suspect=True)
+        let_go(scheduler, stored, news, lived_until, is_suspect=True)
     holding.keep(left, holding.uses)
     if not left:
         del scheduler.holdings[holding.instance]
 
 
-def let_go(scheduler, stored, news, *, is_suspect=False):
+def let_go(scheduler, stored, news, lived_until=None, *, is_suspect=False):
     """A reserved task is not its instance's any more; see what it becomes.
 
+    ``lived_until``: as above, of that instance.
     ``is_suspect``: whether it may be what the instance has died of.
     """
     status = stored.status
@@ -78,7 +82,7 @@ def let_go(scheduler, stored, news, *, is_suspect=False):
     elif scheduler.shards.requested(stored.id) is not None:
         cancel_waiting(scheduler, stored, news)
     elif stored.has_begun:
-        _let_go_begun(scheduler, stored, news)
+        _let_go_begun(scheduler, stored, news, lived_until)
     else:
         # If it begins at this very moment, this transaction conflicts.
         hold(status)
@@ -86,7 +90,7 @@ def let_go(scheduler, stored, news, *, is_suspect=False):
         stored.release()
 
 
-def _let_go_begun(scheduler, stored, news):
+def _let_go_begun(scheduler, stored, news, lived_until):
     is_complete = stored.size and stored.status.cursor >= stored.size
     stored.deaths += not is_complete
     if is_complete or (stored.rerun and stored.deaths < DEATHS):
@@ -99,12 +103,24 @@ def _let_go_begun(scheduler, stored, news):
         "the process in which it ran has ended before the task had; what the task had "
         "not committed is undone"
     )
+    if _was_too_long(stored, lived_until):
+        reason = (
+            f"the task ran for longer than its hard_timeout of {stored.hard_timeout:g} "
+            "seconds, and its process was ended; what it had not committed is undone"
+        )
     if stored.rerun:
         reason = (
             f"{stored.deaths} processes have ended while the task ran there; it is not "
             "run again by itself"
         )
     lose(scheduler, stored, reason, news)
+
+
+def _was_too_long(stored, lived_until):
+    if lived_until is None:
+        return False
+    ran = (lived_until - stored.status.began).total_seconds()
+    return ran > stored.hard_timeout
 
 
 def lose(scheduler, stored, reason, news):

@@ -37,6 +37,7 @@ from collective.background.scheduling.task import Task
 from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
+from math import inf
 from persistent import Persistent
 
 
@@ -63,8 +64,8 @@ class StoredTask(Persistent):
       ``is_marked``: whether one has died that may have begun it
     - ``failures``, ``outages``, ``conflicts``: as of a Task; ``size``: how many items a
       batch has
-    - ``keep`` (seconds), ``unique``, ``rerun``: its options; ``after``: ids of those
-      that have still to succeed before
+    - ``keep``, ``hard_timeout`` (seconds), ``unique``, ``rerun``: its options;
+      ``after``: ids of those that have still to succeed before
     - ``callback_states``: at which somebody is told
     - ``body``: None once it has succeeded and that is settled; ``status``; ``report``
       and ``ending``: or None
@@ -73,6 +74,7 @@ class StoredTask(Persistent):
     fence = deaths = failures = outages = conflicts = 0
     is_marked = False
     _locks = ()
+    hard_timeout = inf
     report = ending = _error = None
 
     def __init__(self, task, id, number, home, blobs=None):
@@ -86,6 +88,7 @@ class StoredTask(Persistent):
         self._title = store_text(record.title)
         self.size = len(task.call.items)
         self.keep = task.keep
+        self.hard_timeout = task.options.hard_timeout
         self.unique = task.options.unique
         self._locks = task.options.lock
         self.after = ()

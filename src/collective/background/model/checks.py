@@ -108,6 +108,7 @@ CHECKS = {
     "unique": (is_text_or_callable, "a text"),
     "lock": (is_lock, "a text, or several"),
     "timeout": (is_timeout, "seconds, more than 0"),
+    "hard_timeout": (is_timeout, "seconds, more than 0"),
     "begin_by": (is_timeout, "seconds, more than 0"),
     "rerun": (is_bool, "True or False"),
     "on_success": (is_callable_or_none, "a function"),

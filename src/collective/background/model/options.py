@@ -46,6 +46,8 @@ class Options:
     - ``lock``: one or several texts; of all tasks of the site that have one of them,
       one runs at a time. A sorted tuple, of which the empty text is left out
     - ``timeout``: stop at the first cancellation point after so many seconds
+    - ``hard_timeout``: be ended after so many seconds, wherever it is; a thread obeys
+      it as ``timeout``, as nobody can stop it anywhere else
     - ``begin_by``: fail if it has not begun so many seconds after it was scheduled
     - ``after``: ids of tasks that must have succeeded before
     - ``on_success``, ``on_failure``: called with the record, as tasks of their own
@@ -71,6 +73,7 @@ class Options:
     unique: str | Callable | None = None
     lock: str | tuple | Callable | None = ()
     timeout: float = inf
+    hard_timeout: float = inf
     begin_by: float = inf
     after: tuple = ()
     on_success: Callable | None = None
@@ -112,7 +115,7 @@ class Options:
                 self._set(name, portable_key(getattr(self, name)))
         for name in ("priority", "delay", "retries", "backoff"):
             self._set(name, plain_number(getattr(self, name)))
-        for name in ("timeout", "begin_by"):
+        for name in ("timeout", "hard_timeout", "begin_by"):
             if getattr(self, name) != inf:
                 self._set(name, plain_number(getattr(self, name)))
 

@@ -56,6 +56,8 @@ def run(execution):
             return ended.outcome
         except BaseException as error:
             return outcome_of(execution, error)
+        finally:
+            execution.tell_if_late()
 
 
 def _attempt(execution, work):

@@ -16,6 +16,10 @@ from datetime import datetime
 from datetime import UTC
 from time import monotonic
 
+import logging
+
+
+logger = logging.getLogger(__name__)
 
 MAX_MESSAGES = 100
 
@@ -37,7 +41,8 @@ class Execution:
         self.failures = task.failures
         self.conflict_attempts = scheduler.settings.conflict_attempts
         self._manners = Manners(scheduler.settings.polite_wait)
-        self._deadline = monotonic() + task.options.timeout
+        self._began = monotonic()
+        self._longest = min(task.options.timeout, task.options.hard_timeout)
 
     @property
     def title(self):
@@ -96,9 +101,19 @@ class Execution:
             raise Superseded("another instance has it, as this one was silent")
         if self.cancel_requested:
             raise TaskCancelled("the task was cancelled while it was running")
-        if monotonic() > self._deadline:
+        if monotonic() - self._began > self._longest:
             raise TaskTimedOut(
-                f"the task has run for longer than {self.options.timeout} seconds"
+                f"the task has run for longer than {self._longest} seconds"
+            )
+
+    def tell_if_late(self):
+        """Let its log say if it has run for longer than its ``hard_timeout``."""
+        ran, longest = monotonic() - self._began, self.options.hard_timeout
+        if ran > longest:
+            logger.warning(
+                "task %s has run for %.1f s, and its hard_timeout is %s s: a thread "
+                "can stop at a cancellation point only",
+                *(self.id, ran, longest),
             )
 
     def check_begin(self):
