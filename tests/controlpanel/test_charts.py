@@ -1,17 +1,22 @@
 """Where the bars of the pictures are."""
 
+from collective.background import controlpanel
 from collective.background.controlpanel.charts import Chart
 from collective.background.controlpanel.charts import chart_of_ends
 from collective.background.controlpanel.charts import chart_of_waits
 from collective.background.controlpanel.charts import round_up
 from collective.background.model.states import FINISHED
+from collective.background.model.states import LOST
+from collective.background.showing.presentation import STATE_CLASSES
 from collective.background.telling.history import Period
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+import re
 
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
@@ -92,3 +97,10 @@ def test_times_are_at_equal_distances():
 )
 def test_round_numbers(value, whole, top):
     assert round_up(value, whole) == pytest.approx(top)
+
+
+def test_what_is_lost_has_the_colour_of_its_badge():
+    css = Path(controlpanel.__file__).parent / "static" / "controlpanel.css"
+    [lost] = re.findall(r"rect\.lost {(.*?)}", css.read_text(), re.DOTALL)
+    assert "bg-danger-subtle" in STATE_CLASSES[LOST]
+    assert "var(--bs-danger-bg-subtle)" in lost

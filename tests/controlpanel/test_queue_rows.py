@@ -9,6 +9,7 @@ from collective.background.controlpanel.queues import Row
 from collective.background.controlpanel.queues import warnings
 from collective.background.database.installing import install
 from collective.background.model.records import QueueStatus
+from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
@@ -24,9 +25,15 @@ import transaction
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
+def waits(created, eta=None):
+    """Return what was scheduled, and may start since, so many seconds before NOW."""
+    created, eta = (s and NOW - timedelta(seconds=s) for s in (created, eta))
+    return SimpleNamespace(created=created, eta=eta)
+
+
 def row(seconds=None, **values):
     status = {"slots": 2, "running": 1, "waiting": 1, "paused": False, **values}
-    oldest = seconds and SimpleNamespace(created=NOW - timedelta(seconds=seconds))
+    oldest = seconds and waits(created=seconds)
     return Row(status=QueueStatus(name="mail", **status), oldest=oldest)
 
 
@@ -38,6 +45,8 @@ def row(seconds=None, **values):
         (row(61), True),
         (row(61, running=2), False),
         (row(61, paused=True), False),
+        (replace(row(), oldest=waits(600, eta=59)), False),
+        (replace(row(), oldest=waits(600, eta=61)), True),
     ],
 )
 def test_tasks_are_not_to_wait_for_nothing(found, is_stuck):
@@ -64,12 +73,22 @@ def waiting_tasks(request, portal):
         transaction.commit()
 
 
+def default_row(now):
+    return next(row for row in queue_rows(now) if row.status.name == "default")
+
+
 def test_the_oldest_is_one_that_could_start(boss, waiting_tasks):
     _, first, *_ = waiting_tasks
-    [found] = [row for row in queue_rows() if row.status.name == "default"]
+    found = default_row(datetime.now(UTC))
     assert found.oldest.id == first
     boss.look("@@background-tasks-activity")
     assert boss.find(f"tr[data-queue=default] a[href*='{first}']")
+
+
+def test_what_was_delayed_could_start_when_its_time_has_come(waiting_tasks):
+    later, *_ = waiting_tasks
+    found = default_row(datetime.now(UTC) + timedelta(seconds=601))
+    assert found.oldest.id == later
 
 
 def test_the_page_of_a_task_says_why_it_waits(boss, waiting_tasks):
@@ -104,3 +123,9 @@ class Idle:
 def test_tasks_that_wait_though_slots_are_free_are_told(portal):
     [text] = warnings([row(61), row(2)], NOW)
     assert translate(text).startswith("Tasks wait in the queue mail though slots")
+
+
+def test_a_queue_that_no_process_has_slots_for_is_told(portal):
+    [text] = warnings([row(61, slots=0, running=0)], NOW)
+    assert translate(text).startswith("No process has slots for the queue mail")
+    assert not [*warnings([row(slots=0, paused=True), row(slots=0, waiting=0)], NOW)]

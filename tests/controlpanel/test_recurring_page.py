@@ -79,7 +79,13 @@ def test_one_that_waits_is_not_started_again(boss, recurring):
     drain()
 
 
-def test_the_last_result_and_all_runs_that_are_kept(boss, recurring):
+def test_one_that_never_ran(boss, recurring, tier):
+    recurring()
+    assert boss.look(PAGE).status == 200
+    assert boss.find("[data-recurring] a .badge") is None
+
+
+def test_the_last_result_and_all_runs_that_are_kept(boss, recurring, tier):
     recurring()
     for _ in range(2):
         boss.look(PAGE).press("run", "my.tidy")

@@ -327,4 +327,7 @@ def test_progress_of_a_running_task_is_shown(boss, portal, held):
     schedule(work)
     transaction.commit()
     assert held.started.wait(TIMEOUT)
-    assert boss.look().find("tr[data-task-state=running] progress")["value"] == "25"
+    bar = boss.look().find("tr[data-task-state=running] [role=progressbar]")
+    assert bar["aria-label"] == "Progress"
+    assert bar["aria-valuenow"] == "25"
+    assert bar.find("svg")["width"] == "25%"

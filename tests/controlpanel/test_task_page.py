@@ -32,6 +32,7 @@ started, free = Event(), Event()
 
 
 def hold():
+    current_task().progress(1, 4)
     started.set()
     assert free.wait(TIMEOUT)
 
@@ -82,6 +83,17 @@ class TestWhatItDoesNow:
         steward.look(page(running))
         assert steward.status == 200
         assert steward.find("#background-task-stack") is None
+
+    def test_how_far_it_is_and_how_long_it_will_take(self, boss, running, until):
+        def is_told():
+            transaction.begin()
+            return get_scheduler().record(running).progress.done
+
+        until(is_told)
+        boss.look(page(running))
+        assert boss.find("[role=progressbar]")["aria-valuenow"] == "25"
+        assert boss.texts("#background-task-left") == ["a few seconds left"]
+        assert boss.find("[data-poll-interval]")
 
 
 class TestRecord:

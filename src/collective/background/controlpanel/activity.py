@@ -61,7 +61,7 @@ class ActivityPage(ControlPanelPage):
     @cached_property
     def queues(self):
         """A Row of each queue."""
-        return queue_rows()
+        return queue_rows(self.now)
 
     def warnings(self):
         return [self.text(text) for text in warnings(self.queues, self.now)]

@@ -63,6 +63,8 @@ class ControlPanelPage(PageView):
     index = ViewPageTemplateFile("templates/page.pt")
     body = ViewPageTemplateFile("templates/body.pt")
     notice_form = ViewPageTemplateFile("templates/notice.pt")
+    # An SVG has a width without a style, which a strict policy would not let it have.
+    progress_bar = ViewPageTemplateFile("templates/progress.pt")
     label = _("Background tasks")
     name = TASKS
     is_live = True

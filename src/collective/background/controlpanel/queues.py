@@ -30,13 +30,22 @@ class Row:
         if self.oldest is None or self.status.paused:
             return False
         has_room = self.status.running < self.status.slots
-        return has_room and (now - self.oldest.created).total_seconds() > LONG
+        return has_room and (now - self._since).total_seconds() > LONG
+
+    @property
+    def is_nobodys(self):
+        """Whether tasks wait that no process has slots for."""
+        return self.status.waiting and not (self.status.slots or self.status.paused)
+
+    @property
+    def _since(self):
+        return max(self.oldest.created, self.oldest.eta or self.oldest.created)
 
 
-def queue_rows():
-    """Return a Row for each queue."""
+def queue_rows(now):
+    """Return a Row for each queue. ``now``: an aware datetime."""
     return [
-        Row(status=status, oldest=_oldest(status.name) if status.waiting else None)
+        Row(status=status, oldest=_oldest(status.name, now) if status.waiting else None)
         for status in get_scheduler().queues()
     ]
 
@@ -50,19 +59,29 @@ def warnings(rows, now):
         )
         return
     for row in rows:
-        if row.is_stuck(now):
+        text = None
+        if row.is_nobodys:
+            text = _(
+                "No process has slots for the queue ${name}: its tasks wait until one "
+                "is started whose setting queues has it."
+            )
+        elif row.is_stuck(now):
             text = _(
                 "Tasks wait in the queue ${name} though slots are free. They may wait "
                 "for a lock or a limit; if not, look at the log, or call background "
                 "check."
             )
+        if text is not None:
             yield Message(text, mapping={"name": row.status.name})
 
 
-def _oldest(queue):
+def _oldest(queue, now):
     filters = {"everybody": True, "states": states.WAITING, "queue": queue}
     if count_visible(**filters) > LOOKED_AT:
         return None
     waiting = visible_records(limit=None, descending=False, **filters)
-    could_start = (task for task in waiting if task.eta is None and not task.after)
-    return next(could_start, None)
+    return next((task for task in waiting if _could_start(task, now)), None)
+
+
+def _could_start(record, now):
+    return not record.after and (record.eta is None or record.eta <= now)

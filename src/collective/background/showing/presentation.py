@@ -24,7 +24,8 @@ STATE_CLASSES = {
     states.SUCCEEDED: "text-bg-success",
     states.FAILED: "text-bg-danger",
     states.CANCELLED: "text-bg-dark",
-    states.LOST: "text-bg-danger",
+    # As in the pictures of the control panel, where it stands beside what has failed.
+    states.LOST: "bg-danger-subtle text-danger-emphasis border border-danger",
 }
 
 
