@@ -26,6 +26,9 @@ class BuildWithTranslations(build_py):
         super().run()
 
 
+# What sends tasks to workers of Celery, and what these need.
+CELERY = ["celery[redis]>=5.7", "kombu"]
+
 # What ``collective.background.testing`` needs, for the tests of add-ons.
 TESTING = [
     "plone.app.testing",
@@ -122,12 +125,14 @@ setup(
         "zope.traversing",
     ],
     extras_require={
+        "celery": CELERY,
         # needs Plone 6.2
         "observability": ["plone.observability"],
         "testing": TESTING,
         # of the package itself
         "test": [
             *TESTING,
+            *CELERY,
             "attrs",
             "beautifulsoup4",
             "five.localsitemanager",

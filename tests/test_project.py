@@ -1,8 +1,8 @@
 """The files around the package agree with each other, and the wheel with them."""
 
 from collections import Counter
-from collective.background.model.config import PARSERS
 from collective.background.model.config import Settings
+from collective.background.model.loading import PARSERS
 from configparser import RawConfigParser
 from dataclasses import fields
 from distutils.core import run_setup
@@ -110,6 +110,7 @@ ROOMS = (
     ("scheduling",),
     ("memory",),
     ("database",),
+    ("celery",),
     ("api",),
     ("recurring",),
     ("deployment",),
@@ -132,6 +133,7 @@ PLACES = {
     "demo/src/countries_demo/testing.py": (ROOT / "demo", ("test",)),
     "scripts": (ROOT, ("test",)),
     "src": (ROOT, ()),
+    "src/collective/background/celery": (ROOT, ("celery",)),
     "src/collective/background/executing/observability.py": (
         ROOT,
         ("observability",),

@@ -287,6 +287,10 @@ class TestRunning:
         (holding,) = filter(None, scheduler.holdings.values())
         assert holding.uses[root["ids"]["running"]] == ("default", ())
 
+    def test_what_was_sent_to_workers_of_celery(self, scheduler, root):
+        (holding,) = filter(None, scheduler.holdings.values())
+        assert holding.sent == (root["ids"]["reserved"],)
+
     def test_unique_keys_and_links(self, scheduler, root):
         assert scheduler.shards.holder("a key").id == root["ids"]["waiting"]
         (later,) = scheduler.shards.successors(root["ids"]["waiting"])

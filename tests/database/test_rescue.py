@@ -244,3 +244,36 @@ class TestInstances:
         task_id = schedule(create, folder, "new")
         unknown.begins(task_id)
         assert ended(task_id).state == "lost"
+
+
+class TestWhatWasOnlySent:
+    """To workers of Celery, by an instance that is gone."""
+
+    @pytest.fixture
+    def relay(self):
+        return "a relay"
+
+    def reserved(self, bare, relay, **options):
+        stored = bare.add(**options)
+        holding = Holding(relay)
+        fence = stored.reserve(relay)
+        uses = {stored.id: ("default", ())}
+        holding.keep({stored.id: (fence, None, None)}, uses, (stored.id,))
+        bare.scheduler.holdings[relay] = holding
+        bare.manager.commit()
+        bare.manager.begin()
+        return stored
+
+    def test_was_not_what_it_has_died_of(self, bare, relay):
+        stored = self.reserved(bare, relay, rerun=True)
+        rescue_all(bare.look(bare.feeder()), {relay})
+        assert (stored.state, stored.instance) == ("queued", "")
+        assert not stored.is_marked
+        assert relay not in bare.scheduler.holdings
+
+    def test_and_taken_over_by_a_worker_is_that_one_s(self, bare, relay):
+        stored = self.reserved(bare, relay)
+        stored.instance = "a worker"
+        rescue_all(bare.look(bare.feeder()), {relay})
+        assert (stored.state, stored.instance) == ("queued", "a worker")
+        assert relay not in bare.scheduler.holdings

@@ -3,8 +3,9 @@
 from App import config as zope_config
 from collective.background.exceptions import BackgroundError
 from collective.background.exceptions import BadOption
-from collective.background.model.config import load_settings
+from collective.background.model import brokers
 from collective.background.model.config import Settings
+from collective.background.model.loading import load_settings
 from pathlib import Path
 from Zope2.Startup.options import ZopeWSGIOptions
 
@@ -122,6 +123,19 @@ class TestSources:
         zope_conf()
         assert load_settings({"BACKGROUND_ROLE": "worker "}).role == "worker"
 
+    def test_queues_of_celery(self, zope_conf):
+        zope_conf("queues imports=3", "celery_queues imports mail")
+        assert load_settings({}).queues_of_celery == frozenset()
+        assert load_settings({}).queues_of_threads == load_settings({}).queues
+        settings = load_settings({"BACKGROUND_CELERY_BROKER": "memory://"})
+        assert settings.queues_of_celery == {"imports", "mail"}
+        assert settings.queues_of_threads == {"default": 2}
+
+    def test_with_a_broker_all_queues_are_those_of_celery(self):
+        settings = Settings(celery_broker="memory://", queues={"imports": 1})
+        assert settings.queues_of_celery == {"default", "mail", "imports"}
+        assert settings.queues_of_threads == {}
+
     def test_the_name_of_the_deployment(self, zope_conf):
         zope_conf("deployment production")
         assert load_settings({}).deployment == "production"
@@ -218,6 +232,26 @@ class TestRefusals:
         for setting in ("queues", "limits"):
             with pytest.raises(BadOption, match=f"^{setting}: .* is not a queue name"):
                 Settings(**{setting: {name: 1}})
+
+    def test_of_names_that_are_names_of_no_queue(self, zope_conf):
+        zope_conf("celery_broker memory://", "celery_queues default import")
+        with pytest.raises(BadOption, match=r"^celery_queues: there is no queue 'im"):
+            load_settings({})
+
+    @pytest.mark.parametrize("url", ["localhost", "user:secret@host", "//host/0", ""])
+    def test_of_what_is_no_address_of_a_broker(self, zope_conf, url):
+        with pytest.raises(BadOption, match="celery_broker is no address") as caught:
+            load_settings({"BACKGROUND_CELERY_BROKER": url})
+        assert "secret" not in str(caught.value)
+
+    def test_of_a_broker_without_celery(self, monkeypatch):
+        monkeypatch.setattr(brokers, "find_spec", lambda name: None)
+        with pytest.raises(BadOption, match=r"install collective.background\[celery\]"):
+            Settings(celery_broker="redis://localhost/0")
+
+    def test_a_password_is_not_in_what_is_printed(self):
+        settings = Settings(celery_broker="redis://:secret@localhost/0")
+        assert "secret" not in repr(settings)
 
     def test_are_errors_of_the_package_and_value_errors(self):
         with pytest.raises(BackgroundError):

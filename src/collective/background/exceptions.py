@@ -127,6 +127,13 @@ class Unreachable(BackgroundError):
     """The tasks of a site cannot be reached from this process."""
 
 
+# Found in what a broker has sent.
+
+
+class BadMessage(BackgroundError, ValueError):
+    """A message of a broker that is none of this package, or was changed."""
+
+
 # Raised by the code of tasks.
 
 

@@ -118,7 +118,7 @@ class Golden:
         self.ids[name] = stored.id
         return stored
 
-    def reserve(self, stored, begins=False):
+    def reserve(self, stored, begins=False, is_sent=False):
         """An instance reserves a task; return it, and the Task that runs there."""
         fence = stored.reserve(INSTANCE)
         task = stored.make_task(None)
@@ -132,6 +132,7 @@ class Golden:
         holding.keep(
             {**holding.tasks, stored.id: (fence, started, report)},
             {**holding.uses, stored.id: (stored.queue, stored.locks)},
+            (*holding.sent, *([stored.id] if is_sent else ())),
         )
         self.scheduler.holdings[INSTANCE] = holding
         return stored, task
@@ -171,7 +172,7 @@ class Golden:
         self.scheduler.holdings[INSTANCE].tasks.pop(retrying.id)
 
     def add_reserved(self):
-        self.reserve(self.add("reserved", a_call()))
+        self.reserve(self.add("reserved", a_call()), is_sent=True)
         self.reserve(self.add("running", a_call()), begins=True)
         done, task = self.reserve(self.add("done", a_call()), begins=True)
         done.status.succeed(done.fence, task, outcome.pack_result(5))

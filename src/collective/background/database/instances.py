@@ -58,21 +58,25 @@ class Holding(Persistent):
     ``tasks``: for each, by its id, ``(fence, started, report)``: the number of the
     reservation; when it has started there (aware), or None; its Report, or None.
     ``uses``: for each, ``(queue, locks)``: what is not there for others as long.
+    ``sent``: the ids of those that were reserved for workers of Celery, a tuple; a
+    worker may take over one of them, and no other.
 
-    Both are replaced as a whole.
+    All are replaced as a whole.
     """
 
     uses = MappingProxyType({})
+    sent = ()
 
     def __init__(self, instance):
         self.version = VERSION
         self.instance = instance
         self.tasks = {}
 
-    def keep(self, tasks, uses):
-        """These are reserved now; ``uses``: of them, and perhaps of others."""
+    def keep(self, tasks, uses, sent=sent):
+        """These are reserved now; the others: of them, and perhaps of more."""
         self.tasks = tasks
         self.uses = {id: uses[id] for id in tasks if id in uses}
+        self.sent = tuple(id for id in tasks if id in sent)
 
 
 def instances_of(connection):

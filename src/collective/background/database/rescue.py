@@ -45,7 +45,8 @@ def rescue_all(look, dead):
 def take_back(scheduler, holding, news, lived_until=None):
     """See to all tasks in the Holding of an instance that is gone.
 
-    But for those of a later version, which are left to newer instances.
+    But for those of a later version, which are left to newer instances. What it had
+    only sent to workers of Celery has not begun.
     ``lived_until``: when it has ended, at the latest (aware); None: nobody knows.
     """
     left = {}
@@ -54,6 +55,8 @@ def take_back(scheduler, holding, news, lived_until=None):
         stored = scheduler.shards.find(id)
         if stored is None or stored.fence != fence or not stored.is_reserved:
             continue
+        if stored.instance != holding.instance:
+            continue  # a worker has taken it over
         if stored.version > VERSION:
             left[id] = held
             continue
@@ -61,8 +64,9 @@ def take_back(scheduler, holding, news, lived_until=None):
             stored.report = report
         if started is not None and not stored.begins_with_commit:
             stored.attempts += 1
-        let_go(scheduler, stored, news, lived_until, is_suspect=True)
-    holding.keep(left, holding.uses)
+        is_suspect = id not in holding.sent
+        let_go(scheduler, stored, news, lived_until, is_suspect=is_suspect)
+    holding.keep(left, holding.uses, holding.sent)
     if not left:
         del scheduler.holdings[holding.instance]
 

@@ -9,7 +9,7 @@ Comes in: sources, which send Jobs to the dispatcher. Goes out: their end, in or
 from collections import Counter
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.dispatcher import Dispatcher
-from collective.background.model.config import load_settings
+from collective.background.model.loading import load_settings
 from dataclasses import replace
 from functools import partial
 

@@ -20,9 +20,9 @@ from collective.background.memory.room import entrant_now
 from collective.background.memory.store import Store
 from collective.background.memory.threads import TaskThreads
 from collective.background.model import states
-from collective.background.model.config import load_settings
 from collective.background.model.config import share_of
 from collective.background.model.forking import in_child
+from collective.background.model.loading import load_settings
 from collective.background.model.options import Options
 from collective.background.model.records import InstanceStatus
 from collective.background.model.selection import Selection

@@ -1,32 +1,21 @@
 """The settings of the process.
 
-They come from the section ``<product-config collective.background>`` of
-``zope.conf``, or from environment variables, which win (``concurrency`` is
-``BACKGROUND_CONCURRENCY``). Read by the scheduler when it is first used, since
-Zope knows its configuration only after the utilities were registered.
+How they are read is in ``loading.py``.
 """
 
-from App.config import getConfiguration
 from collective.background.exceptions import BadOption
+from collective.background.model.brokers import check_broker
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import fields
-from difflib import get_close_matches
 from math import inf
 from types import MappingProxyType
-from ZConfig.datatypes import asBoolean
 from ZConfig.datatypes import stock_datatypes
 
-import os
 import re
 
 
 byte_size = stock_datatypes["byte-size"]
 
-SECTION = "collective.background"
-SECTION_OF = f"<product-config {SECTION}>"
-PREFIX = "BACKGROUND_"
-NEARLY = 0.85  # of 1; what is less alike may be a variable of another program
 DEFAULT_QUEUE = "default"
 MAIL_QUEUE = "mail"  # of ``notify="mail"``
 ROLES = ("all", "web", "worker")
@@ -81,6 +70,10 @@ class Settings:
     - ``lease``: after how long a silence another instance counts as dead (seconds)
     - ``deployment``: the name of what this process is part of; it leaves the tasks of
       sites alone that belong to another one. None: to any
+    - ``celery_broker``: the address of the broker by which workers of Celery get tasks
+      of the database; None: there are none. It may have a password in it
+    - ``celery_queues``: the names of the queues whose tasks in the database go there, a
+      frozenset; None: all. Of no effect without a broker
     - ``switch_interval``: for ``sys.setswitchinterval()`` (seconds); None leaves
       Python's
 
@@ -104,6 +97,8 @@ class Settings:
     role: str = "all"
     lease: float = 60.0
     deployment: str | None = None
+    celery_broker: str | None = field(default=None, repr=False)
+    celery_queues: frozenset | None = None
 
     def __post_init__(self):
         for name in ("concurrency", "conflict_attempts"):
@@ -131,6 +126,24 @@ class Settings:
         object.__setattr__(self, "limits", MappingProxyType(dict(self.limits)))
         slots = {DEFAULT_QUEUE: self.concurrency, MAIL_QUEUE: 1, **self.queues}
         object.__setattr__(self, "queues", MappingProxyType(slots))
+        if self.celery_broker is not None:
+            check_broker(self.celery_broker)
+            _check_names("celery_queues", self.celery_queues or (), self.queues)
+
+    @property
+    def queues_of_celery(self):
+        """The names of the queues whose tasks in the database go to Celery."""
+        if self.celery_broker is None:
+            return frozenset()
+        return frozenset(
+            self.queues if self.celery_queues is None else self.celery_queues
+        )
+
+    @property
+    def queues_of_threads(self):
+        """The others, with their slots. Tasks in memory have the slots of all."""
+        others = self.queues.keys() - self.queues_of_celery
+        return {name: slots for name, slots in self.queues.items() if name in others}
 
     @property
     def share_of_waiting(self):
@@ -154,87 +167,18 @@ def _check_queues(name, numbers):
         _check(f"{name}: {queue}", number, 1)
 
 
+def _check_names(name, names, queues):
+    """Raise BadOption for a setting of names that are none of queues."""
+    for queue in sorted(names):
+        if queue not in queues:
+            raise BadOption(
+                f"{name}: there is no queue {queue!r}; there are: "
+                f"{', '.join(queues)}; further ones are in the setting queues"
+            )
+
+
 def _check(name, value, minimum):
     if not minimum <= value < inf:  # this refuses "nan" as well
         raise BadOption(
             f"{name} is {value!r}; it must be a number of at least {minimum}"
         )
-
-
-def parse_queues(text):
-    """Return ``{"imports": 1, "mail": 4}`` for ``"imports=1 mail=4"``."""
-    queues = {}
-    for item in text.split():
-        name, _, number = item.partition("=")
-        if name in queues:
-            raise BadOption(f"{text!r} has {name} twice; give it once")
-        queues[name] = int(number)
-    return queues
-
-
-PARSERS = {
-    int: ("a whole number", int),
-    int | None: ("a whole number", int),
-    Size: ("a number of bytes, like '256MB'", Size),
-    float: ("a number of seconds", float),
-    float | None: ("a number of seconds", float),
-    bool: ("'on' or 'off'", asBoolean),
-    str: ("a word", str.strip),
-    str | None: ("a word", str.strip),
-    dict: ("a list like 'imports=1 mail=4'", parse_queues),
-}
-
-
-def load_settings(environ=os.environ):
-    """Return the Settings of this process.
-
-    ``environ``: the environment variables.
-    Raises BadOption when a value cannot be read, or a name is unknown; or of a variable
-    nearly the name of a setting. It says where that is from.
-    """
-    product_config = getattr(getConfiguration(), "product_config", None) or {}
-    section = product_config.get(SECTION, {})
-    known = {setting.name: setting for setting in fields(Settings)}
-    unknown = sorted(set(section) - set(known))
-    if unknown:
-        raise BadOption(
-            f"{SECTION_OF} has no setting {', '.join(unknown)}; "
-            f"there are: {', '.join(known)}"
-        )
-    _check_variables(environ, [name.upper() for name in known])
-    values = {}
-    for name, setting in known.items():
-        variable = PREFIX + name.upper()
-        if variable in environ:
-            values[name] = _read(setting, environ[variable], variable)
-        elif name in section:
-            values[name] = _read(setting, section[name], SECTION_OF)
-    return Settings(**values)
-
-
-def _check_variables(environ, known):
-    """Raise BadOption for a variable that is hardly another's."""
-    for name in sorted(environ):
-        given = name.removeprefix(PREFIX)
-        if given == name or given in known:
-            continue
-        for nearest in get_close_matches(given, known, n=1, cutoff=NEARLY):
-            raise BadOption(
-                f"the environment variable {name} is no setting; did you mean "
-                f"{PREFIX}{nearest}?"
-            )
-
-
-def _read(setting, text, source):
-    """Return the value of a setting. Raises BadOption."""
-    expected, parse = PARSERS[setting.type]
-    try:
-        value = parse(text)
-        Settings(**{setting.name: value})  # what is out of range
-    except BadOption as error:
-        raise BadOption(f"{source}: {error}") from error
-    except ValueError as error:
-        raise BadOption(
-            f"{source}: {setting.name} is {text!r}; expected {expected}"
-        ) from error
-    return value

@@ -9,8 +9,8 @@ threads of the server have each had their turn at the interpreter. So a task tak
 a short breath now and then even when nobody seems to be there.
 """
 
-from collective.background.model.config import load_settings
 from collective.background.model.forking import in_child
+from collective.background.model.loading import load_settings
 from time import monotonic
 from time import sleep
 

@@ -1,0 +1,1 @@
+"""Tasks in the database that workers of Celery execute."""

@@ -1,0 +1,39 @@
+"""The application of Celery, whose workers execute tasks in the database.
+
+``celery -A collective.background.celery.app worker`` finds ``app`` here. Its settings
+are those of the process, which are read when they are first needed.
+"""
+
+from celery import Celery
+from collective.background.celery.messages import broker_queue
+from collective.background.executing.executor import process_executor
+from collective.background.model.config import DEFAULT_QUEUE
+
+
+CONNECTING = 5.0  # seconds for one try to reach the broker
+
+
+def configuration():
+    """Return the settings of Celery, a dictionary.
+
+    Whether and when a task runs is decided in the database: nothing of that is left to
+    the broker, which is not asked for results either.
+    """
+    return {
+        "broker_url": process_executor().settings.celery_broker,
+        "broker_connection_timeout": CONNECTING,
+        "broker_connection_retry_on_startup": True,
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_acks_late": False,
+        "task_default_queue": broker_queue(DEFAULT_QUEUE),
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+    }
+
+
+# Not the current one of the process: an add-on may have one of its own.
+app = Celery("collective.background", set_as_current=False)
+app.add_defaults(configuration)

@@ -1,0 +1,64 @@
+"""The application of Celery: what it takes from the settings, and when."""
+
+from collective.background.model.brokers import shown_broker
+
+import pytest
+import subprocess
+import sys
+
+
+def run(code, **environ):
+    """Return what a Python process of its own prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def test_nothing_of_celery_is_imported_without_a_broker():
+    code = """
+import sys
+import collective.background.celery.messages
+import collective.background.database.watch
+import collective.background.showing.findings
+from collective.background.executing.executor import process_executor
+process_executor()
+print(*sorted({name.partition(".")[0] for name in sys.modules} & {"celery", "kombu"}))
+"""
+    assert run(code) == []
+
+
+def test_leaves_nothing_to_the_broker():
+    code = """
+from celery import current_app
+from collective.background.celery.app import app
+print(app.conf.broker_url, app.conf.accept_content, app.conf.task_serializer)
+print(app.conf.task_acks_late, app.conf.worker_prefetch_multiplier)
+print(app.conf.task_ignore_result, app.conf.result_backend)
+print(current_app._get_current_object() is app)
+"""
+    url = "redis://localhost:1/0"
+    assert run(code, BACKGROUND_CELERY_BROKER=url) == [
+        *(url, "['json']", "json"),
+        *("False", "1"),
+        *("True", "None"),
+        "False",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:secret@host/0", "redis://:***@host/0"),
+        ("amqp://me:se@cr:et@host//", "amqp://me:***@host//"),
+        ("rediss://host/0?ssl_certfile=a&password=secret", "rediss://host/0"),
+        ("memory://", "memory://"),
+    ],
+)
+def test_the_address_is_shown_without_the_password(url, shown):
+    assert shown_broker(url) == shown
