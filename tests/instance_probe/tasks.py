@@ -115,6 +115,29 @@ def answer(context, mark):
     return mark
 
 
+def fail_first(context, mark):
+    """Leave a mark, which is the path of a file; fail then if there is none yet."""
+    write(context, mark)
+    if not os.path.exists(mark):
+        open(mark, "x").close()
+        raise ValueError("not yet")
+
+
+def leave(context, mark):
+    """Raise what ends a process, or a thread."""
+    raise SystemExit(mark)
+
+
+def surroundings(context, mark):
+    """Return where, and as whom, it runs."""
+    return {
+        "user": api.user.get_current().getId(),
+        "url": context.absolute_url(),
+        "site": "/".join(api.portal.get().getPhysicalPath()),
+        "manages": api.user.has_permission("Manage portal", obj=context),
+    }
+
+
 def write_log_id(context, mark):
     """Leave a mark with the task that a log record names."""
     write(context, f"{mark} {logging.makeLogRecord({}).background_task}")
@@ -201,6 +224,9 @@ TASKS = (
     append,
     die,
     answer,
+    fail_first,
+    leave,
+    surroundings,
     write_log_id,
     overlap,
     cooperate,
