@@ -1,6 +1,6 @@
-"""What it costs to watch tasks: polls, the control panel, pages without tasks.
+"""What it costs to watch tasks: the closed tray of a page, polls, the control panel.
 
-Over HTTP, with a connection that stays open, but for the last.
+Over HTTP, with a connection that stays open, but for the first.
 """
 
 from benchmarks.growth import make_scheduler
@@ -11,6 +11,7 @@ from benchmarks.measure import alternate
 from benchmarks.measure import Row
 from benchmarks.measure import size
 from benchmarks.measure import timed
+from collective.background import get_scheduler
 from collective.background.interfaces import ITransactionalScheduler
 from plone.app.layout.viewlets.interfaces import IAboveContent
 from plone.transformchain.interfaces import DISABLE_TRANSFORM_REQUEST_KEY
@@ -56,14 +57,18 @@ def measure(site, port):
     usual = getUtility(ITransactionalScheduler)
     url = f"http://localhost:{port}/Plone"
     many, few = make_scheduler(keep_count=MANY), make_scheduler(keep_count=FEW)
-    provideUtility(few, ITransactionalScheduler)  # nobody has tasks in it yet
-    yield _page_without_tasks(site)
+    none = make_scheduler(keep_count=0)
     run(many, MANY, site.countries)
     run(few, FEW, site.countries)
+    yield _closed_tray(site, none, most=1)
+    yield _closed_tray(site, many, most=5)
     with requests.Session() as editor, requests.Session() as manager:
         editor.auth = (USER, PASSWORD)
         manager.auth = ("admin", "admin")
-        yield from _poll(editor, url, many)
+        with hooks.site(None):  # for all sites, not for this one
+            xmlconfig.string(ZCML, xmlconfig.file("meta.zcml", Products.Five))
+        yield from _poll(editor, url, none, "no", most=1.5)
+        yield from _poll(editor, url, many, f"{MANY:,}", most=3)
         yield _control_panel(manager, url, many, few)
     provideUtility(usual, ITransactionalScheduler)
 
@@ -75,15 +80,16 @@ def _get(client, url, status=200, **arguments):
     return answer
 
 
-def _poll(client, url, many):
-    """A whole answer, and that nothing is new; beside a view that knows it already."""
-    provideUtility(many, ITransactionalScheduler)
-    poll, bare = f"{url}/@@background-tasks?ajax_load=1&all=1", f"{url}/@@{BARE}"
+def _poll(client, url, scheduler, number, most):
+    """A whole answer, and that nothing is new; beside a view that knows it already.
+
+    ``number``: of the tasks, as a text; ``most``: the target.
+    """
+    provideUtility(scheduler, ITransactionalScheduler)
+    poll, bare = f"{url}/@@background-tasks?ajax_load=1", f"{url}/@@{BARE}"
     answer = _get(client, poll)
     known = {"If-None-Match": answer.headers["ETag"]}
     BareView.body = answer.content
-    with hooks.site(None):  # for all sites, not for this one
-        xmlconfig.string(ZCML, xmlconfig.file("meta.zcml", Products.Five))
     assert _get(client, bare).content == answer.content
     news, nothing, other = alternate(
         ROUNDS,
@@ -91,8 +97,8 @@ def _poll(client, url, many):
         lambda: timed(lambda: _get(client, poll, 304, headers=known)),
         lambda: timed(lambda: _get(client, bare)),
     )
-    name = f"a poll, {MANY:,} tasks"
-    yield Row(name, news, "bare view, same bytes", other, most=3)
+    name = f"a poll, {number} tasks"
+    yield Row(name, news, "bare view, same bytes", other, most=most)
     yield Row(f"{name}, no news", nothing, "bare view, same bytes", other)
 
 
@@ -116,18 +122,20 @@ def _control_panel(client, url, many, few):
     return Row(name, ours, f"{FEW} tasks", other, most=1.3)
 
 
-def _page_without_tasks(site):
-    """What the viewlet adds to a page of a user who has no tasks."""
+def _closed_tray(site, scheduler, most):
+    """What the viewlet adds to a page; ``most``: milliseconds that it may take."""
+    provideUtility(scheduler, ITransactionalScheduler)
     view = BrowserView(site, getRequest())
     manager = getMultiAdapter(
         (site, view.request, view), IAboveContent, "plone.abovecontent"
     )
+    number = get_scheduler().count()
 
     def render():
         viewlet = manager["collective.background.tasks"]
         viewlet.update()
-        if viewlet.render():
-            raise AssertionError("the viewlet shows something")
+        if bool(viewlet.render()) != bool(number):
+            raise AssertionError("the viewlet does not show what there is")
 
     (ours,) = alternate(ROUNDS * 10, lambda: timed(render))
-    return Row("viewlet of a user without tasks", ours, "target", 1, most=1)
+    return Row(f"viewlet of a page, {number:,} tasks", ours, "target", most, most=1)

@@ -14,6 +14,7 @@ ROWS = (
     "schedule() and commit ",
     "schedule_view() until the result",
     "a page beside 4 impolite tasks",
+    "viewlet of a page, ",
     "a poll, ",
     "control panel, ",
     "a task, ",
