@@ -102,7 +102,9 @@ class TestWaitingTasks:
         self, make_scheduler, gate, cooperative, until
     ):
         scheduler = make_scheduler(concurrency=2)
-        schedule(gate.task), schedule(cooperative), schedule(int)
+        # Or it would be cancelled before it begins, as a running one.
+        run_until_begun(gate.task, gate)
+        schedule(cooperative), schedule(int)
         transaction.commit()
         until(lambda: scheduler.count(states="running") == 2)
         drain = Thread(target=scheduler.drain, args=(TIMEOUT,))
