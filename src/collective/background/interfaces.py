@@ -185,6 +185,9 @@ class ITransactionalScheduler(Interface):
     def queues():
         """Return a list of QueueStatus, one for each queue there is."""
 
+    def lines():
+        """Return an ILines: where tasks stand that wait, as it is now."""
+
     def instances():
         """Return a list of InstanceStatus, one for each process that runs tasks."""
 
@@ -205,6 +208,17 @@ class ITransactionalScheduler(Interface):
         ``timeout``: seconds, instead of the setting ``drain_timeout``. What has
         not ended by then, and what was still waiting, becomes "lost" and is
         logged. Called when the process ends.
+        """
+
+
+class ILines(Interface):
+    """Where tasks stand that wait. For one request: it looks at each line once."""
+
+    def standing(id):
+        """Return the Standing of a task; None if it stands in no line.
+
+        As one that has begun, is not known, or waits for its time or for other tasks.
+        What it costs does not grow with the number of tasks.
         """
 
 

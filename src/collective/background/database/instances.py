@@ -8,6 +8,7 @@ from BTrees.OOBTree import OOBTree
 from collective.background.capture.snapshot import find_database
 from datetime import datetime
 from datetime import UTC
+from math import inf
 from persistent import Persistent
 from persistent.timestamp import TimeStamp
 from time import monotonic
@@ -100,6 +101,15 @@ def instances_for(scheduler):
     if database is not None:  # the site may be in another one than Zope
         connection = connection.get_connection(database.database_name)
     return instances_of(connection)
+
+
+def least_limit(queue, settings, instances):
+    """Return how many tasks of a queue may run in the cluster, or infinity.
+
+    ``settings``: those of this process; ``instances``: {id: Instance}.
+    """
+    limits = [settings.limits, *(each.limits for each in instances.values())]
+    return min(each.get(queue, inf) for each in limits)
 
 
 def add_instance(connection, instance):

@@ -9,6 +9,7 @@ Comes in: a Look. Goes out: candidates, and room.
 """
 
 from collections import Counter
+from collective.background.database.instances import least_limit
 from collective.background.database.locking import cycle
 from collective.background.database.locking import line_of
 from collective.background.database.locking import START
@@ -35,9 +36,7 @@ def limit_of(look, queue):
 
     Of what the instances say the least goes.
     """
-    limits = [look.feeder.settings.limits]
-    limits += [instance.limits for instance in look.instances.values()]
-    return min(each.get(queue, inf) for each in limits)
+    return least_limit(queue, look.feeder.settings, look.instances)
 
 
 def take_new(look, before, after):

@@ -23,6 +23,7 @@ from collective.background.database.blobs import blobs_of_transaction
 from collective.background.database.counting import count_due
 from collective.background.database.instances import instances_for
 from collective.background.database.opening import open_group
+from collective.background.database.places import Lines
 from collective.background.database.private import connected
 from collective.background.database.private import privately
 from collective.background.database.room import entrant
@@ -385,6 +386,9 @@ class PersistentTransactionalScheduler(Persistent):
             )
             for name, number in slots.items()
         ]
+
+    def lines(self):
+        return Lines(self)
 
     def instances(self):
         running = listing.running_by(self, "instance")

@@ -114,6 +114,11 @@ class Dispatcher:
         with self._wake:
             return self.queues[name].waiting(source)
 
+    def ask(self, function):
+        """Return ``function(queues)``, which looks at Queues and changes nothing."""
+        with self._wake:
+            return function(self.queues)
+
     def join(self, source, timeout):
         """Wait until no thread of a source is left, after its last task has ended.
 

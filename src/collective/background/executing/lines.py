@@ -5,6 +5,7 @@ many jobs and users wait.
 """
 
 from BTrees.OOBTree import OOBTree
+from itertools import groupby
 
 
 class Line:
@@ -65,6 +66,11 @@ class Line:
         turn = self._turns.minKey()
         return turn, self._head(self._turns[turn])
 
+    def upcoming(self):
+        """Yield all jobs in the order of their turns, as if none is taken by age."""
+        for _, turns in groupby(self._turns.items(), key=lambda item: item[0][0]):
+            yield from in_rounds(iter(self._lanes[key].values()) for _, key in turns)
+
     def oldest(self):
         """Return (number, job) of who has waited longest, whatever his priority.
 
@@ -84,3 +90,15 @@ class Line:
     def _head(self, key):
         lane = self._lanes[key]
         return lane[lane.minKey()]
+
+
+def in_rounds(lanes):
+    """Yield what is in several iterators: one of each, then the next one of each."""
+    while lanes:
+        left = []
+        for lane in lanes:
+            for found in lane:
+                yield found
+                left.append(lane)
+                break
+        lanes = left

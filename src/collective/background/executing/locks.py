@@ -38,7 +38,7 @@ class Locks:
     def __init__(self):
         self._entries = {}  # of jobs that wait, by their id
         self._lines = {}  # OOBTrees of entries by their rank, by the key of the lock
-        self._held = set()  # keys of locks
+        self._held = {}  # the job that has it, by the key of the lock
 
     def enter(self, number, job, queue):
         """A job comes into the lines of its locks. ``number``: of its arrival."""
@@ -60,13 +60,30 @@ class Locks:
 
     def take(self, job):
         """A job that may start does so: it has its locks."""
-        self._held.update(self._remove(job).keys)
+        self._held.update(dict.fromkeys(self._remove(job).keys, job))
 
     def give_back(self, job):
         """A job has come to its end."""
         keys = _keys(job)
-        self._held.difference_update(keys)
+        for key in keys:
+            del self._held[key]
         self._see_to(*self._heads(keys))
+
+    def place(self, id):
+        """Return (number, holder) of a job that stands in line; None if it does not.
+
+        ``number``: how many stand before it, in the longest of its lines; ``holder``:
+        the id of a job that has one of its locks, or None.
+        """
+        entry = self._entries.get(id)
+        if entry is None:
+            return None
+        holders = [self._held[key].id for key in entry.keys if key in self._held]
+        before = (
+            len(self._lines[key].keys(max=entry.rank, excludemax=True))
+            for key in entry.keys
+        )
+        return max(before), holders[0] if holders else None
 
     def _remove(self, job):
         entry = self._entries.pop(job.id, None)
@@ -93,7 +110,7 @@ class Locks:
             entry.is_next = is_next
 
     def _is_next(self, entry):
-        return self._held.isdisjoint(entry.keys) and all(
+        return self._held.keys().isdisjoint(entry.keys) and all(
             head is entry for head in self._heads(entry.keys)
         )
 

@@ -215,6 +215,18 @@ class Queue:
         """
         return sum(job.source is not source for job in list(self.threads))
 
+    def line(self, source, site):
+        """Return (jobs, is_limited) of a site.
+
+        An iterator of those that may start, in their order; and whether as many run as
+        the limit allows.
+        """
+        line = self._lines.get((source, site))
+        if line is None:
+            return iter(()), False
+        running = sum((job.source, job.site) == (source, site) for job in self.threads)
+        return line.upcoming(), line.limit is not None and running >= line.limit
+
     def status(self, source):
         """Return the QueueStatus of one source: as if there were no others."""
         return QueueStatus(

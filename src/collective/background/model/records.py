@@ -141,6 +141,24 @@ class QueueStatus:
     paused: bool
 
 
+LOOKED_AHEAD = 100  # tasks before one that waits; nobody has to know of more
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where a task stands that waits for its turn.
+
+    - ``before``: how many tasks of its site will start before it, in its queue or in
+      the line of its lock, as it looks now; ``LOOKED_AHEAD + 1`` for any more
+    - ``holder``: the id of a task that has its lock, or None
+    - ``is_limited``: whether as many tasks of its queue run as the limit allows
+    """
+
+    before: int
+    holder: str | None = None
+    is_limited: bool = False
+
+
 @value("instance")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstanceStatus:
