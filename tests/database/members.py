@@ -31,15 +31,19 @@ class Member:
         self._look = None
         settings = self.feeder.settings
         with self._manager:
-            made = Instance(self.id, "all", settings.queues, settings.limits)
+            slots = settings.queues if self.feeder.executes else {}
+            made = Instance(self.id, settings.role, slots, settings.limits)
             add_instance(self.connection, made)
 
     @property
     def scheduler(self):
         return self.connection.root()["scheduler"]
 
-    def begin(self, dead=()):
-        """Begin a look, which sees what is committed now. ``dead``: ids to rescue."""
+    def begin(self, dead=(), work=usual):
+        """Begin a look, which sees what is committed now.
+
+        ``dead``: ids to rescue; ``work``: see ``looking``.
+        """
         self._manager.begin()
         for id in dead:
             remove_instance(self.connection, id)
@@ -47,22 +51,25 @@ class Member:
         self._look = Look(self.feeder, self.scheduler, self._clock, instances, 1)
         if dead:
             rescue_all(self._look, set(dead))
-        usual(self._look)
+        work(self._look)
         self._look.finish()
 
-    def commit(self):
-        """Return whether it did not conflict."""
+    def commit(self, tells=True):
+        """Return whether it did not conflict.
+
+        ``tells``: whether the instance learns that it is committed.
+        """
         try:
             self._manager.commit()
         except ConflictError:
             self._manager.abort()
             return False
-        for function in self._look.then:
+        for function in self._look.then if tells else ():
             function()
         return True
 
-    def look(self, dead=()):
-        self.begin(dead)
+    def look(self, dead=(), work=usual):
+        self.begin(dead, work)
         return self.commit()
 
     def ends(self, held, state="succeeded", retry_in=None):

@@ -58,8 +58,11 @@ def begin(database, claim, application_database):
                 raise
             logger.exception("the task %s cannot be loaded", stored.id)
             error = reason
-        attempts = max(stored.attempts, status.attempts) + 1
-        if stored.begins_with_commit:
+        attempts = max(stored.attempts, status.attempts)
+        # It may have begun with the commit by which it was taken over.
+        has_begun = status.begun == claim.fence
+        attempts += not has_begun
+        if stored.begins_with_commit and not has_begun:
             status.begin(claim.fence, attempts)
             hold(stored)
             current = manager.get()

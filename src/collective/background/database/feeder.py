@@ -20,6 +20,7 @@ from collective.background.database.holding import waiting_for_locks
 from collective.background.database.room import Room
 from collective.background.database.shard import SHARDS
 from collective.background.database.stealing import Stealing
+from collective.background.database.taking import Offers
 from collective.background.exceptions import Superseded
 from collective.background.executing.deployment import works_for
 from collective.background.executing.queues import Job
@@ -61,6 +62,7 @@ class Feeder:
         self._wake = wake
         self.held = {}  # Held by the ids of tasks: what is reserved here
         self.touched = set()  # ids of groups to look at once more
+        self.offers = Offers(self, wake)
         self.room = Room(changed)
         self.waiting_by_queue = {}  # what waits for a slot and is not reserved here
         self.paused = frozenset()  # names of queues, at the last look
@@ -87,7 +89,7 @@ class Feeder:
 
     @property
     def executes(self):
-        return self.settings.role != "web"
+        return self.settings.role not in ("web", "celery")
 
     def recognize(self, site):
         """See whether this process works for the site, which may have changed."""
@@ -152,7 +154,7 @@ class Feeder:
             queue=queue,
             priority=priority,
             source=self,
-            run=partial(self._run, held),
+            run=partial(self.run, held),
             refused=partial(self._refused, held),
             age=age,
             user=user,
@@ -245,8 +247,12 @@ class Feeder:
 
     # The thread of a task.
 
-    def _run(self, held):
-        """The whole life of a task's thread; called by the dispatcher."""
+    def run(self, held):
+        """Run what is reserved here, and leave its end in the Held.
+
+        That is the whole life of a task's thread, which the dispatcher has begun; or a
+        thread of somebody else does it, see ``taking``.
+        """
         began = monotonic()
         with self.changed:
             held.has_thread = True
@@ -267,7 +273,7 @@ class Feeder:
             held.is_left = ended is None
             self._learn(held.queue, monotonic() - began)
             self.changed.notify_all()
-        self._wake(is_urgent=not self._has_more(held.queue))
+        self._wake(is_urgent=not (held.was_sent or self._has_more(held.queue)))
 
     def _begin_and_run(self, held):
         """Return the Outcome, or None if it has not begun."""
@@ -284,7 +290,8 @@ class Feeder:
             if self.is_stopping:
                 self._stop_if_it_may_run_again(held)
         keep_log_lines()
-        self._wake(is_urgent=False)  # others are to know that it runs
+        if not held.was_sent:
+            self._wake(is_urgent=False)  # others are to know that it runs
         try:
             announce(record)
             ended = run(claims.ClaimedExecution(self, task, held.claim))

@@ -43,7 +43,8 @@ def check_claims(look):
                 look.drop(held)
         elif held.is_withdrawn and not held.has_thread:
             look.release(held)
-    for id in set(look.tasks) - set(look.feeder.held):
+    offered = {offer.id for offer in look.feeder.offers.waiting()}
+    for id in set(look.tasks) - set(look.feeder.held) - offered:
         # A commit went through, though the storage did not say so.
         stored = look.scheduler.shards.find(id)
         if look.has(stored, look.tasks[id][0]):

@@ -9,6 +9,8 @@ from collective.background.database import following
 from collective.background.database.instances import instances_of
 from collective.background.database.look import Look
 from collective.background.database.sites import load
+from collective.background.database.taking import refuse_all
+from collective.background.database.taking import take_over
 from collective.background.exceptions import ReplacedError
 from collective.background.model.outages import is_outage
 from collective.background.running import outcome
@@ -147,6 +149,7 @@ def usual(look):
     following.check_groups(look)
     following.follow_pauses(look)
     following.give_back_surplus(look)
+    take_over(look)
     look.reserve()
     ends.report(look)
     look.count()
@@ -157,6 +160,7 @@ def stand_still(look):
     following.check_claims(look)
     ends.settle_ends(look)
     following.give_back_all(look)
+    refuse_all(look, "its site belongs to another deployment")
     ends.report(look)
     look.count()
 
@@ -165,4 +169,5 @@ def last(look):
     """What it does at its end."""
     not_over = look.feeder.not_over()  # before: what ends meanwhile is not to be missed
     ends.settle_ends(look)
+    refuse_all(look, "this process is about to end")
     ends.leave(look, not_over)

@@ -248,6 +248,10 @@ class StoredTask(Persistent):
         self.fence += 1
         return self.fence
 
+    def hand_over(self, instance):
+        """Another instance has this reservation from now on."""
+        self.instance = instance
+
     def take_turns(self):
         """Those of its kind conflict: it is to have their lock from the beginning."""
         self.conflicts = ONCE

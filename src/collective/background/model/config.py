@@ -18,7 +18,7 @@ byte_size = stock_datatypes["byte-size"]
 
 DEFAULT_QUEUE = "default"
 MAIL_QUEUE = "mail"  # of ``notify="mail"``
-ROLES = ("all", "web", "worker")
+ROLES = ("all", "web", "worker", "celery")
 SHARES = 4  # one user has no more than one of them
 MIN_LEASE = 1.0  # seconds; a garbage collection or a slow disk is no death
 MICROSECOND = 0.000001  # what Python counts the switch interval in
@@ -66,7 +66,8 @@ class Settings:
     - ``handle_signals``: whether SIGTERM and SIGINT wait for tasks before the
       process stops
     - ``role``: "all"; "web" leaves the tasks of persistent schedulers to other
-      instances, "worker" says that visitors are not sent here
+      instances, "worker" says that visitors are not sent here, "celery" is that of
+      workers of Celery
     - ``lease``: after how long a silence another instance counts as dead (seconds)
     - ``deployment``: the name of what this process is part of; it leaves the tasks of
       sites alone that belong to another one. None: to any

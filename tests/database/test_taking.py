@@ -1,0 +1,276 @@
+"""Taking over: what one instance has reserved and sent is run by another one."""
+
+from collective.background.database import looking
+from collective.background.database.taking import Offer
+from members import Member
+from threading import Event
+from threading import Thread
+
+import pytest
+
+
+@pytest.fixture
+def sender(bare):
+    """An instance that reserves tasks and sends them."""
+    return Member(bare, concurrency=8)
+
+
+@pytest.fixture
+def make_worker(bare):
+    """Return a function that makes an instance which runs only what was sent."""
+    made = []
+
+    def make_worker():
+        made.append(Member(bare, role="celery"))
+        return made[-1]
+
+    yield make_worker
+    for worker in made:
+        worker.feeder.stop()
+
+
+@pytest.fixture
+def worker(make_worker):
+    return make_worker()
+
+
+@pytest.fixture
+def send(bare, sender):
+    """Return a function that has a new task sent, and returns its StoredTask."""
+
+    def send(**options):
+        stored = bare.add(**options)
+        bare.manager.commit()
+        bare.manager.begin()
+        assert sender.look()
+        bare.manager.begin()
+        holding = bare.scheduler.holdings[sender.id]
+        assert stored.id in holding.tasks
+        holding.sent = frozenset(holding.tasks)
+        bare.manager.commit()
+        bare.manager.begin()
+        return stored
+
+    return send
+
+
+@pytest.fixture
+def now(bare):
+    """Return a function that returns a StoredTask, as it is in the database now."""
+
+    def now(stored):
+        bare.manager.begin()
+        return stored
+
+    return now
+
+
+def offer(worker, id, fence):
+    """A thread of a worker offers to run a task; return the Offer."""
+    made = Offer(id, fence)
+    worker.feeder.offers.add(made)
+    return made
+
+
+class TestWhatWasSent:
+    def test_is_the_instance_s_that_runs_it(self, send, sender, worker, now):
+        stored = send()
+        offered = offer(worker, stored.id, stored.fence)
+        assert worker.look()
+        assert now(stored).instance == worker.id
+        assert offered.held.claim.fence == stored.fence
+        assert stored.record().state == "running"
+        assert stored.record().attempts == 1
+        assert worker.uses() == [("default", ())]
+        assert sender.look()
+        assert not sender.feeder.held
+        assert stored.instance == worker.id
+
+    def test_has_begun_unless_it_may_run_again(self, send, worker, now):
+        once, again = send(), send(rerun=True)
+        for stored in (once, again):
+            offer(worker, stored.id, stored.fence)
+        assert worker.look()
+        assert now(once).has_begun
+        assert not again.has_begun
+
+    def test_its_end_is_settled_with_what_is_taken_over_next(self, send, worker, now):
+        first, second = send(), send()
+        offered = offer(worker, first.id, first.fence)
+        assert worker.look()
+        worker.ends(offered.held)
+        offered.held.has_thread = False
+        offer(worker, second.id, second.fence)
+        assert worker.look()
+        assert now(first).state == "succeeded"
+        assert second.instance == worker.id
+        assert set(worker.feeder.held) == {second.id}
+
+    def test_keeps_its_locks_from_others(self, send, sender, worker, bare, now):
+        stored = send(lock="erp")
+        other = bare.add(lock="erp")
+        bare.manager.commit()
+        offer(worker, stored.id, stored.fence)
+        assert worker.look()
+        assert sender.look()
+        assert not now(other).instance
+        assert [locks for _, locks in worker.uses()] == [("erp",)]
+
+
+class TestWhatIsNotTaken:
+    def refused(self, worker, id, fence):
+        offered = offer(worker, id, fence)
+        assert worker.look()
+        assert offered.held is None
+        assert not worker.feeder.held
+        assert not worker.uses()
+        return offered.refusal
+
+    def test_a_forged_one(self, sender, worker, bare, now):
+        stored = bare.add()
+        bare.manager.commit()
+        assert "given to somebody else" in self.refused(worker, stored.id, 0)
+        assert sender.look()
+        assert "nobody has sent it" in self.refused(worker, stored.id, 1)
+        assert now(stored).instance == sender.id
+
+    @pytest.mark.parametrize("id", ["", "no such id", "0" * 32])
+    def test_one_that_is_not_there(self, worker, id):
+        assert "no such task" in self.refused(worker, id, 1)
+
+    def test_a_replayed_one(self, send, sender, worker, bare):
+        stored = send()
+        fence = stored.fence
+        stored.release()
+        bare.manager.commit()
+        assert "since" in self.refused(worker, stored.id, fence)
+
+    def test_one_that_has_ended(self, send, worker):
+        stored = send()
+        offered = offer(worker, stored.id, stored.fence)
+        assert worker.look()
+        worker.ends(offered.held)
+        assert worker.look()
+        assert "it has ended" in self.refused(worker, stored.id, stored.fence)
+
+    def test_one_that_another_worker_has(self, send, worker, make_worker, now):
+        stored = send()
+        offer(worker, stored.id, stored.fence)
+        assert worker.look()
+        refusal = self.refused(make_worker(), stored.id, stored.fence)
+        assert "another worker has it" in refusal
+        assert now(stored).instance == worker.id
+
+    def test_one_that_another_worker_takes_at_the_same_time(
+        self, send, worker, make_worker, now
+    ):
+        stored, other = send(), make_worker()
+        offers = [offer(each, stored.id, stored.fence) for each in (worker, other)]
+        worker.begin()
+        other.begin()
+        assert [worker.commit(), other.commit()] == [True, False]
+        assert other.look()
+        assert offers[0].held is not None
+        assert "another worker has it" in offers[1].refusal
+
+    def test_one_that_comes_twice(self, send, worker):
+        stored = send()
+        offer(worker, stored.id, stored.fence)
+        assert "twice" in worker.feeder.offers.run(stored.id, stored.fence, 60)
+
+    def test_one_of_a_later_version(self, send, worker, bare):
+        stored = send()
+        stored.version += 1
+        bare.manager.commit()
+        assert "later version" in self.refused(worker, stored.id, stored.fence)
+
+    def test_one_that_is_cancelled_meanwhile(self, send, worker, bare, now):
+        stored = send()
+        bare.scheduler.shards.request(stored.id, "cancel")
+        bare.manager.commit()
+        assert "cancelled" in self.refused(worker, stored.id, stored.fence)
+        assert now(stored).state == "cancelled"
+
+    def test_one_of_a_queue_that_is_paused(self, send, worker, bare, now):
+        stored = send()
+        bare.scheduler.pause("default")
+        bare.manager.commit()
+        assert "is paused" in self.refused(worker, stored.id, stored.fence)
+        assert now(stored).is_reserved
+
+    def test_one_of_a_site_of_another_deployment(self, send, worker, now):
+        stored = send()
+        offered = offer(worker, stored.id, stored.fence)
+        assert worker.look(work=looking.stand_still)
+        assert "another deployment" in offered.refusal
+        assert now(stored).instance != worker.id
+
+    def test_any_by_a_process_that_ends(self, send, worker):
+        stored = send()
+        worker.feeder.stop()
+        assert "about to end" in self.refused(worker, stored.id, stored.fence)
+        offered = offer(worker, stored.id, stored.fence)
+        assert worker.look(work=looking.last)
+        assert "about to end" in offered.refusal
+
+
+class TestOneThatMayHaveKilledAProcess:
+    def test_runs_alone(self, send, worker, bare, now):
+        first, marked, last = send(), send(rerun=True), send()
+        marked.is_marked = True
+        bare.manager.commit()
+        offers = [
+            offer(worker, stored.id, stored.fence) for stored in (first, marked, last)
+        ]
+        assert worker.look()
+        assert [each.held is not None for each in offers] == [False, True, False]
+        assert now(marked).has_begun
+        worker.ends(offers[1].held)
+        assert worker.look()
+        assert [each.is_decided for each in offers] == [True, True, True]
+
+
+class TestACommitInDoubt:
+    def test_is_found_by_the_next_look(self, send, worker, bare, now):
+        """The answer of the storage was lost: what it says is true all the same."""
+        stored = send()
+        offered = offer(worker, stored.id, stored.fence)
+        worker.begin()
+        worker.commit(tells=False)
+        assert worker.look()
+        assert offered.held is not None
+        assert now(stored).instance == worker.id
+        assert stored.status.attempts == 1
+
+
+class TestTheThread:
+    def test_runs_it_and_leaves_its_end(self, send, worker, monkeypatch):
+        stored, ran = send(), []
+        monkeypatch.setattr(worker.feeder, "run", ran.append)
+        thread = Thread(
+            target=worker.feeder.offers.run, args=(stored.id, stored.fence, 60)
+        )
+        thread.start()
+        while not worker.feeder.offers.waiting():
+            Event().wait(0.001)
+        assert worker.look()
+        thread.join(60)
+        assert [held.claim.id for held in ran] == [stored.id]
+
+    def test_waits_no_longer_than_it_may(self, send, worker, now):
+        stored = send()
+        refusal = worker.feeder.offers.run(stored.id, stored.fence, 0.01)
+        assert "in time" in refusal
+        assert worker.look()
+        assert now(stored).instance != worker.id
+
+    def test_that_went_away_meanwhile_leaves_nothing(self, send, worker, now):
+        stored = send()
+        offered = offer(worker, stored.id, stored.fence)
+        worker.begin()
+        worker.feeder.offers.withdraw(offered)
+        assert worker.commit()
+        assert now(stored).instance == worker.id
+        assert worker.look()
+        assert not now(stored).is_reserved
+        assert stored.state == "queued"
