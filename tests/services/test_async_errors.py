@@ -255,7 +255,7 @@ class TestWhatIsTakenAlong:
         )
         assert answer.status_code == 202, answer.text
         task_id = answer.json()["id"]
-        assert answer.json()["title"] == "POST /target/@copy"
+        assert answer.json()["title"] == "Copying an item to /target"
         assert answer.headers["Location"] == f"http://example.org/@tasks/{task_id}"
         get_scheduler().wait(task_id, TIMEOUT)
         (copied,) = editor.get(f"@tasks/{task_id}/result").json()

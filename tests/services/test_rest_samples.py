@@ -139,6 +139,7 @@ def samples(server, tree, editor, boss):
     note("forget", editor.delete(path))
     note("unknown", editor.get(path))
     note("bad-filter", editor.get("@tasks?state=done"))
+    get_scheduler().wait_all(TIMEOUT)  # until the slots are free again
     note("queues", boss.get("@task-queues"))
     return noted.texts
 

@@ -273,7 +273,7 @@ class Feeder:
             held.is_left = ended is None
             self._learn(held.queue, monotonic() - began)
             self.changed.notify_all()
-        self._wake(is_urgent=not (held.is_taken_over or self._has_more(held.queue)))
+        self._wake(is_urgent=not (held.was_sent or self._has_more(held.queue)))
 
     def _begin_and_run(self, held):
         """Return the Outcome, or None if it has not begun."""
@@ -290,7 +290,7 @@ class Feeder:
             if self.is_stopping:
                 self._stop_if_it_may_run_again(held)
         keep_log_lines()
-        if not held.is_taken_over:
+        if not held.was_sent:
             self._wake(is_urgent=False)  # others are to know that it runs
         try:
             announce(record)

@@ -8,9 +8,8 @@ class Held:
     """A task that is reserved here, until its end is settled.
 
     - ``claim``: its Claim; ``queue``: its name; ``locks``: texts, a tuple
-    - ``job``: what the dispatcher has of it, or None
-    - ``is_taken_over``: whether it runs without the dispatcher, and others know that it
-      does; the next one comes soon, so that its end may wait for that
+    - ``job``: what the dispatcher has of it; None: it was taken over, and others know
+      that it runs; the next one comes soon, so that its end may wait for that
     - ``task``: the Task, once it has begun; ``ended``: its Outcome, once it has ended
     - ``has_thread``: whether it uses a thread; ``is_left``: whether it could not begin,
       and is to be given back; ``has_failed``: because it could not be loaded
@@ -28,7 +27,6 @@ class Held:
     queue: str
     locks: tuple = ()
     job: object = None
-    is_taken_over: bool = False
     task: object = None
     ended: object = None
     has_thread: bool = False
@@ -40,6 +38,10 @@ class Held:
     is_stopping: bool = False
     is_withdrawn: bool = False
     told: tuple | None = None
+
+    @property
+    def was_sent(self):
+        return self.job is None
 
     @property
     def is_over(self):

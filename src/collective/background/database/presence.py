@@ -58,10 +58,11 @@ class Presence:
         me = instance_of(connection, self._executor.instance)
         if me is None:
             settings = self._executor.settings
+            slots = {} if settings.role == "web" else settings.queues
             me = Instance(
                 self._executor.instance,
                 settings.role,
-                self._executor.slots,
+                slots,
                 settings.limits,
                 settings.lease,
             )

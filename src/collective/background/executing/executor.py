@@ -28,15 +28,12 @@ class Executor:
     """- ``settings``: the Settings of the process
     - ``instance``: its id, ``host:pid:token``
     - ``dispatcher``: starts the threads
-    - ``slots``: how many tasks of the database may run here at once, by the name of the
-      queue; others see that
     """
 
     def __init__(self, settings):
         self.settings = settings
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.dispatcher = Dispatcher(settings.queues)
-        self.slots = {} if settings.role == "web" else settings.queues_of_threads
         self._sources = {}  # in their order; the values mean nothing
         self._before_drain = []
         self._deadline = None  # of the end, as soon as that has begun
