@@ -13,6 +13,7 @@ from collective.background.browser import tray
 from collective.background.browser import wholes
 from collective.background.deployment import adopt
 from collective.background.exceptions import TaskFailed
+from collective.background.running import pace
 from datetime import timedelta
 from helpers import finished
 from helpers import waiting
@@ -50,12 +51,14 @@ def counts(page):
 
 
 @pytest.fixture
-def held(portal):
+def held(portal, monkeypatch):
     """The id of a task that has done something and goes on after the test."""
+    monkeypatch.setattr(pace, "EVERY", 0.0)
     begun, free = Event(), Event()
 
     def work():
         current_task().message("It is late", type="warning")
+        current_task().progress(0, 12)
         current_task().progress(3, 12, "Half asleep")
         begun.set()
         assert free.wait(60)

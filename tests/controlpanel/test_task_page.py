@@ -8,6 +8,7 @@ from collective.background import schedule_batch
 from collective.background import schedule_view
 from collective.background import using
 from collective.background.database.installing import install
+from collective.background.running import pace
 from collective.background.testing import drain
 from collective.background.testing import serving
 from helpers import finished
@@ -32,6 +33,7 @@ started, free = Event(), Event()
 
 
 def hold():
+    current_task().progress(0, 4)
     current_task().progress(1, 4)
     started.set()
     assert free.wait(TIMEOUT)
@@ -56,8 +58,9 @@ def failed(portal):
 
 class TestWhatItDoesNow:
     @pytest.fixture(params=["memory", "database"])
-    def running(self, request, portal):
+    def running(self, request, portal, monkeypatch):
         """The id of a task that runs until the end of the test."""
+        monkeypatch.setattr(pace, "EVERY", 0.0)
         if request.param == "database":
             install(portal)
             transaction.commit()

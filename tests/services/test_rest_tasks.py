@@ -161,7 +161,7 @@ class TestOne:
         assert task["state"] == "succeeded"
         assert task["created"] == record.created.isoformat()
         progress = {"done": 0, "total": None, "failed": 0, "message": ""}
-        assert task["progress"] == progress
+        assert task["progress"] == {**progress, "seconds_left": None}
 
     def test_an_unfinished_one_says_when_to_ask_again(self, run_as, editor):
         api.portal.set_registry_record("collective.background.poll_interval", 7)

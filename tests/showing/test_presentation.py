@@ -33,19 +33,15 @@ def test_how_long_ago(seconds, text):
 
 
 @pytest.mark.parametrize(
-    ("done", "text"),
+    ("state", "seconds", "text"),
     [
-        (90, "a few seconds left"),
-        (10, "9 min 0 s left"),
-        (1e-300, None),
-        (5e-324, None),
+        ("running", 9, "a few seconds left"),
+        ("running", 540, "9 min 0 s left"),
+        ("running", None, None),
+        ("retrying", 540, None),
     ],
 )
-def test_the_time_that_is_left(done, text):
-    record = SimpleNamespace(
-        state="running",
-        started=NOW - timedelta(seconds=60),
-        progress=Progress(done=done, total=100),
-    )
-    left = time_left(record, NOW)
+def test_the_time_that_is_left(state, seconds, text):
+    progress = Progress(done=1, total=100, seconds_left=seconds)
+    left = time_left(SimpleNamespace(state=state, progress=progress))
     assert (left and translate(left)) == text

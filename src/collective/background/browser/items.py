@@ -98,7 +98,7 @@ class Items:
             "title": text(record.title),
             "label": self._label(state_label(record)),
             "progress": self._progress(record.progress),
-            "remaining": text(time_left(record, self._now) or ""),
+            "remaining": text(time_left(record) or ""),
             "moment": self._moment(record),
             "reason": self.reason(record),
             "error": self._error(record),

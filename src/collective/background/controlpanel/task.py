@@ -74,7 +74,7 @@ class TaskPage(ControlPanelPage, TaskView):
         return progress_text(self.record.progress)
 
     def time_left(self):
-        left = time_left(self.record, self.now)
+        left = time_left(self.record)
         return left and self.text(left)
 
     def own_frames(self):

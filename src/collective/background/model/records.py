@@ -16,12 +16,15 @@ class Progress:
     """How far a task is: ``done`` of ``total`` (None: not known), and a message.
 
     ``failed``: how many of the items of a batch that are done have failed.
+    ``seconds_left``: how long the rest will take, an int, as it was when this was
+    reported, by the pace of the last reports of this attempt; None: nobody knows.
     """
 
     done: int | float = 0
     total: int | float | None = None
     message: str = ""
     failed: int = 0
+    seconds_left: int | None = None
 
 
 @value("error")

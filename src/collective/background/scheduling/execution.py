@@ -9,6 +9,7 @@ from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.exceptions import TooLate
 from collective.background.model.conflicts import after_success
+from collective.background.running.pace import Pace
 from collective.background.running.politeness import Manners
 from collective.background.scheduling.task import LOG_LINES
 from dataclasses import replace
@@ -43,6 +44,7 @@ class Execution:
         self._manners = Manners(scheduler.settings.polite_wait)
         self._began = monotonic()
         self._longest = min(task.options.timeout, task.options.hard_timeout)
+        self._measure_anew()
 
     @property
     def title(self):
@@ -58,7 +60,15 @@ class Execution:
 
     @progress.setter
     def progress(self, value):
-        self._task.progress = value
+        left = self._pace.seconds_left(value.done, value.total)
+        # Of progress there are millions.
+        same = left == value.seconds_left
+        self._task.progress = value if same else replace(value, seconds_left=left)
+
+    def _measure_anew(self):
+        """What other attempts took says nothing of this one."""
+        self._pace = Pace()
+        self.progress = self.progress
 
     @property
     def cursor(self):
@@ -171,6 +181,7 @@ class Execution:
     def repeat(self):
         """The attempt has conflicted, and another one begins in the same run."""
         self._task.attempts += 1
+        self._measure_anew()
 
     def got_through(self):
         """A transaction of a batch is committed: the next one begins anew."""

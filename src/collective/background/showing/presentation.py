@@ -50,8 +50,6 @@ AGO = (
     (0, 1, _("just now"), _("now")),
 )
 
-LONGEST = DAY * 365  # seconds; what is left longer was not measured
-
 
 def state_label(record):
     """Return what a record's state is called: a Message."""
@@ -119,18 +117,13 @@ def _number(value):
     return str(int(value)) if value == int(value) else f"{value:.1f}"
 
 
-def time_left(record, now):
-    """Return how long a running task will take: a Message; None if nobody knows.
+def time_left(record):
+    """Return how long a running task will still take: a Message; None if nobody knows.
 
-    As if it went on as fast as until ``now``, an aware datetime.
+    As it was at its last report.
     """
-    progress = record.progress
-    is_measured = progress.total and 0 < progress.done < progress.total
-    if record.state != states.RUNNING or not is_measured:
-        return None
-    elapsed = max(0.0, (now - record.started).total_seconds())
-    seconds = elapsed * (progress.total - progress.done) / progress.done
-    if seconds > LONGEST:
+    seconds = record.progress.seconds_left
+    if record.state != states.RUNNING or seconds is None:
         return None
     if seconds < 10:
         return _("a few seconds left")
