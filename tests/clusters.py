@@ -16,13 +16,15 @@ class Cluster:
     """Instances by their names; they are made when they are first asked for.
 
     ``folder``: where it may write; ``data``: the folder ``var`` of an instance with
-    a site; ``storage``: the name of one; ``settings``: those of the package that all
-    instances have. ``started``: all Instances that were started so far, in order.
+    a site; ``storage``: the name of one; ``workers``: the options of their command, by
+    the names of those that are workers of Celery; ``settings``: those of the package
+    that all have. ``started``: all that were started so far, in order.
     """
 
-    def __init__(self, folder, data, storage, **settings):
+    def __init__(self, folder, data, storage, workers=(), **settings):
         self.name = storage
         self._folder = folder
+        self._workers = dict(workers)
         self._settings = settings
         self._instances = {}
         self.started = []
@@ -44,23 +46,15 @@ class Cluster:
         if instance is not None and instance.settings != settings:
             instance.kill()
         if instance is None or not instance.is_running:
-            instance = self._instances[name] = Instance(self.folder(name), **settings)
+            instance = self._instances[name] = self._make(name, settings)
             self.started.append(instance)
         return instance
 
-    def work(self, name, *options, **settings):
-        """Return a CeleryWorker, once it executes the tasks of the site.
-
-        ``options``: of its command; ``settings``: further ones of the package. A former
-        one of that name is killed.
-        """
-        if name in self._instances:
-            self._instances[name].kill()
-        settings = {**self._settings, **settings}
-        worker = CeleryWorker(self.folder(name), *options, **settings)
-        self._instances[name] = worker
-        self.started.append(worker)
-        return worker.serves()
+    def _make(self, name, settings):
+        if name in self._workers:
+            options = self._workers[name]
+            return CeleryWorker(self.folder(name), *options, **settings)
+        return Instance(self.folder(name), **settings)
 
     def folder(self, name):
         """Return the folder of an instance, which need not run."""

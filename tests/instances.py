@@ -255,8 +255,18 @@ class CeleryWorker(Process):
         path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
 
+    def freeze(self):
+        self._send_all(signal.SIGSTOP)
+        super().freeze()
+
+    def thaw(self):
+        self._send_all(signal.SIGCONT)
+
     def kill(self):
         """End it and all of its children, as a power cut does."""
-        with suppress(ProcessLookupError):  # nobody is left
-            os.killpg(self.pid, signal.SIGKILL)
+        self._send_all(signal.SIGKILL)
         super().kill()
+
+    def _send_all(self, signum):
+        with suppress(ProcessLookupError):  # nobody is left
+            os.killpg(self.pid, signum)

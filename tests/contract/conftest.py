@@ -34,7 +34,7 @@ class Executor:
         if kind != "memory":
             self.web.get("probe-persist")
         if kind in POOLS:
-            cluster.work("worker", "-c", str(SLOTS), "--pool", kind)
+            cluster.run(worker={})
         # Whatever each process does once is done.
         self.web.wait(self.web.schedule("answer", "it works"))
 
@@ -58,7 +58,8 @@ def shared_executor(request, site_data, tmp_path_factory):
         if request.param in POOLS:
             broker = stack.enter_context(closing(Redis()))
             settings["celery_broker"] = broker.url
-        cluster = Cluster(folder, site_data, "zeo", **settings)
+        workers = {"worker": ("-c", str(SLOTS), "--pool", request.param)}
+        cluster = Cluster(folder, site_data, "zeo", workers, **settings)
         stack.enter_context(closing(cluster))
         yield Executor(request.param, cluster)
 
