@@ -1,67 +1,55 @@
 """A plain worker of Celery, whose tasks are in the same environment as ours.
 
-Started by ``peer.py``, with the folder in which Celery is installed, that of an
-instance, the address of the broker, and the number of threads.
+Started by ``peer.py``, with the folder of an instance, the address of the broker, the
+number of slots, and the pool.
 """
 
 from benchmarks.cluster import SUCCEEDED
 from benchmarks.instance import opened
-from itertools import count
+from celery import Celery
+from celery.signals import worker_process_init
+from celery.signals import worker_ready
+from contextlib import ExitStack
 from pathlib import Path
-from persistent import Persistent
 
 import sys
-import threading
 import transaction
 
 
-_number = count()
-_local = threading.local()
+def main(where, broker, slots, pool):
+    with ExitStack() as stack:
 
+        def open_database(**ignored):
+            stack.enter_context(opened(Path(where)))
+            _say("open")
 
-class Mark(Persistent):
-    """What a task writes: each thread has one of its own, so that none conflicts."""
-
-    done = 0
-
-
-def main(library, where, broker, slots):
-    sys.path.append(library)
-    with opened(Path(where)):
-        from benchmarks.peer import TASK
-        from celery import Celery
-        from celery.signals import worker_ready
-
-        _make_marks(int(slots))
+        if pool == "prefork":
+            # After the fork, as no connection can be shared.
+            worker_process_init.connect(open_database, weak=False)
+        else:
+            open_database()
+        worker_ready.connect(lambda **ignored: _say("ready"), weak=False)
         app = Celery(broker=broker)
-        app.conf.task_ignore_result = True
-        app.task(_run, name=TASK)
-        worker_ready.connect(lambda **kw: _say("ready"), weak=False)
-        app.worker_main(["worker", "--pool", "threads", "--concurrency", slots])
+        app.conf.update(
+            task_ignore_result=True,
+            worker_proc_alive_timeout=120,
+            worker_redirect_stdouts=False,
+        )
+        app.task(_run, name="count")
+        app.worker_main(["worker", "--pool", pool, "--concurrency", slots])
 
 
-def _make_marks(number):
-    import Zope2
-
-    app = Zope2.app()
-    app.Plone.marks_of_peer = [Mark() for _ in range(number)]
-    transaction.commit()
-    app._p_jar.close()
-
-
-def _run():
+def _run(number):
     from benchmarks.site import enter
     from benchmarks.site import leave
+    from instance_probe.costs import count
 
     import Zope2
 
-    if not hasattr(_local, "number"):
-        _local.number = next(_number)
     app = Zope2.app()
     site = enter(app)
     try:
-        marks = site.marks_of_peer
-        marks[_local.number % len(marks)].done += 1
+        count(site, number)
         transaction.commit()
     finally:
         leave(app)

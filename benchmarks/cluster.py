@@ -23,6 +23,8 @@ TIMEOUT = 600  # seconds
 GLANCE = 0.01  # seconds
 REST = 0.1
 SLOTS = 2  # of a worker
+POOLS = ("prefork", "threads")  # of Celery
+WORKERS = {pool: ("-c", str(SLOTS), "--pool", pool) for pool in POOLS}
 WAITING = "100000"  # tasks; the editor has a quarter of that
 
 # In the line of the log that each task leaves.
@@ -49,7 +51,9 @@ def opened_cluster(where, storage):
     os.environ["BACKGROUND_MAX_WAITING"] = WAITING
     with (
         TemporaryDirectory() as folder,
-        closing(Measured(Path(folder), Path(where) / "var", storage)) as cluster,
+        closing(
+            Measured(Path(folder), Path(where) / "var", storage, WORKERS)
+        ) as cluster,
         opened(cluster.folder("client")),
     ):
         logging.disable(logging.WARNING)

@@ -1,96 +1,81 @@
-"""Plain Celery beside us: two threads, the same environment, one commit a task.
+"""Plain Celery beside us: the same environment, one write and one commit a task.
 
-It is no requirement of the project: it is installed beside it where it is asked for,
-and needs ``redis-server``. Where one of them is not to be had, it is left out.
+It needs ``redis-server``. Where that is not to be had, it is left out.
 """
 
+from benchmarks.cluster import committed
 from benchmarks.cluster import Finish
 from benchmarks.cluster import SLOTS
 from benchmarks.instance import ROOT
+from brokers import Redis
 from contextlib import closing
 from contextlib import contextmanager
-from pathlib import Path
-from processes import free_port
-from processes import Process
-from tempfile import TemporaryDirectory
+from instance_probe.costs import Counted
+from plone import api
+from processes import Leader
+from processes import who
 
+import celery as plain
 import shutil
 import subprocess
 import sys
 
 
-REQUIREMENTS = ("celery==5.7.0", "redis")
-LIBRARY = Path(sys.prefix) / "peer"  # not on the path of anything else
-INSTALLING = 300  # seconds
-TASK = "nothing"
+TASK = "count"
+COUNTED = 1_000  # objects; each task writes one of them, so that none conflict
 
 
 @contextmanager
-def celery(cluster):
-    """Yield a Peer, which uses the database of a Cluster, or None."""
-    reason = _hindrance()
-    if reason is not None:
-        print(f"Celery is left out: {reason}", flush=True)
+def celery(cluster, pool="threads"):
+    """Yield a Peer, which uses the database of a Cluster, or None.
+
+    ``pool``: of its worker, "threads" or "prefork".
+    """
+    if shutil.which("redis-server") is None:
+        print("Celery is left out: there is no redis-server", flush=True)
         yield None
         return
-    # At the end: what the project has is not to be replaced.
-    sys.path.append(str(LIBRARY))
-    with TemporaryDirectory() as folder, closing(Peer(cluster, folder)) as peer:
+    make_counted()
+    with closing(Redis()) as broker, closing(Peer(cluster, broker, pool)) as peer:
         yield peer
 
 
-def _hindrance():
-    """Return why there is no Celery, or None."""
-    if shutil.which("redis-server") is None:
-        return "there is no redis-server (apt-get install redis-server)"
-    if LIBRARY.exists():
-        return None
-    if "--quick" in sys.argv:
-        return "it is not installed, and not wanted enough for that with --quick"
-    print("Installing Celery ...", flush=True)
-    command = [sys.executable, "-m", "pip", "install", "--target", LIBRARY]
-    done = subprocess.run(
-        [*command, *REQUIREMENTS], capture_output=True, text=True, timeout=INSTALLING
-    )
-    if done.returncode:
-        shutil.rmtree(LIBRARY, ignore_errors=True)
-        return done.stderr
-    return None
+def make_counted():
+    """Let the site have what tasks write."""
+    site = api.portal.get()
+    if not hasattr(site, "counted_apart"):
+
+        def make():
+            site.counted_apart = [Counted() for _ in range(COUNTED)]
+
+        committed(make)
 
 
 class Peer:
-    """A broker, and a worker of Celery with as many threads as one of ours."""
+    """A worker of Celery with as many slots as one of ours. ``broker``: a Redis."""
 
-    def __init__(self, cluster, folder):
-        from celery import Celery
-
-        port = free_port()
-        options = ("--port", str(port), "--save", "", "--dir", folder)
-        self._redis = Process(
-            "Redis", "redis-server", *options, stdout=subprocess.DEVNULL
-        )
-        broker = f"redis://127.0.0.1:{port}/0"
+    def __init__(self, cluster, broker, pool):
         command = (sys.executable, "-m", "benchmarks.celery_worker")
         where = cluster.folder("celery")
-        self._worker = Process(
+        self.worker = Leader(
             "Celery",
-            *(*command, LIBRARY, where, broker, str(SLOTS)),
+            *(*command, where, broker.url, str(SLOTS), pool),
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
         )
-        self._worker.expect("ready")
-        self._app = Celery(broker=broker)
+        who([self.worker], "ready")
+        who([self.worker], "open", times=SLOTS if pool == "prefork" else 1)
+        self._app = plain.Celery(broker=broker.url, set_as_current=False)
 
     def run(self, count):
         """Return how many of so many tasks end in a second."""
         control, queue = self._app.control, self._app.conf.task_default_queue
         control.cancel_consumer(queue, reply=True)
-        for _ in range(count):
-            self._app.send_task(TASK)
-        finish = Finish([self._worker])
+        for number in range(count):
+            self._app.send_task(TASK, (number,))
+        finish = Finish([self.worker])
         control.add_consumer(queue)
         return count / finish.seconds(count)
 
     def close(self):
-        self._worker.kill()
-        self._redis.kill()
+        self.worker.kill()

@@ -5,22 +5,19 @@ and ``Instance`` is the process that serves it; ``Site`` is a site that it serve
 Called by tests and benchmarks.
 """
 
-from contextlib import suppress
-from pathlib import Path
 from processes import END
 from processes import environ
 from processes import free_port
+from processes import Leader
 from processes import Process
 from processes import run
 from processes import SCRIPTS
 from processes import TESTS
 
 import json
-import os
 import re
 import requests
 import shutil
-import signal
 import subprocess
 
 
@@ -226,7 +223,7 @@ def background(folder):
     return SCRIPTS / "background", "--config", zope_conf(folder)
 
 
-class CeleryWorker(Process):
+class CeleryWorker(Leader):
     """``background celery-worker`` in the folder of an instance, which may be served.
 
     ``options``: of the command; ``settings``: those of the package.
@@ -242,31 +239,9 @@ class CeleryWorker(Process):
             *command,
             env=environ(**settings),
             cwd=folder,
-            start_new_session=True,
         )
 
     def serves(self):
         """Wait until it executes tasks, and return it."""
         self.expect(self.ready, timeout=START)
         return self
-
-    def children(self):
-        """Return the process ids of its children, as a list."""
-        path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
-
-    def freeze(self):
-        self._send_all(signal.SIGSTOP)
-        super().freeze()
-
-    def thaw(self):
-        self._send_all(signal.SIGCONT)
-
-    def kill(self):
-        """End it and all of its children, as a power cut does."""
-        self._send_all(signal.SIGKILL)
-        super().kill()
-
-    def _send_all(self, signum):
-        with suppress(ProcessLookupError):  # nobody is left
-            os.killpg(self.pid, signum)

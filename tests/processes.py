@@ -221,3 +221,30 @@ class Process:
     def kill(self):
         """End it as a power cut does, if it has not ended yet."""
         self.stop(signal.SIGKILL)
+
+
+class Leader(Process):
+    """A program that has children; all of them are frozen, and killed, with it."""
+
+    def __init__(self, name, *command, **options):
+        super().__init__(name, *command, process_group=0, **options)
+
+    def children(self):
+        """Return the process ids of its children, as a list."""
+        path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+    def freeze(self):
+        super().freeze()
+        self._send_all(signal.SIGSTOP)
+
+    def thaw(self):
+        self._send_all(signal.SIGCONT)
+
+    def kill(self):
+        self._send_all(signal.SIGKILL)
+        super().kill()
+
+    def _send_all(self, signum):
+        with suppress(ProcessLookupError):  # nobody is left
+            os.killpg(self.pid, signum)

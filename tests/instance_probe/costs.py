@@ -4,6 +4,7 @@ Counted where the environment of the process has ``PROBE_COSTS``.
 """
 
 from collections import Counter
+from persistent import Persistent
 from plone import api
 from Products.Five import BrowserView
 from threading import Lock
@@ -31,6 +32,18 @@ def increment(context):
     """A task that conflicts with all others of its kind."""
     site = api.portal.get()
     site.counted = getattr(site, "counted", 0) + 1
+
+
+class Counted(Persistent):
+    """What one task writes, and no other at the same time."""
+
+    number = 0
+
+
+def count(context, number):
+    """A task that writes one object; ``number``: of which it is the task."""
+    counted = api.portal.get().counted_apart
+    counted[number % len(counted)].number += 1
 
 
 class Costs(BrowserView):

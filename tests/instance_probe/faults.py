@@ -1,7 +1,9 @@
 """Points at which the process is killed, if a test has asked for it.
 
-They are reached from outside of the package: by subscribers, by the tasks and views of
-the tests, and by data managers that these let join a transaction. Points are:
+By ``ask()``, or by a file of that name in the folder ``PROBE_FAULTS`` of the
+environment: the first process that finds it takes it away, and is killed. They are
+reached from outside of the package: by subscribers, by the tasks and views of the
+tests, and by data managers that these let join a transaction. Points are:
 
 - ``request-voted``: a task is scheduled, all have voted for the commit
 - ``request-committed``: the database has committed that, and nobody was told yet
@@ -21,6 +23,7 @@ import transaction
 
 
 _asked = set()
+_folder = os.environ.get("PROBE_FAULTS")
 
 
 def ask(point):
@@ -30,8 +33,18 @@ def ask(point):
 
 def reach(point):
     """Tell that a point is reached."""
-    if point in _asked:
+    if point in _asked or _is_first(point):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_first(point):
+    if point is None or _folder is None:
+        return False
+    try:
+        os.unlink(os.path.join(_folder, point))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def watch_commit(name):
