@@ -145,26 +145,12 @@ class TestControlPanel:
         manager.page.get_by_role("button", name="Cancel").click()
         expect_state(tasks(manager, waiting[0]), "cancelled")
 
-    def test_pages_are_accessible(self, manager, axe, waiting, failed):
-        found = {}
-        for path in (*PAGES, f"@@background-task/{failed}", f"{TASKS}?text=nothing"):
-            manager.open(path)
-            found[path] = manager.inaccessible(axe, "#content")
-        assert found == {path: [] for path in found}
-
     def test_empty_pages_are_accessible(self, manager, axe):
         found = {}
         for path in PAGES:
             manager.open(path)
             found[path] = manager.inaccessible(axe, "#content")
         assert found == {path: [] for path in found}
-
-    def test_pages_fit_on_a_phone(self, visit, waiting, failed):
-        manager = visit("admin", viewport={"width": 375, "height": 800})
-        for path in (*PAGES, f"@@background-task/{failed}"):
-            manager.open(path)
-            width = manager.page.evaluate("document.documentElement.scrollWidth")
-            assert (path, width) == (path, 375)
 
     def test_a_strict_policy_refuses_nothing(self, manager, strict, waiting, failed):
         """But for what it refuses in Plone's own pages as well."""
