@@ -201,3 +201,28 @@ class TestControlPanel:
         get_scheduler().resume("imports")
         expect_state(tasks(manager), "succeeded")
         expect(live).to_be_hidden()
+
+    def test_says_that_the_session_is_over(self, manager, waiting):
+        manager.open(TASKS)
+        manager.context.clear_cookies()
+        notice = manager.page.locator("#content [role=alert]:visible")
+        expect(notice).to_contain_text("You are logged out.")
+        notice.get_by_role("link", name="Log in").click()
+        expect(manager.page.locator("#__ac_name")).to_be_visible()
+
+    def test_says_that_the_server_does_not_answer(self, manager, waiting):
+        manager.open(TASKS)
+        manager.page.route("**/*ajax_load=1*", lambda route: route.abort())
+        notice = manager.page.locator("#content [role=alert]:visible")
+        expect(notice).to_have_text("The server does not answer. Trying again …")
+        manager.page.unroute("**/*ajax_load=1*")
+        expect(notice).to_have_count(0)
+        get_scheduler().cancel(waiting[0])
+        expect_state(tasks(manager, waiting[0]), "cancelled")
+
+    def test_says_that_a_task_is_gone(self, manager, waiting):
+        manager.open(f"@@background-task/{waiting[0]}")
+        get_scheduler().cancel(waiting[0])
+        get_scheduler().remove(waiting[0])
+        notice = manager.page.locator("#content [role=alert]:visible")
+        expect(notice).to_have_text("This task is not known any more.")

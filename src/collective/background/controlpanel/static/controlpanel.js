@@ -105,16 +105,39 @@
   address.hash = "";
   const live = document.getElementById("background-tasks-live");
   const liveSwitch = document.getElementById("background-tasks-live-switch");
+  const notice = document.getElementById("background-tasks-notice");
   let timer = null;
   let isOver = false;
+
+  function tell(text, link = "") {
+    if (notice.textContent.trim() !== text) {
+      notice.replaceChildren(text, " ", link);
+      notice.hidden = !text;
+    }
+  }
+
+  function tellLoggedOut() {
+    const { loggedOut, logIn, loginUrl } = notice.dataset;
+    const link = document.createElement("a");
+    link.href = `${loginUrl}?came_from=${encodeURIComponent(window.location.href)}`;
+    link.textContent = logIn;
+    tell(loggedOut, link);
+  }
 
   async function refresh() {
     const begun = performance.now();
     try {
       const response = await fetch(address, { cache: "no-store" });
-      if (response.redirected || (response.status >= 400 && response.status < 500)) {
-        isOver = true; // logged out, or the task was deleted
-      } else if (response.ok) {
+      if (response.redirected) {
+        isOver = true;
+        tellLoggedOut();
+      } else if (response.status === 404) {
+        isOver = true;
+        tell(notice.dataset.gone);
+      } else if (!response.ok) {
+        tell(notice.dataset.away);
+      } else {
+        tell("");
         const text = await response.text();
         const page = new DOMParser().parseFromString(text, "text/html");
         const fresh = page.getElementById(part.id);
@@ -127,6 +150,7 @@
     } catch (error) {
       // The server may be about to start again.
       console.debug("background tasks could not be fetched", error);
+      tell(notice.dataset.away);
     }
     if (isOver) {
       live.hidden = true;
