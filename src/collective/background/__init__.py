@@ -10,6 +10,7 @@ from collective.background.api.rerunning import rerun_in_background
 from collective.background.api.scheduling import get_scheduler
 from collective.background.api.scheduling import schedule
 from collective.background.api.scheduling import schedule_batch
+from collective.background.api.scheduling import schedule_external
 from collective.background.api.scheduling import schedule_request
 from collective.background.api.scheduling import schedule_view
 from collective.background.api.scheduling import using
@@ -28,6 +29,7 @@ __all__ = [
     "rerun_in_background",
     "schedule",
     "schedule_batch",
+    "schedule_external",
     "schedule_request",
     "schedule_view",
     "task",

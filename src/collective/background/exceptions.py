@@ -103,6 +103,14 @@ class TaskNotFound(BackgroundError, LookupError):
     """No task has this id, or it is not the caller's to see."""
 
 
+class BadReport(BackgroundError, ValueError):
+    """A worker elsewhere has reported something that cannot be understood."""
+
+
+class TooManyReports(BackgroundError):
+    """A worker elsewhere reports more often than it may."""
+
+
 class IllegalTransition(BackgroundError):
     """A task cannot go from the state it is in to the one asked for."""
 
@@ -251,6 +259,21 @@ class NoResponse(BackgroundError):
     public = _("The other server has not answered.")
 
 
+class NotSent(BackgroundError):
+    """A message could not be given to the broker."""
+
+
+class ExternalFailed(BackgroundError):
+    """A worker elsewhere has reported that the task has failed.
+
+    ``message``: for managers; ``public``: for the user of the task, or None.
+    """
+
+    def __init__(self, message, public=None):
+        super().__init__(message)
+        self.public = public
+
+
 class MailRefused(BackgroundError):
     """The mail server has refused a mail for good."""
 
@@ -296,6 +319,12 @@ class TaskLost(BackgroundError):
     """The process ended before the task had."""
 
     public = _("The server was stopped before the task had ended.")
+
+
+class WorkerSilent(TaskLost):
+    """Nothing was heard of the worker elsewhere that has the task."""
+
+    public = _("Nothing is heard any more of the program that works on it.")
 
 
 class Superseded(BackgroundError):

@@ -75,6 +75,15 @@ class ITransactionalScheduler(Interface):
         and forgotten as soon as it has ended.
         """
 
+    def report(id, token, report):
+        """A worker elsewhere reports on a task; return its TaskRecord.
+
+        ``token``: a text, which came to the worker with the message; ``report``: an
+        ``ExternalReport`` of ``model/external.py``. It takes effect at once.
+        Raises TaskNotFound, also for a wrong token, and where tasks live in memory;
+        TooManyReports. Called by the REST API.
+        """
+
     # For add_task: the one entrance that the functions of the API share.
 
     def add_task(call, options, group=None):
@@ -336,6 +345,17 @@ class IHistory(Interface):
         ``length``: ``history.MINUTE``, for those of the last hour, or
         ``history.HOUR``, for those of the last day. The one of the moment ``now``,
         an aware datetime, is the last.
+        """
+
+
+class IMessenger(Interface):
+    """Sends messages to applications of Celery; a global utility."""
+
+    def send(message):
+        """Send an ``ExternalMessage`` of ``model/external.py``.
+
+        Called in the thread of the task. Raises NotSent if it is not certain that the
+        broker has it.
         """
 
 

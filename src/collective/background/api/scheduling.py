@@ -10,13 +10,16 @@ from collective.background.api.groups import in_order
 from collective.background.api.groups import note_member
 from collective.background.capture.call import capture_batch
 from collective.background.capture.call import capture_call
+from collective.background.capture.external import capture_external
 from collective.background.capture.web import capture_request
 from collective.background.capture.web import capture_view
 from collective.background.exceptions import BadOption
 from collective.background.interfaces import ITransactionalScheduler
+from collective.background.model.external import CELERY_QUEUE
 from collective.background.model.options import make_options
 from collective.background.model.records import BatchResult
 from collective.background.running.current import current_task
+from dataclasses import replace
 from zope.component import getUtility
 
 
@@ -26,7 +29,7 @@ def get_scheduler():
 
 
 class Scheduling:
-    """The four calls with the same options; made by ``using()``."""
+    """The five calls with the same options; made by ``using()``."""
 
     def __init__(self, **options):
         self._options = make_options(options)
@@ -112,6 +115,27 @@ class Scheduling:
         id = get_scheduler().run_now(call, options, work, current_group())
         return note_member(id)
 
+    def schedule_external(
+        self, name, payload=None, *, title=None, celery_queue=CELERY_QUEUE
+    ):
+        """Schedule a task of another application of Celery; return the task's id.
+
+        ``name``: how that calls its task; ``payload``: the one argument of that, what
+        JSON knows (at most 100 kB). ``title``: as the option; ``celery_queue``: the
+        queue of the broker from which its workers take messages.
+
+        The worker need not have Plone. It reports over HTTP, see
+        ``collective.background.client``: from then on the task runs, until the worker
+        reports how it has ended, or is silent for too long.
+        Raises BadOption for what cannot be used, without a broker, and where tasks live
+        in memory; and as ``schedule()``.
+        """
+        call = capture_external(name, payload, celery_queue)
+        options = self._resolve((payload,), {})
+        if title is not None:
+            options = replace(options, title=title)
+        return _add(call, options)
+
     def _add(self, call, args, kwargs):
         return _add(call, self._resolve(args, kwargs))
 
@@ -132,7 +156,7 @@ def _check_number(name, value, minimum):
 
 
 def using(**options):
-    """Return an object with the same four calls, for tasks with options.
+    """Return an object with the same five calls, for tasks with options.
 
     - ``title``: for people (a text, may be a Message)
     - ``queue``: the name of a queue ("default")
@@ -183,3 +207,4 @@ schedule = _plain.schedule
 schedule_view = _plain.schedule_view
 schedule_request = _plain.schedule_request
 schedule_batch = _plain.schedule_batch
+schedule_external = _plain.schedule_external

@@ -1,8 +1,8 @@
 """Calls: what a task will do, taken along from the request.
 
 Comes in: a callable and its arguments. Goes out: a Call. Those of views and of web
-servers are made by ``web``. Called by ``api/scheduling.py``; ``running/kinds.py`` makes
-it happen.
+servers are made by ``web``, those of workers elsewhere by ``external``. Called by
+``api/scheduling.py``; ``running/kinds.py`` makes it happen.
 """
 
 from collective.background.capture.callables import check_call
@@ -23,6 +23,7 @@ CALL = "call"
 VIEW = "view"
 REQUEST = "request"
 BATCH = "batch"
+EXTERNAL = "external"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +45,9 @@ class ViewRequest:
 class Call:
     """One call, ready to be carried to another thread.
 
-    - ``kind``: "call", "view", "request" or "batch"
-    - ``name``: dotted name of the callable, or path of the view, or URL
+    - ``kind``: "call", "view", "request", "batch" or "external"
+    - ``name``: dotted name of the callable, or path of the view, or URL, or name of a
+      task of Celery
     - ``package``: what the kind needs, see ``running/kinds.py``; None when it
       is not needed any more
     - ``names``: of the function's arguments, as far as they are known

@@ -7,6 +7,7 @@ read from the database. Called by the scheduler.
 from collections import deque
 from collections.abc import Mapping
 from collective.background.capture.call import BATCH
+from collective.background.capture.call import EXTERNAL
 from collective.background.capture.call import REQUEST
 from collective.background.capture.call import VIEW
 from collective.background.capture.secrets import are_headers
@@ -27,6 +28,7 @@ from types import FunctionType
 from types import MethodType
 from types import ModuleType
 
+import json
 import logging
 
 
@@ -76,6 +78,9 @@ def _arguments(call):
         # Not the address: its query may hold a token. The name of the call has it.
         _url, kwargs = rest
         return list(kwargs.items())
+    if call.kind == EXTERNAL:
+        payload, queue = rest
+        return [("payload", json.loads(payload)), ("celery_queue", queue)]
     args, kwargs = rest
     named = list(zip(_names(call.names, len(args)), args, strict=True))
     if call.kind == BATCH:

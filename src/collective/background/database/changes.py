@@ -4,6 +4,7 @@ In the transaction of the caller, who tells of it after the commit (``news``). `
 of a task, or of a group, each of whose members it is done to then. The caller knows
 that there is one."""
 
+from collective.background.database.claims import hold
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import give_up
 from collective.background.database.settling import settle
@@ -37,7 +38,9 @@ def cancel(scheduler, id, news):
     stored = scheduler.shards.find(id)
     if stored.state not in states.WAITING or stored.is_done:
         return
-    if not stored.is_reserved:
+    if not stored.is_reserved or (stored.is_elsewhere and not stored.has_begun):
+        if stored.is_elsewhere:
+            hold(stored.external)  # or it might begin at this very moment
         cancel_waiting(scheduler, stored, news)
     elif scheduler.shards.requested(id) is None:
         scheduler.shards.request(id, CANCEL)

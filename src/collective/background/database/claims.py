@@ -5,11 +5,15 @@ work itself. Both write nothing but the Status of the task, and go through only 
 as its reservation is what it was.
 """
 
+from collective.background.capture.call import EXTERNAL
+from collective.background.database.external import External
+from collective.background.database.handed_over import count_handed_over
 from collective.background.database.private import connected
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import Retry
 from collective.background.exceptions import Superseded
 from collective.background.model import states
+from collective.background.model.external import LIFETIME
 from collective.background.model.outages import is_outage
 from collective.background.scheduling.execution import Execution
 from dataclasses import dataclass
@@ -21,6 +25,8 @@ import logging
 
 
 logger = logging.getLogger(__name__)
+
+CROWDED = 30.0  # seconds until a task is sent that was one too many
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,11 +49,13 @@ def begin(database, claim, application_database):
 
     ``database``: that of the scheduler; ``application_database``: that of Zope, which
     the thread is to open. ``error``: why the task cannot be loaded, or None; there is
-    no Task then. Raises Superseded, and conflicts.
+    no Task then. There is no TaskRecord of what is only sent from here: its worker will
+    begin it. Raises Superseded, and conflicts.
     """
     with connected(database, claim.oid) as (stored, manager):
         check(stored, claim)
         status = stored.status
+        is_sent = stored.kind == EXTERNAL
         error = task = None
         try:
             task = stored.make_task(application_database)
@@ -69,15 +77,16 @@ def begin(database, claim, application_database):
             current.note(f"Background task begins: {stored.id}")
             manager.commit()
         if task is not None:
-            task.attempts = attempts
-            task.started = task.started or datetime.now(UTC)
+            task.attempts = stored.attempts if is_sent else attempts
+            if not is_sent:
+                task.started = task.started or datetime.now(UTC)
             if claim.is_marked:
                 logger.warning(
                     "task %s %r runs alone, as a process has ended that may have been "
                     "running it: no other task of its site begins here before it ends",
                     *(stored.id, stored.title),
                 )
-        record = stored.record(is_running=True)
+        record = None if is_sent else stored.record(is_running=True)
         return task, record, error
 
 
@@ -112,6 +121,7 @@ class ClaimedExecution(Execution):
     def __init__(self, feeder, task, claim):
         super().__init__(feeder, task)
         self._claim = claim
+        self._settings = feeder.settings
         self._saved = None  # the cursor of the last chunk that was about to commit
         self._written = None  # by the current attempt: what may be large
 
@@ -136,6 +146,17 @@ class ClaimedExecution(Execution):
         check(stored, self._claim)
         stored.status.succeed(self._claim.fence, self._task, package)
         self._written = stored.status.result
+        hold(stored)
+
+    def save_token(self, env, digest):
+        stored = self._stored(env)
+        check(stored, self._claim)
+        scheduler = stored._p_jar.get(stored.home)
+        if count_handed_over(scheduler) >= self._settings.max_waiting:
+            raise Retry("as many tasks as may wait are with workers elsewhere", CROWDED)
+        lease = self._settings.silence
+        external = External(digest, self._claim.fence, LIFETIME, lease)
+        stored.status.send(self._task, external)
         hold(stored)
 
     def save_cursor(self, env, end, new_failures):

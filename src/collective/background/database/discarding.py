@@ -5,8 +5,10 @@ In transactions of its own, some tasks in each.
 """
 
 from collective.background.database import changes
+from collective.background.database.handed_over import handed_over
 from collective.background.database.private import privately
 from collective.background.database.rescue import take_back
+from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import News
 from collective.background.database.settling import settle_groups
 from collective.background.database.shard import CANCEL
@@ -69,5 +71,7 @@ def _take_back(scheduler):
     news = News()
     for holding in list(filter(None, scheduler.holdings.values())):
         take_back(scheduler, holding, news)
+    for task in list(handed_over(scheduler)):
+        cancel_waiting(scheduler, task, news)
     settle_groups(scheduler, sorted(news.touched), news)
     return news

@@ -4,6 +4,8 @@ Comes in: Held, with what threads have left there. Goes out: StoredTasks that ar
 settled, put off, or given back. All functions work in the transaction of a Look.
 """
 
+from collective.background.capture.call import EXTERNAL
+from collective.background.database.elsewhere import see_to_sent
 from collective.background.database.reports import has_told
 from collective.background.database.reports import Report
 from collective.background.database.rescue import let_go
@@ -69,7 +71,8 @@ def leave(look, not_over):
             stored.attempts = max(stored.attempts, held.task.attempts)
             _keep_report(look, held, stored)
         is_cancelled = look.scheduler.shards.requested(stored.id) is not None
-        if held.task is None or stored.is_done or is_cancelled:
+        is_sent = stored.kind == EXTERNAL  # at the most, and sent again it is harmless
+        if held.task is None or stored.is_done or is_cancelled or is_sent:
             let_go(look.scheduler, stored, look.news)
         elif stored.rerun:
             stored.release()
@@ -94,6 +97,10 @@ def _settle(look, held, stored):
     if stored.is_done:
         # Written by the work itself, whatever has gone wrong after its commit.
         _end(look, held, stored, outcome.succeeded(None))
+    elif stored.kind == EXTERNAL and see_to_sent(
+        look.scheduler, stored, ended, look.news
+    ):
+        return
     elif held.is_left and is_cancelled:
         cancel_waiting(look.scheduler, stored, look.news)
     elif held.is_left:

@@ -15,6 +15,7 @@ which is thrown away when the commit fails, and all of it is seen and done again
 from AccessControl.SecurityManagement import noSecurityManager
 from collective.background.capture.call import BATCH
 from collective.background.database import claims
+from collective.background.database.elsewhere import Listening
 from collective.background.database.holding import Held
 from collective.background.database.holding import waiting_for_locks
 from collective.background.database.room import Room
@@ -81,6 +82,7 @@ class Feeder:
         self.nobodys = {}  # since when instances are not known that have something
         self.is_stopping = False
         self.is_foreign = False  # the site belongs to another deployment
+        self.listening = Listening(executor.settings.silence)
         self.contention = Contention()  # of callables
 
     @property
@@ -293,7 +295,8 @@ class Feeder:
         if not held.was_sent:
             self._wake(is_urgent=False)  # others are to know that it runs
         try:
-            announce(record)
+            if record is not None:
+                announce(record)
             ended = run(claims.ClaimedExecution(self, task, held.claim))
             self.contention.note(task.callable, ended.conflict)
             return ended

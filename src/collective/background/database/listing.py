@@ -6,6 +6,7 @@ who looks at what waits leaves out what is reserved, and looks for that in the H
 
 from collections import Counter
 from collective.background.database.counting import paths_of_users
+from collective.background.database.handed_over import handed_over
 from collective.background.database.shard import CANCEL
 from collective.background.database.shard import FORGET
 from collective.background.database.shard import number_of
@@ -93,7 +94,8 @@ def held(scheduler):
         if holding is not None
         for id in holding.tasks
     )
-    return [stored for stored in found if stored is not None and stored.is_reserved]
+    here = [stored for stored in found if stored is not None and stored.is_reserved]
+    return [*here, *handed_over(scheduler)]
 
 
 def running_by(scheduler, attribute):

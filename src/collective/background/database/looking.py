@@ -6,6 +6,7 @@ committed, or a line in the log.
 
 from collective.background.database import ends
 from collective.background.database import following
+from collective.background.database.elsewhere import see_to_elsewhere
 from collective.background.database.instances import instances_of
 from collective.background.database.look import Look
 from collective.background.database.sites import load
@@ -145,6 +146,7 @@ def usual(look):
     """What a process does at every look."""
     following.check_claims(look)
     ends.settle_ends(look)
+    see_to_elsewhere(look)
     following.follow_requests(look)
     following.check_groups(look)
     following.follow_pauses(look)

@@ -1,6 +1,7 @@
 """What a running task tells: its title, progress, messages and log.
 
-Written once a second at the most, by the instance on which it runs. Of the log only
+Written once a second at the most, by the instance on which it runs, or which receives
+what a worker elsewhere reports. Of the log only
 what is new is written: the last lines are in parts, of which the full ones do not
 change any more.
 """
@@ -12,7 +13,9 @@ from collective.background.database.values import store_message
 from collective.background.database.values import store_progress
 from collective.background.database.values import store_text
 from collective.background.model.records import Progress
+from collective.background.scheduling.execution import MAX_MESSAGES
 from collective.background.scheduling.task import LOG_LINES
+from dataclasses import replace
 from persistent import Persistent
 
 
@@ -58,6 +61,20 @@ class Report(Persistent):
             self._add(list(task.log)[-(count - self.read) :])
             self.read = count
         return now
+
+    def add(self, told):
+        """Note what an ExternalReport says."""
+        if told.title is not None:
+            self._title = store_text(told.title)
+        if told.progress:
+            progress = replace(load_progress(self._progress), **told.progress)
+            self._progress = store_progress(progress)
+        if told.messages:
+            messages = (*self._messages, *map(store_message, told.messages))
+            self._messages = messages[-MAX_MESSAGES:]
+        if told.log:
+            self._add(list(told.log))
+            self.read += len(told.log)
 
     def _add(self, lines):
         parts = list(self._parts)

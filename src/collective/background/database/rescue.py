@@ -5,6 +5,7 @@ is lost, unless it may run again.
 """
 
 from collective.background.database.claims import hold
+from collective.background.database.handed_over import hand_over
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import settle
 from collective.background.database.status import VERSION
@@ -83,6 +84,8 @@ def let_go(scheduler, stored, news, lived_until=None, *, is_suspect=False):
         scheduler.shards.leave(stored)
         stored.end(outcome.succeeded(None))
         settle(scheduler, stored, news)
+    elif stored.has_begun_elsewhere:
+        hand_over(scheduler, stored)
     elif scheduler.shards.requested(stored.id) is not None:
         cancel_waiting(scheduler, stored, news)
     elif stored.has_begun:
@@ -90,6 +93,8 @@ def let_go(scheduler, stored, news, lived_until=None, *, is_suspect=False):
     else:
         # If it begins at this very moment, this transaction conflicts.
         hold(status)
+        if stored.is_sent:
+            hold(stored.external)
         stored.is_marked |= is_suspect and stored.rerun
         stored.release()
 

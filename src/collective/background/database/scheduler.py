@@ -15,6 +15,7 @@ from BTrees.OOBTree import OOTreeSet
 from collective.background.capture.call import capture_call
 from collective.background.capture.callbacks import queues_of
 from collective.background.database import changes
+from collective.background.database import elsewhere
 from collective.background.database import former
 from collective.background.database import listing
 from collective.background.database import outbox
@@ -49,6 +50,7 @@ from collective.background.running import outcome
 from collective.background.running.current import running
 from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
+from collective.background.scheduling.external import check_external
 from collective.background.scheduling.groups import KIND
 from collective.background.scheduling.room import is_bound
 from collective.background.telling.events import TaskScheduled
@@ -117,6 +119,8 @@ class PersistentTransactionalScheduler(Persistent):
         return self.add_task(capture_call(f, args, kw), PLAIN)
 
     def add_task(self, call, options, group=None):
+        settings = process_executor().settings
+        check_external(call, options, settings, is_stored=True)
         holder = self._find_holder(options)
         if holder is not None:
             call.close()
@@ -218,6 +222,20 @@ class PersistentTransactionalScheduler(Persistent):
             for name, count in instance.slots.items():
                 slots[name] = slots.get(name, 0) + count
         return slots
+
+    def report(self, id, token, report):
+        def do(scheduler):
+            news = News()
+            return elsewhere.report(scheduler, id, token, report, news), news
+
+        # Before anything is locked, or written: most of what is wrong ends here.
+        if self.shards.find(id) is None:
+            raise rules.not_found(id)
+        record, news = privately(self._p_jar.db(), self.home(), do)
+        news.tell()
+        if news.reached:
+            outbox.wake_up(self, news)
+        return record
 
     # Control.
 

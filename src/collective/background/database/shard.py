@@ -94,6 +94,8 @@ class Shard(Persistent):
     - ``takers``: a number that is new whenever somebody takes a lock, by a hash of that
     - ``delayed``: those that may start later, by that moment
     - ``expiring``: those that have ended, by the moment at which they are forgotten
+    - ``elsewhere``: those that workers elsewhere have, by their ids, and how many that
+      are (``number_elsewhere``); None as long as there was none
     - ``links``: of those that wait for others: by the id of the other one, and
       their own
     - ``requests``: what people want of a reserved task, ``CANCEL`` or ``FORGET``, by
@@ -103,6 +105,8 @@ class Shard(Persistent):
     - ``unique``: of the task that was the last one with a unique key its id, and its
       fence then: who holds a key once more conflicts with everybody else
     """
+
+    elsewhere = number_elsewhere = None
 
     def __init__(self):
         self.version = VERSION
@@ -133,6 +137,17 @@ class Shard(Persistent):
         by_age, by_user = self.trees(task.state)
         by_age.pop(_age_key(task), None)
         by_user.pop(_user_key(task), None)
+
+    def add_elsewhere(self, task):
+        if self.elsewhere is None:
+            self.elsewhere, self.number_elsewhere = OOBTree({"": None}), Length()
+        self.number_elsewhere.change(task.id not in self.elsewhere)
+        self.elsewhere[task.id] = task
+
+    def remove_elsewhere(self, task):
+        if self.elsewhere is not None and task.id in self.elsewhere:
+            del self.elsewhere[task.id]
+            self.number_elsewhere.change(-1)
 
     def find(self, id):
         number = -number_of(id)

@@ -66,6 +66,9 @@ class Shards(Persistent):
 
     def stand_in_line(self, task):
         """A task waits for nothing but its time, its locks and a slot, if it does."""
+        if task.is_elsewhere:
+            self.of(task.id).add_elsewhere(task)
+            return
         if task.after or task.state not in states.WAITING:
             return
         if task.eta is not None:
@@ -99,6 +102,7 @@ class Shards(Persistent):
         for line, key in self._lines_of(shard, stand_of(task)):
             line.pop(key, None)
         newly_in_line(self).pop(task.id, None)
+        shard.remove_elsewhere(task)
         if task.eta is not None:
             shard.delayed.pop(delayed_key(task), None)
 

@@ -63,10 +63,11 @@ class Status(Persistent):
       (name, text) of each argument
     - ``cursor``: how many items of a batch are committed; ``failed``: how many of
       these have failed, ``failures``: Failures of the last ones, or None
+    - ``external``: of what is sent to a worker elsewhere, an External, or None
     """
 
     begun = done = attempts = cursor = failed = 0
-    began = finished = result = failures = None
+    began = finished = result = failures = external = None
     arguments = ()
 
     def __init__(self):
@@ -84,6 +85,11 @@ class Status(Persistent):
         self.began = task.started
         self.finished = datetime.now(UTC)
         self.result = Ending(package)
+        self.arguments = task.arguments
+
+    def send(self, task, external):
+        """``task``, a Task, is about to be sent to a worker elsewhere."""
+        self.external = external
         self.arguments = task.arguments
 
     def reach(self, fence, task, cursor, failures):

@@ -16,6 +16,7 @@ looks at its Status as well, see ``record``."""
 from collections import deque
 from collective.background.capture.call import BATCH
 from collective.background.capture.call import CALL
+from collective.background.capture.call import EXTERNAL
 from collective.background.capture.describing import describe_arguments
 from collective.background.database.body import Body
 from collective.background.database.status import Ending
@@ -48,6 +49,9 @@ _PLAIN = (
     *("created", "started", "finished", "attempts", "has_result"),
     *("instance", "group_id", "eta", "dismissed"),
 )
+
+
+ELSEWHERE = "elsewhere"  # instead of an instance: a worker that is none has it
 
 
 class StoredTask(Persistent):
@@ -127,6 +131,8 @@ class StoredTask(Persistent):
         Else it is not known whether it has begun, which is as well if it may run again;
         but not if an instance has died of it.
         """
+        if self.kind == EXTERNAL:
+            return False  # sent twice, one of the two may not report
         return not self.rerun or self.is_marked
 
     @property
@@ -139,7 +145,31 @@ class StoredTask(Persistent):
     @property
     def has_begun(self):
         """Whether the present reservation has begun, as far as is written down."""
+        if self.kind == EXTERNAL:
+            return self.has_begun_elsewhere
         return self.is_reserved and self.status.begun == self.fence
+
+    @property
+    def external(self):
+        """Of what a worker elsewhere has or had, an External; else None."""
+        return self.status.external if self.kind == EXTERNAL else None
+
+    @property
+    def is_sent(self):
+        """Whether the present reservation has, or had, a token for a worker."""
+        external = self.external
+        is_sent = external is not None and external.fence == self.fence
+        return is_sent and self.is_reserved
+
+    @property
+    def is_elsewhere(self):
+        """Whether it was handed over to a worker elsewhere, so no instance has it."""
+        return self.is_reserved and self.instance == ELSEWHERE
+
+    @property
+    def has_begun_elsewhere(self):
+        """Whether a worker elsewhere has begun it."""
+        return self.is_sent and self.external.began is not None
 
     @property
     def is_undone(self):
@@ -147,7 +177,9 @@ class StoredTask(Persistent):
 
         Or a part of it, of a batch.
         """
-        if self.state != states.SUCCEEDED or self.status.done == self.fence:
+        if self.state != states.SUCCEEDED or self.kind == EXTERNAL:
+            return False
+        if self.status.done == self.fence:
             return False
         return self.kind != BATCH or self.status.cursor < self.size
 
@@ -174,14 +206,18 @@ class StoredTask(Persistent):
                 "has_result": True,
             }
         elif is_running or self.has_begun:
+            external = self.external
+            began = self.status.began if external is None else external.began
             values |= {
                 "state": states.RUNNING,
-                "started": self.started or self.status.began or self.created,
+                "started": self.started or began or self.created,
                 "attempts": max(self.attempts + 1, self.status.attempts),
                 "eta": None,
             }
         elif self.state in states.WAITING:
             values["instance"] = ""
+        if self.is_elsewhere and self.external.worker:
+            values["instance"] = self.external.worker
         if self.kind != CALL and self.state == states.SUCCEEDED:
             # Unless its work was undone, and its result with it.
             values["has_result"] = self.result is not None
@@ -252,6 +288,11 @@ class StoredTask(Persistent):
         """Another instance has this reservation from now on."""
         self.instance = instance
 
+    def go_elsewhere(self):
+        """A worker elsewhere has it now, or will."""
+        self.instance = ELSEWHERE
+        self.eta = None
+
     def take_turns(self):
         """Those of its kind conflict: it is to have their lock from the beginning."""
         self.conflicts = ONCE
@@ -264,6 +305,9 @@ class StoredTask(Persistent):
 
     def end(self, ended, task=None):
         """It has ended. ``ended``: an Outcome; ``task``: the Task that ran, if any."""
+        if self.has_begun_elsewhere:
+            self.attempts += 1
+            self.started = self.external.began
         if task is not None or ended.state != states.CANCELLED:
             self.state = states.RUNNING  # which nobody has written down
         self._become(ended.state)
@@ -275,7 +319,7 @@ class StoredTask(Persistent):
         if ended.state == states.SUCCEEDED:
             self.finished = status.finished or datetime.now(UTC)
             self.has_result, self._error = True, None
-            if self.kind == BATCH and status.done != self.fence:
+            if self.kind in (BATCH, EXTERNAL) and status.done != self.fence:
                 # No one of its transactions has the whole result.
                 self.ending = Ending(ended.result)
         else:

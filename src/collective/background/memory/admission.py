@@ -14,6 +14,7 @@ from collective.background.running import outcome
 from collective.background.running.current import running
 from collective.background.scheduling import rules
 from collective.background.scheduling.execution import Execution
+from collective.background.scheduling.external import check_external
 from collective.background.scheduling.joining import join_as_write
 from collective.background.scheduling.room import is_bound
 from collective.background.telling.events import TaskScheduled
@@ -22,6 +23,7 @@ from zope.event import notify
 
 def schedule(lifecycle, call, options, group):
     """Let a call join the current transaction; see ``ITransactionalScheduler``."""
+    check_external(call, options, lifecycle.settings, is_stored=False)
     task = _make_task(lifecycle, call, options, group)
     if (holder := _leave_it_to_holder(lifecycle, task)) is not None:
         return holder.id

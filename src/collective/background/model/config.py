@@ -75,6 +75,8 @@ class Settings:
       of the database; None: there are none. It may have a password in it
     - ``celery_queues``: the names of the queues whose tasks in the database go there, a
       frozenset; None: all. Of no effect without a broker
+    - ``silence``: after how many seconds without a report a task is lost that a worker
+      elsewhere has
     - ``switch_interval``: for ``sys.setswitchinterval()`` (seconds); None leaves
       Python's
 
@@ -100,6 +102,7 @@ class Settings:
     deployment: str | None = None
     celery_broker: str | None = field(default=None, repr=False)
     celery_queues: frozenset | None = None
+    silence: float = 300.0
 
     def __post_init__(self):
         for name in ("concurrency", "conflict_attempts"):
@@ -115,6 +118,7 @@ class Settings:
                 f"role is {self.role!r}; it must be one of {', '.join(ROLES)}"
             )
         _check("lease", self.lease, MIN_LEASE)
+        _check("silence", self.silence, MIN_LEASE)
         if self.deployment is not None and not NAME.match(self.deployment):
             raise BadOption(
                 f"deployment is {self.deployment!r}; it must be a name: letters, "

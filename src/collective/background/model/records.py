@@ -65,7 +65,8 @@ class TaskRecord:
     """What is known of a task at one moment. Times are aware, in UTC.
 
     - ``title``: for people; ``callable``: dotted name, path of a view, address
-    - ``kind``: "call", "view", "request" or "batch"; "group" of a group's record
+    - ``kind``: "call", "view", "request", "batch" or "external"; "group" of a group's
+      record
     - ``group_id``: of the group to which the task belongs, or None
     - ``user_id``: None for anonymous; ``user_path``: of his user folder
     - ``context_path``, ``context_uid``: of the content that it works on

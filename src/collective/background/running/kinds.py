@@ -9,24 +9,37 @@ many transactions, and in ``batch.py``.
 """
 
 from collective.background.capture.call import CALL
+from collective.background.capture.call import EXTERNAL
 from collective.background.capture.call import REQUEST
 from collective.background.capture.call import VIEW
 from collective.background.capture.unpickling import unpack
 from collective.background.environment.request import make_request
 from collective.background.exceptions import NoResponse
+from collective.background.exceptions import NotSent
 from collective.background.exceptions import ResponseFailed
+from collective.background.exceptions import Retry
+from collective.background.interfaces import IMessenger
+from collective.background.model.external import digest_of
+from collective.background.model.external import ExternalMessage
+from collective.background.model.external import HEADER
+from collective.background.model.external import LIFETIME
+from collective.background.model.external import new_token
 from collective.background.model.records import Response
 from collective.background.model.spool import Spool
 from collective.background.running.current import current_task
 from collective.background.running.publishing import Failed
 from collective.background.running.publishing import publish
 from requests.structures import CaseInsensitiveDict
+from zope.component import getUtility
+from zope.component.hooks import getSite
 
+import json
 import requests
 
 
 REQUEST_TIMEOUT = 15  # seconds
 MAX_BODY = 10_000_000  # bytes that are kept of the answer of a web server
+FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds until a message is sent once more
 
 
 class CallKind:
@@ -44,6 +57,9 @@ class CallKind:
     def save(self, execution, env, package):
         """Let the success be committed together with the work."""
         execution.save_success(env, package)
+
+    def committed(self, execution):
+        """Called once all of that is committed; what it raises fails the task."""
 
     def run(self, env):
         function, args, kwargs = unpack(self.call.package, env.app)
@@ -106,6 +122,42 @@ class RequestKind(CallKind):
         return response
 
 
+class ExternalKind(CallKind):
+    """``schedule_external()``: a message to a worker that is no Plone.
+
+    It goes out once the token is committed with which that worker reports. When it
+    could not be sent, or nobody knows, the task is sent anew, with another token: so
+    one message at the most is of any use.
+    """
+
+    def run(self, env):
+        name, payload, queue = unpack(self.call.package, env.app)
+        execution = current_task()
+        self._token = new_token()
+        headers = {
+            "url": f"{getSite().absolute_url()}/++api++/@tasks/{execution.id}",
+            "token": self._token,
+        }
+        self._message = ExternalMessage(
+            name=name,
+            queue=queue,
+            payload=json.loads(payload),
+            title=execution.title,
+            headers={HEADER: headers},
+            expires=LIFETIME,
+        )
+
+    def save(self, execution, env, package):
+        execution.save_token(env, digest_of(self._token))
+
+    def committed(self, execution):
+        try:
+            getUtility(IMessenger).send(self._message)
+        except NotSent as error:
+            delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(execution.failures, 10))
+            raise Retry(str(error), delay) from error
+
+
 def _reason(error):
     """Return what an error of requests comes from, without any address."""
     cause = error
@@ -132,4 +184,9 @@ def _without_cookies(headers):
     return kept
 
 
-KINDS = {CALL: CallKind, VIEW: ViewKind, REQUEST: RequestKind}
+KINDS = {
+    CALL: CallKind,
+    VIEW: ViewKind,
+    REQUEST: RequestKind,
+    EXTERNAL: ExternalKind,
+}

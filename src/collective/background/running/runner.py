@@ -51,7 +51,9 @@ def run(execution):
             if execution.call.kind == BATCH:
                 return _run_batch(execution)
             kind = KINDS[execution.call.kind](execution.call)
-            return outcome.succeeded(_attempt(execution, kind))
+            package = _attempt(execution, kind)
+            kind.committed(execution)
+            return outcome.succeeded(package)
         except Ended as ended:
             return ended.outcome
         except BaseException as error:

@@ -159,6 +159,12 @@ class Execution:
         ``env``: its Environment; ``package``: of the result.
         """
 
+    def save_token(self, env, digest):
+        """The same for what is sent to a worker elsewhere once that is committed.
+
+        ``digest``: that of the token with which the worker will report.
+        """
+
     def save_cursor(self, env, end, new_failures):
         """As above, for each transaction of a batch.
 

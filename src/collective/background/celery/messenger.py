@@ -1,0 +1,51 @@
+"""The messenger: external tasks, as messages to the applications that have them.
+
+Nothing of Celery is imported before the first one is sent.
+"""
+
+from collective.background.exceptions import NotSent
+from collective.background.executing.executor import process_executor
+from collective.background.interfaces import IMessenger
+from collective.background.model.messages import portable_line
+from zope.interface import implementer
+
+
+# The task is tried again, so its thread need not.
+ONE_TRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0}
+
+
+# The task is tried again, so its thread need not.
+ONE_TRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0}
+
+
+@implementer(IMessenger)
+class Messenger:
+    """Uses the broker of the settings."""
+
+    def send(self, message):
+        from collective.background.celery.app import app
+        from kombu.exceptions import OperationalError
+
+        broker = process_executor().settings.celery_broker
+        with app.connection_for_write(broker, transport_options=ONE_TRY) as connection:
+            try:
+                app.send_task(
+                    message.name,
+                    args=[message.payload],
+                    queue=message.queue,
+                    headers=message.headers,
+                    shadow=portable_line(message.title),
+                    expires=message.expires,
+                    ignore_result=True,
+                    retry=False,
+                    connection=connection,
+                )
+            except (
+                OperationalError,
+                *connection.connection_errors,
+                *connection.channel_errors,
+            ) as error:
+                # Without its text, which may have the address and its password.
+                raise NotSent(
+                    f"the broker does not take the message ({type(error).__name__})"
+                ) from None

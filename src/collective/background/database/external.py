@@ -1,0 +1,67 @@
+"""The right of a worker elsewhere to report on a task, and what it has reported last.
+
+The token itself is nowhere in the database: who reads that cannot report.
+"""
+
+from collective.background.model.external import digest_of
+from collective.background.model.external import LONGEST_TOKEN
+from datetime import datetime
+from datetime import timedelta
+from datetime import UTC
+from hmac import compare_digest
+from persistent import Persistent
+
+
+VERSION = 1
+PACE = 0.2  # seconds between two reports, at the least
+
+
+class External(Persistent):
+    """What is known of a task that a worker elsewhere has. Times are aware, in UTC.
+
+    Written by the thread that sends the task, and by reports; it is replaced when the
+    task is sent again.
+
+    - ``fence``: the number of the reservation with which it was sent
+    - ``lease``: seconds of silence after which it is lost
+    - ``expires``: when nobody may report any more
+    - ``began``: when the worker has begun, or None
+    - ``beat``: how many reports have come; ``heard``: when the last one did
+    - ``run``, ``number``: of that, see ``ExternalReport``
+    - ``worker``: how it calls itself, or ""
+    """
+
+    began = heard = None
+    run = worker = ""
+    beat = number = 0
+
+    def __init__(self, digest, fence, lifetime, lease):
+        self.version = VERSION
+        self._digest = digest
+        self.fence = fence
+        self.lease = lease
+        self.expires = datetime.now(UTC) + timedelta(seconds=lifetime)
+
+    def is_valid(self, token):
+        """Whether somebody with this text may report."""
+        if len(token) > LONGEST_TOKEN or datetime.now(UTC) > self.expires:
+            return False
+        return compare_digest(self._digest, digest_of(token))
+
+    def is_early(self):
+        """Whether the last report came a moment ago."""
+        if self.heard is None:
+            return False
+        # Clocks may be set back.
+        return 0 <= (datetime.now(UTC) - self.heard).total_seconds() < PACE
+
+    def hear(self, report):
+        """An ExternalReport has come; return False if it has come before."""
+        self.beat += 1
+        self.heard = datetime.now(UTC)
+        self.began = self.began or self.heard
+        self.worker = report.worker or self.worker
+        if report.run == self.run and report.number <= self.number:
+            return False
+        self.run, self.number = report.run, report.number
+        return True
