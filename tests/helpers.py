@@ -75,8 +75,11 @@ def open_files():
 
 
 def kept_files():
-    """How many temporary files of tasks there are."""
-    return len(os.listdir(files.folder()))
+    """Return the names of the temporary files of tasks, a set.
+
+    Those of earlier tests go whenever the last reference to them does.
+    """
+    return set(os.listdir(files.folder()))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextlib import ExitStack
 from functools import partial
 from helpers import finished
+from helpers import open_files
 from helpers import result_of
 from persistent.mapping import PersistentMapping
 from plone import api
@@ -119,10 +120,6 @@ def fail():
 class View(BrowserView):
     def method(self):
         """What is scheduled, if it is."""
-
-
-def kept_files():
-    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.fixture(params=STRANGERS)
@@ -248,10 +245,10 @@ class TestWhatIsLeftBehind:
         site.title = "Changed before"
         tasks = get_scheduler().count()
         upload = Spool(io.BytesIO(bytes(MEMORY_LIMIT + 1)))
-        files = kept_files()
+        files = open_files()
         with pytest.raises(NotPortable):
             schedule(function, upload, (number for number in (1, 2)))
-        assert kept_files() == files
+        assert open_files() <= files
         assert upload.read(), "a refusal takes nothing from the caller"
         site.description = "Changed after"
         transaction.commit()

@@ -229,11 +229,11 @@ class TestUploads:
         getRequest().form["upload"] = upload
         with waiting():
             ids = [schedule(upload_of, upload) for _ in range(3)]
-            assert kept_files() == before + 1
+            assert len(kept_files() - before) == 1
             transaction.commit()
         lengths = {len(result_of(task_id)["content"]) for task_id in ids}
         assert lengths == {MEMORY_LIMIT + 1}
-        assert kept_files() == before
+        assert kept_files() <= before
 
     def test_every_attempt_reads_from_the_beginning(self, site):
         attempts = []
@@ -251,9 +251,9 @@ class TestUploads:
         with waiting():
             task_id = schedule(upload_of, make_upload(bytes(MEMORY_LIMIT + 1)))
             transaction.commit()
-            assert kept_files() == before + 1
+            assert len(kept_files() - before) == 1
         assert len(result_of(task_id)["content"]) == MEMORY_LIMIT + 1
-        assert kept_files() == before
+        assert kept_files() <= before
 
     def test_those_of_a_failed_task_are_there_for_another_try(self, site):
         before = kept_files()
@@ -266,11 +266,11 @@ class TestUploads:
 
         task_id = schedule(fail, make_upload(bytes(MEMORY_LIMIT + 1)))
         assert finished(task_id).state == "failed"
-        assert kept_files() == before + 1
+        assert len(kept_files() - before) == 1
         get_scheduler().retry(task_id)
         assert get_scheduler().wait(task_id, TIMEOUT).state == "succeeded"
         assert attempts == [MEMORY_LIMIT + 1] * 2
-        assert kept_files() == before
+        assert kept_files() <= before
 
     @pytest.mark.parametrize("how", ["remove", "abort", "savepoint"])
     def test_those_of_a_task_that_is_forgotten_are_gone(self, site, how):
@@ -278,7 +278,7 @@ class TestUploads:
         with waiting():
             savepoint = transaction.savepoint()
             task_id = schedule(upload_of, make_upload(bytes(MEMORY_LIMIT + 1)))
-            assert kept_files() == before + 1
+            assert len(kept_files() - before) == 1
             if how == "remove":
                 transaction.commit()
                 get_scheduler().remove(task_id)
@@ -286,7 +286,7 @@ class TestUploads:
                 transaction.abort()
             else:
                 savepoint.rollback()
-            assert kept_files() == before
+            assert kept_files() <= before
 
 
 class TestSecrets:

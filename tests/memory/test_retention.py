@@ -205,7 +205,7 @@ class TestTemporaryFiles:
 
     @pytest.fixture(autouse=True)
     def before(self, scheduler):
-        """How many files there are without any task; the scheduler is at work."""
+        """The files that there are without any task; the scheduler is at work."""
         finished(schedule(len, ""))
         return kept_files()
 
@@ -217,28 +217,28 @@ class TestTemporaryFiles:
     def test_is_gone_when_the_task_has_succeeded(self, before):
         record = finished(schedule(Spool.read, self.large()))
         assert record.state == "succeeded"
-        assert kept_files() == before
+        assert kept_files() <= before
 
     def test_stays_with_a_failed_task_and_goes_with_it(self, scheduler, before, caplog):
         caplog.set_level(logging.CRITICAL)  # it keeps tracebacks, which have the body
         record = finished(schedule(int, self.large()))
         assert record.state == "failed"
         kept = kept_files()
-        assert kept == before + 1
+        assert len(kept - before) == 1
         scheduler.remove(record.id)
-        assert kept_files() == kept - 1
+        assert kept_files() < kept
 
     def test_is_gone_by_an_abort(self, before):
         schedule(Spool.read, self.large())
-        assert kept_files() == before + 1
+        assert len(kept_files() - before) == 1
         transaction.abort()
-        assert kept_files() == before
+        assert kept_files() <= before
 
     def test_is_gone_by_the_rollback_of_a_savepoint(self, before):
         savepoint = transaction.savepoint()
         schedule(Spool.read, self.large())
         savepoint.rollback()
-        assert kept_files() == before
+        assert kept_files() <= before
 
     def test_of_a_result_goes_with_the_last_who_has_it(self, scheduler, before):
         task_id = schedule(Spool.of, b"y" * 2_000_000)
@@ -248,7 +248,7 @@ class TestTemporaryFiles:
         assert scheduler.record(task_id) is None
         assert result.read() == b"y" * 2_000_000
         del result
-        assert kept_files() == before
+        assert kept_files() <= before
 
 
 class TestRecords:

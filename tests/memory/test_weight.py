@@ -155,7 +155,7 @@ class TestOfAll:
         make_scheduler(max_bytes=MEMORY_LIMIT)
         before = kept_files()
         refuse(len, Spool.of(bytes(MEMORY_LIMIT + 1)))
-        assert kept_files() == before
+        assert kept_files() <= before
 
     def test_files_in_variables_of_functions_count(self, filled):
         """Also of functions that know each other."""

@@ -122,15 +122,15 @@ class TestWhereItIs:
         spools = [Spool.of(LARGE) for _ in range(5)]
         readers = [spool.open() for spool in spools]
         assert {reader.read(3) for reader in readers} == {LARGE[:3]}
-        assert open_files() == before
+        assert open_files() <= before
 
     def test_closing_takes_the_file_away(self):
         before = kept_files()
         spool = Spool.of(LARGE)
-        assert kept_files() == before + 1
+        assert len(kept_files() - before) == 1
         spool.close()
         spool.close()
-        assert kept_files() == before
+        assert kept_files() <= before
 
     def test_so_does_forgetting_it(self):
         before = kept_files()
@@ -139,7 +139,7 @@ class TestWhereItIs:
         del spool
         assert reader.read() == LARGE
         del reader
-        assert kept_files() == before
+        assert kept_files() <= before
 
     def test_so_does_an_error_of_the_stream(self):
         def chunks():
@@ -149,7 +149,7 @@ class TestWhereItIs:
         before = kept_files()
         with pytest.raises(OSError, match="full"):
             Spool(Chunked(chunks()))
-        assert kept_files() == before
+        assert kept_files() <= before
 
     @BOTH
     def test_after_closing_it_cannot_be_read(self, data):
@@ -171,7 +171,7 @@ class TestWhereItIs:
         assert shared.read() == data
         assert (shared.size, shared.on_disk) == (len(data), data == LARGE)
         shared.close()
-        assert kept_files() == before
+        assert kept_files() <= before
 
 
 class TestLimits:
