@@ -124,10 +124,12 @@ class TestWhatIsShown:
         transaction.commit()
         etag = editor.poll().headers["ETag"]
         assert "Nothing runs here" in editor.see(TASKS).select_one(standing).text
+        line = f"{VIEWLET} summary .background-tasks-standing"
+        assert "another deployment" in editor.see().select_one(line).text
         adopt(copied)
         transaction.commit()
         assert editor.poll(etag=etag).status_code == 200
-        assert editor.see(TASKS).select(standing) == []
+        assert editor.see(TASKS).select(f"{standing}, {line}") == []
         get_scheduler().cancel(task_id)
 
     def test_of_one_that_will_start_later(self, editor, portal):
@@ -413,9 +415,9 @@ class TestBundle:
     def test_is_for_those_who_can_have_tasks(self, editor, anonymous):
         for visitor, number in ((editor, 1), (anonymous, 0)):
             page = visitor.see()
-            scripts = page.select("script[src*='collective.background/tasks.js']")
+            scripts = page.select("script[src*='collective.background/']")
             styles = page.select("link[href*='collective.background/tasks.css']")
-            assert (len(scripts), len(styles)) == (number, number)
+            assert (len(scripts), len(styles)) == (2 * number, number)
 
     def test_no_script_is_inside_of_the_page(self, editor, failed):
         found = editor.see("@@background-tasks").select_one(VIEWLET)

@@ -131,14 +131,16 @@ class Gate:
         self._arrived = threading.Semaphore(0)
         self._free = threading.Semaphore(0)
         self._is_open = False
+        self._next = 1  # whom nobody has waited for yet
 
     def let(self, number):
         """Let so many countries through, and wait until the next one has come."""
         for _ in range(number):
             self._free.release()
-        for _ in range(number + 1):
+        for _ in range(number + self._next):
             if not self._arrived.acquire(timeout=TIMEOUT):
                 raise TimeoutError(f"less than {number + 1} countries have come")
+        self._next = 0
 
     def open(self):
         """Let everybody through from now on."""

@@ -16,6 +16,13 @@ pytestmark = pytest.mark.slow
 VIEWLET = "#background-tasks"
 LAST = "Azerbaijan"  # of the first fifteen countries
 LONG = 120_000  # milliseconds; longer than a page ever waits before it asks again
+# A link in the corner in which ends are told.
+ADD_BELOW = """
+document.body.insertAdjacentHTML(
+  "beforeend",
+  "<a href='#' id='below' class='position-fixed bottom-0 end-0'>Below</a>",
+)
+"""
 SET_HIDDEN = """
 (isHidden) => {
   Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
@@ -96,7 +103,10 @@ def importing(editor, gate):
 # One class: the layer is set up once for it.
 class TestViewlet:
     def test_progress_moves_and_the_listing_is_refreshed(self, importing, gate):
-        """The page itself stays: it is not loaded again."""
+        """While it goes on, and at its end. The page itself stays: it is not loaded
+        again."""
+        importing.page.clock.install()
+        importing.open("countries")
         assert importing.page.url == f"{importing.url}/countries"
         task = the_task(importing)
         expect(task).to_contain_text("Import of 15 countries")
@@ -105,6 +115,11 @@ class TestViewlet:
         last = listing.get_by_role("link", name=LAST)
         expect(last).to_have_count(0)
         importing.page.evaluate("window.isTheSame = true")
+
+        importing.page.clock.fast_forward(LONG)
+        gate.let(5)
+        expect(listing.get_by_role("link", name="Argentina")).to_be_visible()
+        expect_state(task, "running")
 
         gate.open()
         expect_state(task, "succeeded")
@@ -195,14 +210,14 @@ class TestViewlet:
         importing.page.keyboard.press("Enter")
         expect(tasks(importing)).to_have_count(0)
 
-    def test_a_hidden_page_asks_nothing(self, importing):
-        """It asks at once when it is shown again."""
+    def test_a_hidden_page_hardly_asks(self, importing):
+        """Once a minute, as a task may end; and at once when it is shown again."""
         page = importing.page
         page.clock.install()
         importing.open("countries")
         page.evaluate(SET_HIDDEN, True)
         page.clock.run_for(1)
-        assert polls_within(importing, LONG) == []
+        assert len(polls_within(importing, LONG)) <= 2
         page.evaluate(SET_HIDDEN, False)
         with page.expect_request("**/@@background-tasks?*"):
             page.clock.run_for(1)
@@ -216,6 +231,44 @@ class TestViewlet:
         expect_state(the_task(importing), "succeeded")
         page.clock.run_for(1)
         assert polls_within(importing, LONG) == []
+
+    def test_says_that_a_task_has_ended(self, importing, gate):
+        """Where it covers nothing that has the focus; the keyboard closes it."""
+        the_task(importing)
+        page = importing.page
+        page.evaluate(ADD_BELOW)
+        notice = page.locator(".background-tasks-ends .toast")
+        gate.open()
+        expect(notice).to_have_text("doneImport of 15 countries")
+        page.locator("#below").focus()
+        assert notice.bounding_box()["y"] < page.viewport_size["height"] / 2
+        page.keyboard.press("Escape")
+        expect(notice).to_have_count(0)
+        expect(page.locator("#below")).to_be_focused()
+
+    def test_marks_the_title_of_a_tab_that_nobody_sees(self, importing, gate):
+        """Until it is seen; what is said is there then, and for a while."""
+        page = importing.page
+        page.clock.install()
+        importing.open("countries")
+        the_task(importing)
+        title = page.title()
+        page.evaluate(SET_HIDDEN, True)
+        gate.open()
+        get_scheduler().wait_all(30)
+        page.clock.run_for(LONG)
+        expect(page).to_have_title(f"(✓) {title}")
+        page.clock.run_for(LONG)
+        notice = page.locator(".background-tasks-ends .toast")
+        close = notice.get_by_role("button", name="Close: Import of 15 countries")
+        close.focus()
+        page.evaluate(SET_HIDDEN, False)
+        expect(page).to_have_title(title)
+        page.clock.run_for(LONG)
+        expect(notice).to_have_count(1)
+        page.locator(f"{VIEWLET} summary").focus()
+        page.clock.run_for(LONG)
+        expect(notice).to_have_count(0)
 
     def test_what_users_write_is_no_script(self, editor):
         name = "<script>throw 1</script>"
@@ -232,6 +285,9 @@ class TestViewlet:
         open_tray(importing)
         expect(tasks(importing)).to_have_count(2)
         assert importing.inaccessible(axe, VIEWLET) == []
+        gate.open()
+        expect_state(tasks(importing).last, "succeeded")
+        assert importing.inaccessible(axe, ".background-tasks-ends") == []
 
     @pytest.mark.parametrize("width", [320, 375, 1280])
     def test_is_a_line_until_it_is_opened(self, visit, gate, width):
@@ -289,6 +345,7 @@ class TestViewlet:
         notice = page.locator(f"{VIEWLET} [role=alert]")
         page.route("**/@@background-tasks?*", lambda route: route.abort())
         expect(notice).to_have_text("The server does not answer. Trying again …")
+        assert notice.evaluate("(it) => getComputedStyle(it).animationName") == "none"
         page.unroute("**/@@background-tasks?*")
         expect(notice).to_be_hidden()
         gate.open()

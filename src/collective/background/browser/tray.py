@@ -143,7 +143,7 @@ class Tray(BrowserView):
     def is_active(self):
         return any(record.state in states.UNFINISHED for record in self.records)
 
-    @property
+    @cached_property
     def stands_still(self):
         """Whether tasks wait that do not run here: the site is a copy."""
         return self.is_active and is_foreign(api.portal.get())

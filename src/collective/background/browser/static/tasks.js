@@ -4,6 +4,9 @@
    changed is put into the old one; not at all when all tasks have ended. Buttons work
    without loading the page. Without this script the tray works as well.
 
+   While the page cannot be seen it is fetched once a minute, for the sake of the ends.
+   They are told with an event, "background-task-ended".
+
    Where no tray is, nothing is asked until something was scheduled: the answer to such
    a request brings a cookie. The tab that finds it takes it away, and tells the others. */
 
@@ -20,6 +23,7 @@
   const COOKIE = "background_tasks";
   const SLOWEST = 30000; // milliseconds, as all times here
   const SLOWER = 1.5;
+  const UNSEEN = 60000;
   const LISTING_EVERY = 10000;
   const sitePath = new URL(portalUrl).pathname;
   const others = new BroadcastChannel(`background-tasks ${sitePath}`);
@@ -100,6 +104,8 @@
     }
     // Else one that is missing may have ended long ago, or stand further down.
     const isComplete = !wasHidden && !fresh?.querySelector("[data-cut]");
+    const news = before.filter((task) => isNews(task, after.get(task.id)));
+    announce(news.map(({ id }) => after.get(id)));
     before.forEach((task) => noteChange(task, after.get(task.id), isComplete));
     if (!fresh && tray()?.querySelector("[data-notice]").hidden) {
       tray().remove();
@@ -117,9 +123,12 @@
       isHere: item.hasAttribute("data-here"),
       title: item.querySelector("[data-field=title]").textContent,
       label: item.querySelector("[data-field=label]").textContent,
+      badge: item.querySelector("[data-field=label]").className,
       progress: item.querySelector("[data-field=progress]").textContent,
     };
   }
+
+  const isNews = (before, after) => after && after.state !== before.state;
 
   function noteChange(before, after, isComplete) {
     if (!after) {
@@ -128,13 +137,14 @@
       }
       return;
     }
-    const isNews = after.state !== before.state;
-    if (isNews) {
-      announce(`${after.title}: ${after.label}`);
+    // Also one that has failed may have changed something: a batch.
+    const hasEnded = before.isActive && !after.isActive;
+    if (hasEnded) {
+      const news = new CustomEvent("background-task-ended", { detail: after });
+      document.dispatchEvent(news);
     }
-    const isDone = isNews && after.state === "succeeded";
-    if (after.isHere && (isDone || after.progress !== before.progress)) {
-      refreshListing(isDone);
+    if (after.isHere && (hasEnded || after.progress !== before.progress)) {
+      refreshListing(hasEnded);
     }
   }
 
@@ -158,8 +168,11 @@
     (dismiss && !dismiss.hidden ? dismiss : details().querySelector("summary")).focus();
   }
 
-  function announce(text) {
-    tray().querySelector("[data-announcement]").textContent = text;
+  function announce(tasks) {
+    if (tasks.length) {
+      const texts = tasks.map(({ title, label }) => `${title}: ${label}`);
+      tray().querySelector("[data-announcement]").textContent = texts.join("; ");
+    }
   }
 
   function tell(text, link = "") {
@@ -237,9 +250,10 @@
 
   function plan(wait) {
     clearTimeout(timer);
-    const isWanted = isStale || isAway || details()?.hasAttribute("data-active");
-    if (isWanted && !isOver && !document.hidden) {
-      timer = setTimeout(ask, wait);
+    const isActive = details()?.hasAttribute("data-active");
+    const isWanted = isActive || (!document.hidden && (isStale || isAway));
+    if (isWanted && !isOver) {
+      timer = setTimeout(ask, document.hidden ? UNSEEN : wait);
     }
   }
 
