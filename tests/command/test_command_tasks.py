@@ -39,6 +39,14 @@ def work():
     transaction.begin()
 
 
+def test_the_operator_is_named(background):
+    id = schedule(do, 1)
+    background("cancel", id)
+    assert "by=command" in background("show", id).out
+    task = background("show", id, "--json").values
+    assert [each["by"] for each in task["interventions"]] == ["command"]
+
+
 class TestList:
     def test_one_task_a_line_the_newest_first(self, background):
         first, second = schedule(do, 1, title="first"), schedule(do, 2, title="second")

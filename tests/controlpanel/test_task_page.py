@@ -99,6 +99,47 @@ class TestWhatItDoesNow:
         assert boss.find("[data-poll-interval]")
 
 
+class TestTrail:
+    def test_has_each_attempt_and_who_has_intervened(self, boss, portal, tier):
+        user = api.user.get("boss")
+        user.setMemberProperties({"fullname": "The Boss"})
+        login(portal, "editor1")
+        task_id = finished(schedule(fail, 7)).id
+        login(portal, "boss")
+        get_scheduler().retry(task_id)
+        instance = finished(task_id).instance
+        boss.look(page(task_id))
+        first, _, second, error = boss.texts("#background-task-attempts tbody tr")
+        assert first.startswith("1 failed")
+        assert second.startswith("2 failed")
+        assert second.endswith(instance)
+        assert error.startswith("ValueError: it went wrong")
+        assert "in fail" in error
+        [told] = boss.texts("#background-task-interventions li")
+        assert told.startswith("Tried again by The Boss (boss)")
+
+    def test_of_one_that_has_succeeded_at_once(self, boss, portal):
+        task_id = finished(schedule(int)).id
+        [row] = boss.look(page(task_id)).texts("#background-task-attempts tbody tr")
+        assert row.startswith("1 done")
+        assert boss.find("#background-task-interventions") is None
+
+    def test_of_one_that_waits(self, boss, portal):
+        with waiting():
+            task_id = schedule(int)
+            boss.look(page(task_id))
+        assert boss.find("#background-task-attempts") is None
+
+    def test_who_has_fewer_rights_sees_no_errors(self, boss, steward, portal):
+        login(portal, "boss")
+        task_id = finished(schedule(fail, 7)).id
+        [_, error] = steward.look(page(task_id)).texts(
+            "#background-task-attempts tbody tr"
+        )
+        assert error.startswith("An error has happened")
+        assert "it went wrong" not in steward.contents
+
+
 class TestRecord:
     def test_is_shown(self, boss, failed):
         boss.open(page(failed.id))

@@ -131,6 +131,17 @@ class TestRecords:
         assert found.messages[1].text == "ä"
         assert found.log == tuple(f"INFO an.addon line {n}" for n in range(30))
 
+    def test_attempts(self, record):
+        [attempt] = record("retrying").timeline
+        assert (attempt.number, attempt.state) == (1, "retrying")
+        assert attempt.error.message == "not yet"
+        assert record("succeeded").timeline == ()
+
+    @pytest.mark.parametrize("name", ["asked", "cancelled"])
+    def test_interventions(self, record, name):
+        [intervention] = record(name).interventions
+        assert (intervention.action, intervention.user_id) == ("cancel", "boss")
+
     def test_progress_of_batches(self, record):
         assert record("running batch").progress.done == 3  # as it was told last
         assert record("batch").progress == Progress(

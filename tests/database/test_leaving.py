@@ -61,10 +61,16 @@ class TestWhatRuns:
         record = record_after_drain(task_id, TIMEOUT)
         assert (record.state, record.error, record.instance) == ("queued", None, "")
         assert record.attempts == 1
+        [attempt] = record.timeline
+        assert (attempt.number, attempt.state) == (1, "cancelled")
+        assert [each.by for each in record.interventions] == ["shutdown"]
 
     def test_or_is_left_to_them_when_it_does_not_stop(self, scheduler, run, gates):
         task_id = run(using(rerun=True).schedule(gated))
-        assert record_after_drain(task_id, 0).state == "queued"
+        record = record_after_drain(task_id, 0)
+        assert record.state == "queued"
+        assert [attempt.state for attempt in record.timeline] == ["lost"]
+        assert [each.by for each in record.interventions] == ["shutdown"]
         assert not scheduler.shards.find(task_id).is_marked
         gates.opened.set()
 
@@ -92,6 +98,8 @@ class TestWhatRuns:
         record = record_after_drain(task_id, 0)
         assert (record.state, record.attempts) == ("lost", 1)
         assert "was stopped before the task had ended" in record.error.message
+        assert [attempt.state for attempt in record.timeline] == ["lost"]
+        assert [each.by for each in record.interventions] == ["shutdown"]
         assert record.started is not None
         assert told == [task_id]
         assert lost_so_far() == before + 1

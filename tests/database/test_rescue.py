@@ -163,9 +163,14 @@ class TestWhatWasOnlyReserved:
 class TestWhatMayRunAgain:
     def test_runs_again(self, dead, folder):
         task_id = using(rerun=True).schedule(create, folder, "new")
-        dead.reserves(task_id, started=datetime.now(UTC))
+        started = datetime.now(UTC)
+        dead.reserves(task_id, started=started)
         record = ended(task_id)
         assert (record.state, record.attempts) == ("succeeded", 2)
+        first, second = record.timeline
+        assert (first.number, first.state, first.started) == (1, "lost", started)
+        assert first.instance != second.instance
+        assert second.state == "succeeded"
         assert "new" in folder
 
     def test_and_the_log_says_that_it_does_so_alone(self, dead, folder, caplog):

@@ -127,8 +127,9 @@ def test_a_process_that_serves_leaves_it_at_its_end(folder, home, monkeypatch, s
     monkeypatch.setattr(lifecycle, "is_serving", lambda: serves)
     scheduler = TransactionalScheduler(settings=Settings())
     scheduler.pause("default")
-    scheduler.schedule(int)
+    task_id = scheduler.schedule(int)
     transaction.commit()
     scheduler.stop()
     scheduler.leave(Deadline(0))
+    assert [each.by for each in scheduler.record(task_id).interventions] == ["shutdown"]
     assert len(list(home.iterdir())) == serves

@@ -78,13 +78,16 @@ def test_each_attempt_begins_anew(moments):
         **dict.fromkeys(("id", "call", "snapshot", "database", "failures")),
         options=SimpleNamespace(timeout=60, hard_timeout=60),
         attempts=1,
+        timeline=(),
+        began=None,
         progress=Progress(done=50, total=100, seconds_left=7),
     )
     settings = SimpleNamespace(conflict_attempts=1, polite_wait=0)
-    execution = Execution(SimpleNamespace(settings=settings), task)
+    executor = SimpleNamespace(instance="host:1:x")
+    execution = Execution(SimpleNamespace(settings=settings, executor=executor), task)
     assert task.progress == Progress(done=50, total=100)
     moments.now += 10
     execution.progress = Progress(done=60, total=100)
     assert task.progress.seconds_left == 40
-    execution.repeat()
+    execution.repeat(None)
     assert task.progress == Progress(done=60, total=100)

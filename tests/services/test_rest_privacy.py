@@ -75,6 +75,8 @@ class TestTasksOfUsersWithMoreRights:
             assert "arguments" not in record
             assert "result" not in record
             assert "xyzzy" not in str(record)
+        [attempt] = shown["timeline"]
+        assert (attempt["state"], attempt["error"]["traceback"]) == ("failed", "")
 
     def test_are_not_run_again(self, boss, closed):
         answer = boss.patch(f"@tasks/{closed}", json={"retry": True})

@@ -186,6 +186,22 @@ class TestOne:
         assert "Traceback" in answer.json()["error"]["traceback"]
         assert "s3cret" not in answer.text
 
+    def test_attempts_and_who_has_intervened_are_for_managers(
+        self, run_as, editor, boss
+    ):
+        task_id = run_as("editor1", fail)
+        boss.patch(f"@tasks/{task_id}", json={"retry": True})
+        get_scheduler().wait(task_id, TIMEOUT)
+        task = boss.get(f"@tasks/{task_id}").json()
+        first, second = task["timeline"]
+        assert (first["number"], first["state"]) == (1, "failed")
+        assert "in fail" in second["error"]["traceback"]
+        assert second["started"] == task["started"]
+        [retried] = task["interventions"]
+        assert (retried["by"], retried["user_id"]) == ("user", "boss")
+        shown = editor.get(f"@tasks/{task_id}").json()
+        assert not {"timeline", "interventions"} & set(shown)
+
     @pytest.mark.parametrize(
         ("method", "kwargs"),
         [("GET", {}), ("DELETE", {}), ("PATCH", {"json": {"retry": True}})],

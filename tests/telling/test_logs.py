@@ -159,6 +159,7 @@ class TestOneLine:
             "background_user": TEST_USER_ID,
             "background_site": "/plone",
             "background_state": "failed",
+            "background_by": None,
             "background_wait": record.wait_time,
             "background_run": record.run_time,
             "background_error": "builtins.ValueError",

@@ -40,6 +40,10 @@ from collective.background.model.records import Progress
 from collective.background.model.records import Response
 from collective.background.model.records import TaskMessage
 from collective.background.model.spool import Spool
+from collective.background.model.trail import CANCEL
+from collective.background.model.trail import Intervention
+from collective.background.model.trail import note_intervention
+from collective.background.model.trail import USER as BY_USER
 from collective.background.recurring.state import State
 from collective.background.running import outcome
 from collective.background.scheduling.groups import Group
@@ -69,6 +73,13 @@ import transaction
 HERE = Path(__file__).parent
 INSTANCE = "golden-host:1:abcd"
 KEEP = 3600.0
+BOSS_CANCELS = Intervention(
+    action=CANCEL,
+    when=datetime(2026, 1, 1, tzinfo=UTC),
+    by=BY_USER,
+    user_id="boss",
+    user_path="/plone/acl_users",
+)
 
 
 class Golden:
@@ -178,7 +189,7 @@ class Golden:
         done.status.succeed(done.fence, task, outcome.pack_result(5))
         asked, _ = self.reserve(self.add("asked", a_call(), rerun=True), begins=True)
         asked.is_marked = True
-        self.scheduler.shards.request(asked.id, "cancel")
+        self.scheduler.shards.request(asked.id, "cancel", BOSS_CANCELS)
         batch = self.add("running batch", a_batch())
         _, task = self.reserve(batch, begins=True)
         batch.status.reach(batch.fence, task, 2, failures()[:1])
@@ -189,6 +200,7 @@ class Golden:
         lost = outcome.failed(TaskLost("the instance has ended"), state="lost")
         self.end(self.add("lost", a_call()), lost)
         stored = self.add("cancelled", a_call())
+        note_intervention(stored, BOSS_CANCELS)
         self.scheduler.shards.leave(stored)
         stored.end(outcome.cancelled(TaskCancelled("before it had begun")))
         settle(self.scheduler, stored, News())

@@ -3,6 +3,7 @@
 from collective.background.model.messages import portable_line
 from collective.background.model.messages import portable_text
 from collective.background.showing.serializing import serialize
+from collective.background.showing.trail import serialize_trail
 from zope.i18n import translate
 
 import json
@@ -34,7 +35,8 @@ class Output:
 
     def task(self, record, **more):
         """Print all of a TaskRecord; ``more``: further values by their names."""
-        values = {**self._serialized(record), **more}
+        trail = serialize_trail(record, self._request)
+        values = {**self._serialized(record), **trail, **more}
         if self.as_json:
             self.values(values)
             return

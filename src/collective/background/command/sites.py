@@ -11,6 +11,8 @@ from collective.background.environment.sites import find_sites
 from collective.background.environment.sites import system_environment
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import Unreachable
+from collective.background.model.trail import COMMAND
+from collective.background.scheduling.actors import acting
 from functools import wraps
 
 
@@ -28,7 +30,7 @@ def in_site(do):
     def run(arguments):
         with opened_database(arguments.config) as database:
             path = choose_site(site_paths(database), arguments.site)
-            with system_environment(database, path) as env:
+            with system_environment(database, path) as env, acting(COMMAND):
                 return do(env, arguments, Output(env.request, arguments.json))
 
     return run

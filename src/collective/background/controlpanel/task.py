@@ -8,16 +8,21 @@ from collective.background.controlpanel.query import Query
 from collective.background.executing.stacks import stack_of
 from collective.background.model import states
 from collective.background.model.messages import _
+from collective.background.model.tracebacks import own_frames
 from collective.background.showing.page import read_text
+from collective.background.showing.presentation import error_text
 from collective.background.showing.presentation import MESSAGE_CLASSES
 from collective.background.showing.presentation import progress_text
+from collective.background.showing.presentation import STATE_CLASSES
+from collective.background.showing.presentation import STATE_LABELS
 from collective.background.showing.presentation import time_left
 from collective.background.showing.results import content_url
 from collective.background.showing.results import download_url
 from collective.background.showing.results import failures_url
 from collective.background.showing.results import is_for_people
 from collective.background.showing.task_view import TaskView
-from collective.background.showing.tracebacks import own_frames
+from collective.background.showing.trail import attempts_of
+from collective.background.showing.trail import intervention_text
 from collective.background.showing.visibility import is_trusted
 from collective.background.showing.visibility import task_arguments
 from functools import cached_property
@@ -77,6 +82,25 @@ class TaskPage(ControlPanelPage, TaskView):
         left = time_left(self.record)
         return left and self.text(left)
 
+    def attempts(self):
+        return attempts_of(self.record)
+
+    def attempt_label(self, attempt):
+        return self.text(STATE_LABELS[attempt.state])
+
+    def attempt_class(self, attempt):
+        return STATE_CLASSES[attempt.state]
+
+    def lasted(self, attempt):
+        """How long an attempt has run, if that is known."""
+        if attempt.started is None:
+            return "—"
+        end = attempt.finished or self.now
+        return self.duration(max(0, (end - attempt.started).total_seconds()))
+
+    def intervention(self, intervention):
+        return self.text(intervention_text(intervention))
+
     def own_frames(self):
         return own_frames(self.record.error.traceback)
 
@@ -88,6 +112,9 @@ class TaskPage(ControlPanelPage, TaskView):
 
     def without_framework(self, stack):
         return own_frames(stack) or stack
+
+    def brief(self, error):
+        return self.text(error_text(error))
 
     def alert(self, message):
         return MESSAGE_CLASSES[message.type]

@@ -2,7 +2,7 @@
 
 In the transaction of the caller, who tells of it after the commit (``news``). ``id``:
 of a task, or of a group, each of whose members it is done to then. The caller knows
-that there is one."""
+that there is one. ``by``: the Intervention of who wants it, or None."""
 
 from collective.background.database.claims import hold
 from collective.background.database.settling import cancel_waiting
@@ -21,6 +21,7 @@ from collective.background.database.wholes import members_of
 from collective.background.database.wholes import reopen
 from collective.background.database.wholes import wanted_of
 from collective.background.model import states
+from collective.background.model.trail import note_intervention
 from collective.background.scheduling import rules
 from collective.background.scheduling.groups import KIND
 
@@ -28,12 +29,12 @@ from collective.background.scheduling.groups import KIND
 PORTION = 50  # members of a group to which something is done in one transaction
 
 
-def cancel(scheduler, id, news):
+def cancel(scheduler, id, news, by=None):
     """Cancel a task that has not begun; ask the instance of any other one to do it."""
     group = scheduler.groups.get(id)
     if group is not None:
-        if not _mark_if_large(scheduler, group, CANCEL):
-            _each(scheduler, group, cancel, news)
+        if not _mark_if_large(scheduler, group, CANCEL, by):
+            _each(scheduler, group, cancel, news, by)
         return
     stored = scheduler.shards.find(id)
     if stored.state not in states.WAITING or stored.is_done:
@@ -41,12 +42,12 @@ def cancel(scheduler, id, news):
     if not stored.is_reserved or (stored.is_elsewhere and not stored.has_begun):
         if stored.is_elsewhere:
             hold(stored.external)  # or it might begin at this very moment
-        cancel_waiting(scheduler, stored, news)
+        cancel_waiting(scheduler, stored, news, by)
     elif scheduler.shards.requested(id) is None:
-        scheduler.shards.request(id, CANCEL)
+        scheduler.shards.request(id, CANCEL, by)
 
 
-def retry(scheduler, id, news, admit):
+def retry(scheduler, id, news, admit, by=None):
     """Queue a task again that has not succeeded.
 
     ``admit(stored, after)``: raises QueueFull, ShuttingDown; ``after``: ids of those
@@ -60,7 +61,7 @@ def retry(scheduler, id, news, admit):
         found = _to_be_retried(scheduler, group)
         first = next(found, None)
         rules.check_retries(id, first)
-        if _mark_if_large(scheduler, group, RETRY):
+        if _mark_if_large(scheduler, group, RETRY, by):
             # The others come in without being asked, as callbacks do.
             admit(first, first.after)
             if group.ending is not None:
@@ -70,7 +71,7 @@ def retry(scheduler, id, news, admit):
         tasks = [first, *found]
     # All are queued before one is looked at that is to start after another.
     for stored in tasks:
-        _queue_again(scheduler, stored, admit)
+        _queue_again(scheduler, stored, admit, by)
         news.reached.append(stored.record())
     for stored in tasks:
         if stored.state == states.QUEUED:  # not if it was to start after another one
@@ -91,18 +92,18 @@ def is_large(group):
     return not group.is_new and len(group.members) > PORTION
 
 
-def _mark_if_large(scheduler, group, what):
+def _mark_if_large(scheduler, group, what, by):
     """Leave the members of a group to looks, if it is large; return whether it is."""
     if not is_large(group):
         return False
     wanted = wanted_of(scheduler, group)
     rules.check_wanted(group.id, wanted != FORGET or what != RETRY)
     if wanted != FORGET:
-        scheduler.shards.request(group.id, (what, ""))
+        scheduler.shards.request(group.id, (what, ""), by)
     return True
 
 
-def _queue_again(scheduler, stored, admit):
+def _queue_again(scheduler, stored, admit, by):
     shards = scheduler.shards
     rules.check_retry(stored.id, stored.state, is_spent=False)
     if stored.unique is not None:
@@ -113,6 +114,7 @@ def _queue_again(scheduler, stored, admit):
     shards.no_longer_expiring(stored)
     shards.leave(stored)
     stored.requeue()
+    note_intervention(stored, by)
     if stored.unique is not None:
         shards.hold(stored)
     shards.wait(stored)
@@ -145,35 +147,35 @@ def await_others(scheduler, stored, news):
         scheduler.shards.stand_in_line(stored)
 
 
-def dismiss(scheduler, id, news):
+def dismiss(scheduler, id, news, by=None):
     """Raises IllegalTransition for a task or a group that has not ended."""
     what = find_any(scheduler, id)
     rules.check_dismissal(what)
     what.dismissed = True
-    if what.kind == KIND and not _mark_if_large(scheduler, what, DISMISS):
-        _each(scheduler, what, dismiss, news)
+    if what.kind == KIND and not _mark_if_large(scheduler, what, DISMISS, by):
+        _each(scheduler, what, dismiss, news, by)
 
 
-def remove(scheduler, id, news):
+def remove(scheduler, id, news, by=None):
     """Forget a task, or let it be forgotten as soon as it has ended."""
     group = scheduler.groups.get(id)
     if group is not None:
-        return _remove_group(scheduler, group, news)
-    cancel(scheduler, id, news)
+        return _remove_group(scheduler, group, news, by)
+    cancel(scheduler, id, news, by)
     stored = scheduler.shards.find(id)
     if stored is None:
         return  # that was wanted before, and so it was forgotten with its end
     if stored.state in states.FINISHED:
         forget(scheduler, stored)
     else:
-        scheduler.shards.request(id, FORGET)
+        scheduler.shards.request(id, FORGET, by)
 
 
-def _remove_group(scheduler, group, news):
+def _remove_group(scheduler, group, news, by):
     group.is_silent = True  # who removes it need not hear of its end
-    if _mark_if_large(scheduler, group, FORGET):
+    if _mark_if_large(scheduler, group, FORGET, by):
         return
-    _each(scheduler, group, remove, news)
+    _each(scheduler, group, remove, news, by)
     if group.id in scheduler.groups and not group.ids():
         forget_group(scheduler, group)
 
@@ -189,7 +191,7 @@ def forget(scheduler, what):
     leave(scheduler, what, what.standing)
 
 
-def _each(scheduler, group, change, news):
+def _each(scheduler, group, change, news, by):
     for member in members_of(scheduler, group):
         if find_any(scheduler, member.id) is not None:  # not if forgotten with another
-            change(scheduler, member.id, news)
+            change(scheduler, member.id, news, by)

@@ -79,14 +79,15 @@ def begin(database, claim, application_database):
         if task is not None:
             task.attempts = stored.attempts if is_sent else attempts
             if not is_sent:
-                task.started = task.started or datetime.now(UTC)
+                task.began = datetime.now(UTC)
+                task.started = task.started or task.began
             if claim.is_marked:
                 logger.warning(
                     "task %s %r runs alone, as a process has ended that may have been "
                     "running it: no other task of its site begins here before it ends",
                     *(stored.id, stored.title),
                 )
-        record = None if is_sent else stored.record(is_running=True)
+        record = None if is_sent else stored.record(began=task and task.began)
         return task, record, error
 
 

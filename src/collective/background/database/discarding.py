@@ -15,6 +15,7 @@ from collective.background.database.shard import CANCEL
 from collective.background.database.shard import RETRY
 from collective.background.database.wholes import find_any
 from collective.background.database.wholes import wanted_of
+from collective.background.scheduling.actors import intervention
 from functools import partial
 from itertools import islice
 
@@ -54,7 +55,7 @@ def _cancel_some(asked, scheduler):
     ids = [task.id for task in islice(left, AT_ONCE)]
     for id in ids:
         if find_any(scheduler, id) is not None:  # not if it has ended with another one
-            changes.cancel(scheduler, id, news)
+            changes.cancel(scheduler, id, news, intervention(CANCEL))
     settle_groups(scheduler, sorted(news.touched), news)
     return news, ids
 
@@ -64,7 +65,8 @@ def _silence_groups(scheduler):
         if group.ending is None:
             group.is_silent = True
         if wanted_of(scheduler, group) == RETRY:
-            scheduler.shards.request(group.id, (CANCEL, ""))
+            by = intervention(CANCEL)
+            scheduler.shards.request(group.id, (CANCEL, ""), by)
 
 
 def _take_back(scheduler):
@@ -72,6 +74,6 @@ def _take_back(scheduler):
     for holding in list(filter(None, scheduler.holdings.values())):
         take_back(scheduler, holding, news)
     for task in list(handed_over(scheduler)):
-        cancel_waiting(scheduler, task, news)
+        cancel_waiting(scheduler, task, news, intervention(CANCEL))
     settle_groups(scheduler, sorted(news.touched), news)
     return news

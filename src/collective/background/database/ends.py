@@ -14,7 +14,9 @@ from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import settle
 from collective.background.database.wholes import begin
 from collective.background.model import states
+from collective.background.model.trail import note_intervention
 from collective.background.running import outcome
+from collective.background.scheduling.actors import shutdown
 from collective.background.scheduling.setbacks import without_another_run
 from datetime import timedelta
 from functools import partial
@@ -52,7 +54,7 @@ def report(look):
         fence, _, report = look.tasks[id]
         if is_time and has_told(task):
             report = _report_of(look, held, report)
-        look.tasks[id] = (fence, task.started, report)
+        look.tasks[id] = (fence, task.began, report)
     if is_time:
         reported_at = monotonic()
         look.then.append(partial(setattr, look.feeder, "reported_at", reported_at))
@@ -75,8 +77,11 @@ def leave(look, not_over):
         if held.task is None or stored.is_done or is_cancelled or is_sent:
             let_go(look.scheduler, stored, look.news)
         elif stored.rerun:
+            stored.break_off(states.LOST, held.task)
+            note_intervention(stored, shutdown())
             stored.release()
         else:
+            note_intervention(stored, shutdown())
             reason = (
                 "the process in which it ran was stopped before the task had ended; "
                 "what the task had not committed is undone"
@@ -110,8 +115,8 @@ def _settle(look, held, stored):
     elif ended.state == states.CANCELLED and held.is_stopping and not is_cancelled:
         # It has stopped only because this process does.
         _keep_report(look, held, stored)
-        stored.attempts = max(stored.attempts, task.attempts)
-        stored.started = stored.started or task.started
+        stored.break_off(states.CANCELLED, task)
+        note_intervention(stored, shutdown())
         stored.release()
     elif ended.retry_in is not None and not is_cancelled:
         _put_off(look, held, stored)

@@ -29,16 +29,15 @@ from zope.component.hooks import getSite
 
 def record_of(scheduler, stored):
     """Return the TaskRecord of a StoredTask of a scheduler."""
-    report, is_running = None, False
-    requested = None
+    report = began = requested = by = None
     if stored.is_reserved:
         holding = scheduler.holdings.get(stored.instance)
-        _, started, report = _held_as(holding, stored)
-        is_running = started is not None
+        _, began, report = _held_as(holding, stored)
         requested = scheduler.shards.requested(stored.id)
+        by = scheduler.shards.requested_by(stored.id)
     return _at_its_site(
         stored.record(
-            report, is_running=is_running, cancel_requested=requested is not None
+            report, began=began, cancel_requested=requested is not None, by=by
         )
     )
 

@@ -4,8 +4,8 @@ Who wants it leaves a mark, in a transaction that is short and conflicts with no
 from then on, no task is reserved of a group that is to be cancelled. The looks of one
 instance do the rest: each sees to some of the members, in the order of their ids.
 
-A mark is (what, id of the last member that was seen to). It is kept where wishes for
-reserved tasks are, too.
+A mark is (what, id of the last member that was seen to), with who wants it. It is kept
+where wishes for reserved tasks are, too.
 """
 
 from collective.background.database import changes
@@ -34,15 +34,15 @@ def go_on(look, id):
     if look.me != min(look.instances, default=look.me):
         return True  # one is enough; but that one may die
     scheduler, shards = look.scheduler, look.scheduler.shards
-    what, last = shards.requested(id)
+    (what, last), by = shards.requested(id), shards.requested_by(id)
     later = scheduler.groups[id].members.keys(last, excludemin=True)
     ids = list(islice(later, changes.PORTION))
     for member in filter(None, [find_any(scheduler, each) for each in ids]):
-        _CHANGES[what](look, member)
+        _CHANGES[what](look, member, by)
     if id not in scheduler.groups:  # all of it is forgotten
         return False
     if len(ids) == changes.PORTION:
-        shards.request(id, (what, ids[-1]))
+        shards.request(id, (what, ids[-1]), by)
         look.has_more = True
         return True
     shards.no_longer_requested(id)
@@ -50,30 +50,30 @@ def go_on(look, id):
     return False
 
 
-def _cancel(look, member):
-    changes.cancel(look.scheduler, member.id, look.news)
+def _cancel(look, member, by):
+    changes.cancel(look.scheduler, member.id, look.news, by)
 
 
-def _remove(look, member):
-    changes.remove(look.scheduler, member.id, look.news)
+def _remove(look, member, by):
+    changes.remove(look.scheduler, member.id, look.news, by)
 
 
-def _dismiss(look, member):
+def _dismiss(look, member, by):
     if member.state in states.FINISHED:  # it may have been tried again
         changes.dismiss(look.scheduler, member.id, look.news)
 
 
-def _retry(look, member):
+def _retry(look, member, by):
     scheduler = look.scheduler
     if member.kind == KIND and not changes.is_large(member):
         # One by one: a task that cannot be tried again holds up no other.
         for each in members_of(scheduler, member):
-            _retry(look, each)
+            _retry(look, each, by)
         return
     if member.kind != KIND and not states.can_be_retried(member.state):
         return
     try:
-        changes.retry(scheduler, member.id, look.news, admit=lambda *_: None)
+        changes.retry(scheduler, member.id, look.news, lambda *_: None, by)
     except IllegalTransition as reason:  # as for its unique key
         logger.info("%s", reason)
 

@@ -66,17 +66,22 @@ def take_back(scheduler, holding, news, lived_until=None):
         if started is not None and not stored.begins_with_commit:
             stored.attempts += 1
         is_suspect = id not in holding.sent
-        let_go(scheduler, stored, news, lived_until, is_suspect=is_suspect)
+        let_go(
+            *(scheduler, stored, news, lived_until),
+            is_suspect=is_suspect,
+            began=started,
+        )
     holding.keep(left, holding.uses, holding.sent)
     if not left:
         del scheduler.holdings[holding.instance]
 
 
-def let_go(scheduler, stored, news, lived_until=None, *, is_suspect=False):
+def let_go(scheduler, stored, news, lived_until=None, *, is_suspect=False, began=None):
     """A reserved task is not its instance's any more; see what it becomes.
 
     ``lived_until``: as above, of that instance.
-    ``is_suspect``: whether it may be what the instance has died of.
+    ``is_suspect``: whether it may be what the instance has died of; ``began``: when it
+    was begun there, as far as that was told.
     """
     status = stored.status
     stored.attempts = max(stored.attempts, status.attempts)
@@ -96,6 +101,8 @@ def let_go(scheduler, stored, news, lived_until=None, *, is_suspect=False):
         if stored.is_sent:
             hold(stored.external)
         stored.is_marked |= is_suspect and stored.rerun
+        if began is not None:
+            stored.break_off(states.LOST, began=began)
         stored.release()
 
 
@@ -105,6 +112,7 @@ def _let_go_begun(scheduler, stored, news, lived_until):
     if is_complete or (stored.rerun and stored.deaths < DEATHS):
         # Of a batch of which all is done, nothing is left to do but to say so.
         stored.is_marked = True
+        stored.break_off(states.LOST)
         stored.release()
         logger.info("task %s %r is run again", stored.id, stored.title)
         return

@@ -46,9 +46,12 @@ from collective.background.model import states
 from collective.background.model.options import Options
 from collective.background.model.records import InstanceStatus
 from collective.background.model.records import QueueStatus
+from collective.background.model.trail import CANCEL
+from collective.background.model.trail import RETRY
 from collective.background.running import outcome
 from collective.background.running.current import running
 from collective.background.scheduling import rules
+from collective.background.scheduling.actors import intervention
 from collective.background.scheduling.execution import Execution
 from collective.background.scheduling.external import check_external
 from collective.background.scheduling.groups import KIND
@@ -240,7 +243,7 @@ class PersistentTransactionalScheduler(Persistent):
     # Control.
 
     def cancel(self, id):
-        return self._change(id, changes.cancel)
+        return self._change(id, changes.cancel, intervention(CANCEL))
 
     def retry(self, id):
         bound = is_bound()
@@ -249,7 +252,7 @@ class PersistentTransactionalScheduler(Persistent):
             wish = entrant(stored, after=after, is_bound=bound)
             outbox.admit(self, wish).committed(wish)
 
-        return self._change(id, changes.retry, admit)
+        return self._change(id, changes.retry, admit, intervention(RETRY))
 
     def dismiss(self, id):
         return self._change(id, changes.dismiss)
@@ -257,7 +260,7 @@ class PersistentTransactionalScheduler(Persistent):
     def remove(self, id):
         # It is there or not; and if it is forgotten meanwhile, that is as well.
         with suppress(TaskNotFound):
-            self._change(id, changes.remove)
+            self._change(id, changes.remove, intervention(CANCEL))
 
     def silence(self, user_id, user_path):
         def do(mine):

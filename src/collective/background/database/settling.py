@@ -13,6 +13,7 @@ from collective.background.database.wholes import forget_group
 from collective.background.database.wholes import group_of
 from collective.background.database.wholes import wanted_of
 from collective.background.model import states
+from collective.background.model.trail import note_intervention
 from collective.background.running import outcome
 from collective.background.scheduling import rules
 from collective.background.scheduling.endings import standing_of
@@ -83,6 +84,7 @@ def settle(scheduler, stored, news):
 def _settle_all(scheduler, ended, news):
     # No recursion: many may wait for each other in a chain.
     for task in ended:
+        note_intervention(task, scheduler.shards.requested_by(task.id))
         scheduler.shards.ended(task)
         record = task.record()
         news.reached.append(record)
@@ -138,8 +140,12 @@ def give_up(scheduler, task, reason):
     task.end(outcome.cancelled(reason))
 
 
-def cancel_waiting(scheduler, task, news):
-    """Somebody has cancelled a task that does not run."""
+def cancel_waiting(scheduler, task, news, by=None):
+    """Somebody has cancelled a task that does not run.
+
+    ``by``: his Intervention; None: that of who has left a wish, if anybody.
+    """
+    note_intervention(task, by)
     give_up(scheduler, task, rules.cancelled_while_waiting(task.attempts))
     settle(scheduler, task, news)
 

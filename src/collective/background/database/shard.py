@@ -98,8 +98,8 @@ class Shard(Persistent):
       are (``number_elsewhere``); None as long as there was none
     - ``links``: of those that wait for others: by the id of the other one, and
       their own
-    - ``requests``: what people want of a reserved task, ``CANCEL`` or ``FORGET``, by
-      its id; and of large groups, see ``portions.py``
+    - ``requests``: what people want of a reserved task, ``CANCEL`` or ``FORGET``, and
+      who, by its id; and of large groups, see ``portions.py``
     - ``changes``: a number that each change of the two above raises, so that they are
       looked at only then; see ``following.py``
     - ``unique``: of the task that was the last one with a unique key its id, and its

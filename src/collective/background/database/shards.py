@@ -19,6 +19,8 @@ from collective.background.database.standing import delayed_key
 from collective.background.database.standing import newly_in_line
 from collective.background.database.standing import Stand
 from collective.background.database.standing import stand_of
+from collective.background.database.trail import load_wish
+from collective.background.database.trail import store_wish
 from collective.background.model import states
 from heapq import merge
 from itertools import product
@@ -160,14 +162,22 @@ class Shards(Persistent):
 
     # What reserved tasks are asked for, and what waits for them.
 
-    def request(self, id, what):
+    def request(self, id, what, by=None):
+        """Somebody wants something of a task. ``by``: an Intervention, or None."""
         shard = self.of(id)
-        shard.requests[id] = what
+        shard.requests[id] = store_wish(what, by)
         shard.changes.change(1)
 
     def requested(self, id):
         """Return what is wanted of a task, or None."""
-        return self.of(id).requests.get(id) if id else None
+        return self._wish(id)[0]
+
+    def requested_by(self, id):
+        """Return the Intervention of who wants it, or None."""
+        return self._wish(id)[1]
+
+    def _wish(self, id):
+        return load_wish(self.of(id).requests.get(id) if id else None)
 
     def no_longer_requested(self, id):
         self.of(id).requests.pop(id, None)

@@ -22,6 +22,12 @@ from collective.background.database.body import Body
 from collective.background.database.status import Ending
 from collective.background.database.status import Status
 from collective.background.database.status import VERSION
+from collective.background.database.trail import load_attempt
+from collective.background.database.trail import load_intervention
+from collective.background.database.trail import note_end_of_attempt
+from collective.background.database.trail import store_attempt
+from collective.background.database.trail import store_intervention
+from collective.background.database.trail import stored_tuple
 from collective.background.database.values import load_error
 from collective.background.database.values import load_text
 from collective.background.database.values import store_error
@@ -77,9 +83,14 @@ class StoredTask(Persistent):
 
     fence = deaths = failures = outages = conflicts = 0
     is_marked = False
-    _locks = ()
+    _locks = _timeline = _interventions = ()
     hard_timeout = inf
     report = ending = _error = None
+
+    timeline = stored_tuple("_timeline", load_attempt, store_attempt)
+    interventions = stored_tuple(
+        "_interventions", load_intervention, store_intervention
+    )
 
     def __init__(self, task, id, number, home, blobs=None):
         self.version = VERSION
@@ -188,13 +199,14 @@ class StoredTask(Persistent):
         """What the task has returned, if its work was not undone: an Ending or None."""
         return None if self.is_undone else self.ending or self.status.result
 
-    def record(self, report=None, *, is_running=False, cancel_requested=False):
+    def record(self, report=None, *, began=None, cancel_requested=False, by=None):
         """Return the TaskRecord of this moment.
 
-        ``report``: what its instance tells of it, a Report, or None. ``is_running``:
-        whether that says that it runs; ``cancel_requested``: whether it was asked to
-        stop.
+        ``report``: what its instance tells of it, a Report, or None. ``began``: since
+        when it runs, as that says, or None; ``cancel_requested``: whether it was asked
+        to stop, ``by``: the Intervention of who has asked, or None.
         """
+        is_running = began is not None
         report = report or self.report
         values = {name: getattr(self, name) for name in _PLAIN}
         if self.is_done and self.state != states.SUCCEEDED:
@@ -213,6 +225,7 @@ class StoredTask(Persistent):
                 "started": self.started or began or self.created,
                 "attempts": max(self.attempts + 1, self.status.attempts),
                 "eta": None,
+                "began": began or self.status.began,
             }
         elif self.state in states.WAITING:
             values["instance"] = ""
@@ -238,6 +251,8 @@ class StoredTask(Persistent):
             cancel_requested=cancel_requested,
             after=tuple(self.after),
             is_spent=self.body is None,
+            timeline=self.timeline,
+            interventions=self.interventions + (() if by is None else (by,)),
         )
 
     @property
@@ -262,6 +277,7 @@ class StoredTask(Persistent):
         task.attempts = max(self.attempts, status.attempts)
         task.failures, task.outages = self.failures, self.outages
         task.conflicts = self.conflicts
+        task.timeline = self.timeline
         task.cursor = status.cursor
         task.batch_failures = status.batch_failures() if self.size else ()
         if self.report is not None:
@@ -303,6 +319,15 @@ class StoredTask(Persistent):
         self.fence += 1
         self.instance = ""
 
+    def break_off(self, state, task=None, began=None):
+        """The attempt that runs has ended, and not by itself.
+
+        ``state``: of the Attempt; ``task``: the Task that ran, if it is known;
+        ``began``: else when it was begun, or None.
+        """
+        note_end_of_attempt(self, state, None, task, began)
+        self._note(task)
+
     def end(self, ended, task=None):
         """It has ended. ``ended``: an Outcome; ``task``: the Task that ran, if any."""
         if self.has_begun_elsewhere:
@@ -310,6 +335,7 @@ class StoredTask(Persistent):
             self.started = self.external.began
         if task is not None or ended.state != states.CANCELLED:
             self.state = states.RUNNING  # which nobody has written down
+            note_end_of_attempt(self, ended.state, ended.error, task)
         self._become(ended.state)
         self._note(task)
         status = self.status
@@ -334,6 +360,7 @@ class StoredTask(Persistent):
     def put_off(self, ended, task, eta):
         """It waits for another run. ``eta``: aware, UTC."""
         self.state = states.RETRYING
+        note_end_of_attempt(self, states.RETRYING, ended.error, task)
         self.instance = ""
         self._note(task)
         count_setback(self, ended)

@@ -7,19 +7,26 @@ a task or a group.
 
 from collective.background.memory.admission import check_room
 from collective.background.model import states
+from collective.background.model.trail import CANCEL
+from collective.background.model.trail import note_intervention
+from collective.background.model.trail import RETRY
 from collective.background.scheduling import rules
+from collective.background.scheduling.actors import intervention
 from collective.background.scheduling.groups import KIND
 from collective.background.scheduling.room import is_bound
 from collective.background.telling.events import announce
 
 
-def cancel(lifecycle, id):
-    """Cancel what waits, and ask what runs to stop; return the TaskRecord."""
+def cancel(lifecycle, id, by):
+    """Cancel what waits, and ask what runs to stop; return the TaskRecord.
+
+    ``by``: an Intervention.
+    """
     group = _group(lifecycle, id)
     if group is None:
-        return lifecycle.cancel(lifecycle.get(id))
+        return lifecycle.cancel(lifecycle.get(id), by)
     for member in _members(lifecycle, group):
-        cancel(lifecycle, member.id)
+        cancel(lifecycle, member.id, by)
     return lifecycle.find_record(id)
 
 
@@ -32,7 +39,7 @@ def remove(lifecycle, id):
     if task is None:
         return
     task.forget = True
-    lifecycle.cancel(task)
+    lifecycle.cancel(task, intervention(CANCEL))
     with lifecycle.changed:
         if task.state in states.FINISHED:
             lifecycle.store.forget(task)
@@ -50,11 +57,12 @@ def retry(lifecycle, id):
     else:
         tasks = _to_be_retried(lifecycle, group)
         rules.check_retries(id, next(iter(tasks), None))
+    by = intervention(RETRY)
     bound = is_bound()  # once: it costs more than the rest, and goes for all of them
     queued = []
     try:
         for task in tasks:
-            queued.append((task, _queue_again(lifecycle, task, bound)))
+            queued.append((task, _queue_again(lifecycle, task, bound, by)))
     finally:
         # All are queued before one is looked at that is to start after another.
         for task, record in queued:
@@ -113,8 +121,11 @@ def _to_be_retried(lifecycle, group):
     return tasks
 
 
-def _queue_again(lifecycle, task, bound):
-    """Return the TaskRecord of a task that waits again; see ``check_room``."""
+def _queue_again(lifecycle, task, bound, by):
+    """Return the TaskRecord of a task that waits again; see ``check_room``.
+
+    ``by``: an Intervention.
+    """
     store = lifecycle.store
     with lifecycle.changed:
         if store.find(task.id) is None:  # it is forgotten since it was looked up
@@ -126,6 +137,7 @@ def _queue_again(lifecycle, task, bound):
             store.take_key(task)
         store.set_state(task, states.QUEUED)
         task.reset()
+        note_intervention(task, by)
         store.reopen(task)
         if task.committed:
             lifecycle.unfinished.take_room(task)

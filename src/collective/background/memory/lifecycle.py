@@ -14,8 +14,10 @@ from collective.background.memory.sequel import callbacks_of
 from collective.background.memory.sequel import Sequel
 from collective.background.memory.unfinished import Unfinished
 from collective.background.model import states
+from collective.background.model.trail import note_intervention
 from collective.background.running import outcome
 from collective.background.scheduling import rules
+from collective.background.scheduling.actors import shutdown
 from collective.background.scheduling.setbacks import without_another_run
 from collective.background.telling.events import announce
 from collective.background.telling.events import note_transition
@@ -155,7 +157,7 @@ class Lifecycle:
             if is_given_up:
                 record = self.record(task)
             elif self._goes_on(task, ended):
-                self.unfinished.put_off(task, ended)
+                self.unfinished.put_off(task, ended, self.executor.instance)
                 record = self.record(task)
             else:
                 ended = without_another_run(ended, task.attempts)
@@ -186,7 +188,7 @@ class Lifecycle:
         ``ended``: the Outcome. Called under the lock, unlike all others.
         """
         self.threads.withdraw(task)
-        self.unfinished.end(task, ended)
+        self.unfinished.end(task, ended, self.executor.instance)
         self.changed.notify_all()
         record = self.record(task)
         self.forgetting.remember(self.store.note_end(task))
@@ -194,9 +196,14 @@ class Lifecycle:
             self.store.forget(task)
         return record
 
-    def cancel(self, task):
-        """Cancel a task that waits, ask one that runs to stop; return its record."""
+    def cancel(self, task, by):
+        """Cancel a task that waits, ask one that runs to stop; return its record.
+
+        ``by``: an Intervention.
+        """
         with self.changed:
+            if not (task.state in states.FINISHED or task.cancel_requested):
+                note_intervention(task, by)
             is_waiting = self.unfinished.is_waiting(task)
             if is_waiting:
                 reason = rules.cancelled_while_waiting(task.attempts)
@@ -212,11 +219,13 @@ class Lifecycle:
 
     def stop(self):
         """Start nothing more, and ask all that runs to stop; see ``Executor``."""
+        by = shutdown()
         with self.changed:
             self.is_stopping = True
             for task in self.unfinished.tasks.values():
                 if not task.cancel_requested:
                     self._stopped.append(task)
+                    note_intervention(task, by)
                 task.cancel_requested = True
             self.executor.dispatcher.stop(self)
 

@@ -27,7 +27,9 @@ from collective.background.model.loading import load_settings
 from collective.background.model.options import Options
 from collective.background.model.records import InstanceStatus
 from collective.background.model.selection import Selection
+from collective.background.model.trail import CANCEL
 from collective.background.scheduling import rules
+from collective.background.scheduling.actors import intervention
 from collective.background.scheduling.joining import join_transaction
 from dataclasses import replace
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as BaseScheduler
@@ -191,7 +193,7 @@ class TransactionalScheduler(BaseScheduler):
     # Control.
 
     def cancel(self, id):
-        return control.cancel(self.lifecycle, id)
+        return control.cancel(self.lifecycle, id, intervention(CANCEL))
 
     def remove(self, id):
         control.remove(self.lifecycle, id)

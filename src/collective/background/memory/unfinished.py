@@ -5,6 +5,7 @@ Plain data, changed under the scheduler's lock only.
 
 from collective.background.memory.room import Room
 from collective.background.model import states
+from collective.background.model.trail import note_attempt
 from collective.background.scheduling import rules
 from collective.background.scheduling.setbacks import count_setback
 from datetime import datetime
@@ -85,7 +86,8 @@ class Unfinished:
             return False
         self.room.leave(task)
         self.running.add(task.id)
-        task.started = task.started or datetime.now(UTC)
+        task.began = datetime.now(UTC)
+        task.started = task.started or task.began
         self.set_running(task)
         return True
 
@@ -98,19 +100,22 @@ class Unfinished:
         self._store.set_state(task, states.RUNNING)
         task.attempts += 1
 
-    def put_off(self, task, ended):
+    def put_off(self, task, ended, instance):
         """Let a task wait for another run, in no slot.
 
-        ``ended``: the Outcome of its run.
+        ``ended``: the Outcome of its run; ``instance``: the process.
         """
+        _note_attempt(task, states.RETRYING, ended.error, instance)
         count_setback(task, ended)
         task.error = ended.error
         task.not_before = monotonic() + ended.retry_in
         self.room.enter(task, task.not_before)
         self._store.set_state(task, states.RETRYING)
 
-    def end(self, task, ended):
-        """A task has come to its end. ``ended``: the Outcome."""
+    def end(self, task, ended, instance):
+        """A task has come to its end. ``ended``, ``instance``: as of ``put_off``."""
+        if task.state == states.RUNNING:  # not if it has never begun
+            _note_attempt(task, ended.state, ended.error, instance)
         self.room.leave(task)
         self.leave_thread(task)
         self.tasks.pop(task.id, None)
@@ -120,3 +125,15 @@ class Unfinished:
         self._store.set_state(task, ended.state)
         if ended.state == states.SUCCEEDED:
             task.release()
+
+
+def _note_attempt(task, state, error, instance):
+    note_attempt(
+        task,
+        state,
+        error,
+        number=task.attempts,
+        started=task.began,
+        finished=datetime.now(UTC),
+        instance=instance,
+    )

@@ -156,5 +156,6 @@ def _texts(task):
     yield from tuple(task.log)  # its thread may be alive yet
     yield from (message.text for message in task.messages)
     errors = [failure.error for failure in task.batch_failures]
-    for error in errors if task.error is None else [*errors, task.error]:
+    errors += [attempt.error for attempt in task.timeline]
+    for error in filter(None, [*errors, task.error]):
         yield from (error.message, error.traceback)

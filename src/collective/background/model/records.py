@@ -79,6 +79,10 @@ class TaskRecord:
       it is one that he did not ask for, as that of ``on_success``
     - ``after``: ids of the tasks and groups that have still to succeed before
     - ``is_spent``: nothing is left with which it could run again
+    - ``began``: when the attempt that runs was begun; None: none does
+    - ``timeline``: its last Attempts, the oldest first, see ``trail``; () if the first
+      one is the only one, and has not failed
+    - ``interventions``: who has cancelled it, or had it run again: Interventions
     """
 
     id: str
@@ -109,6 +113,9 @@ class TaskRecord:
     dismissed: bool = False
     after: tuple = ()
     is_spent: bool = False
+    began: datetime | None = None
+    timeline: tuple = ()
+    interventions: tuple = ()
 
     @property
     def can_be_retried(self):

@@ -87,11 +87,12 @@ def _attempt(execution, work):
             execution.check_cancelled()
             if is_repeated:
                 raise
-            reason = portable_line(outcome.describe_error(conflict).message)
+            error = outcome.describe_error(conflict)
+            reason = portable_line(error.message)
             logger.info("task %s conflicts: %s", execution.id, reason)
         is_repeated = True
         work.conflicted()
-        execution.repeat()
+        execution.repeat(error)
 
 
 @transactional

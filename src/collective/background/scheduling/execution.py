@@ -8,7 +8,9 @@ from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskTimedOut
 from collective.background.exceptions import TooLate
+from collective.background.model import states
 from collective.background.model.conflicts import after_success
+from collective.background.model.trail import note_attempt
 from collective.background.running.pace import Pace
 from collective.background.running.politeness import Manners
 from collective.background.scheduling.task import LOG_LINES
@@ -184,9 +186,23 @@ class Execution:
         """
         return None
 
-    def repeat(self):
-        """The attempt has conflicted, and another one begins in the same run."""
-        self._task.attempts += 1
+    def repeat(self, error):
+        """The attempt has conflicted, and another one begins in the same run.
+
+        ``error``: the ErrorInfo of the conflict.
+        """
+        task, now = self._task, datetime.now(UTC)
+        note_attempt(
+            task,
+            states.RETRYING,
+            error,
+            number=task.attempts,
+            started=task.began,
+            finished=now,
+            instance=self._scheduler.executor.instance,
+        )
+        task.began = now
+        task.attempts += 1
         self._measure_anew()
 
     def got_through(self):

@@ -39,6 +39,7 @@ class Task:
     - ``failures``: how many runs have failed; ``outages``, ``conflicts``: how many of
       the last ones have ended as the database was away, and with conflicts, which are
       no failures
+    - ``began``: when its last attempt was begun
     - ``lines``: how many lines it has logged so far
     - ``cursor`` and ``batch_failures``: how far a batch is
     - ``committed``: whether the transaction that scheduled it is
@@ -56,6 +57,7 @@ class Task:
         "after",
         "attempts",
         "batch_failures",
+        "began",
         "call",
         "callbacks",
         "cancel_requested",
@@ -72,6 +74,7 @@ class Task:
         "forget",
         "group",
         "id",
+        "interventions",
         "is_bound",
         "is_stopping",
         "keep",
@@ -88,6 +91,7 @@ class Task:
         "started",
         "state",
         "superseded",
+        "timeline",
         "weighed",
     )
 
@@ -102,7 +106,7 @@ class Task:
         self.options = options
         self.state = states.QUEUED
         self.created = datetime.now(UTC)
-        self.started = self.finished = None
+        self.started = self.began = self.finished = None
         self.not_before = monotonic() + options.seconds_to_wait(self.created)
         self.callbacks = callbacks or {}
         self.group = group
@@ -114,7 +118,7 @@ class Task:
         self.keep = keep
         self._arguments = None
         self.progress = Progress()
-        self.messages = self.log = ()
+        self.messages = self.log = self.timeline = self.interventions = ()
         self.result = self.exception = self.error = None
         self.cursor = 0
         self.batch_failures = ()
@@ -243,6 +247,9 @@ class Task:
             dismissed=self.dismissed,
             after=tuple(sorted(self.after)),
             is_spent=self.is_spent,
+            began=self.began if self.state == states.RUNNING else None,
+            timeline=self.timeline,
+            interventions=self.interventions,
         )
 
     def reset(self):

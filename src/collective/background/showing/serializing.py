@@ -15,8 +15,12 @@ from zope.i18n import translate
 NO_JSON = (TypeError, ValueError, RecursionError)
 
 
+# For managers, and of one task at a time.
+TRAIL = ("began", "timeline", "interventions")
+
+
 def serialize(record, request):
-    """Return a dictionary of a TaskRecord.
+    """Return a dictionary of a TaskRecord, without its trail; see ``trail``.
 
     Times are in ISO 8601; what is for people is in the language of the request.
     ``wait_time`` and ``run_time`` are seconds.
@@ -27,7 +31,7 @@ def serialize(record, request):
         "wait_time": record.wait_time,
         "run_time": record.run_time,
     }
-    return {name: _value(value) for name, value in values.items()}
+    return {name: _value(values[name]) for name in values if name not in TRAIL}
 
 
 def serialize_error(error, request):

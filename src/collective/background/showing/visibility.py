@@ -72,9 +72,9 @@ def visible_record(id):
 def shown(record):
     """Return the record without what is not for the current user.
 
-    Class, text and traceback of an exception, log and instance are for managers. A
-    manager who is not trusted with the task has neither these of it, but the instance,
-    nor that there is a result.
+    Class, text and traceback of an exception, log, instance and trail are for managers.
+    A manager who is not trusted with the task has neither these of it, but the instance
+    and the trail without errors, nor that there is a result.
     """
     return _shown([record])[0]
 
@@ -226,7 +226,7 @@ def _check_trust(record):
 def _shown(records):
     # Permissions are looked up once: that takes longer than all the rest.
     if not may_manage():
-        return [replace(_without_inside(record), instance="") for record in records]
+        return [_without_operation(_without_inside(record)) for record in records]
     trust = Trust()
     return [
         record
@@ -236,6 +236,14 @@ def _shown(records):
     ]
 
 
+def _without_operation(record):
+    return replace(record, instance="", began=None, timeline=(), interventions=())
+
+
 def _without_inside(record):
     error = record.error and public_error(record.error)
-    return replace(record, error=error, log=())
+    timeline = tuple(
+        replace(attempt, error=attempt.error and public_error(attempt.error))
+        for attempt in record.timeline
+    )
+    return replace(record, error=error, log=(), timeline=timeline)

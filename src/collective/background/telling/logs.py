@@ -7,6 +7,11 @@ the id of the task.
 
 from collective.background.model import states
 from collective.background.model.messages import portable_line
+from collective.background.model.trail import COMMAND
+from collective.background.model.trail import last_intervention
+from collective.background.model.trail import SHUTDOWN
+from collective.background.model.trail import SYSTEM
+from collective.background.model.trail import USER
 from collective.background.running.current import current_task
 from zope.i18n import translate
 
@@ -16,6 +21,11 @@ import logging
 # The documented name, for configurations of logging.
 logger = logging.getLogger("collective.background.logs")
 
+WHO = {
+    COMMAND: "the operator at the command line",
+    SHUTDOWN: "the shutdown",
+    SYSTEM: "the system",
+}
 SHOWN_TITLE, SHOWN_ERROR = 200, 500  # characters; there are some lines of each task
 
 
@@ -31,6 +41,10 @@ def log_transition(record):
     user = portable_line(record.user_id or "anonymous")
     shown = portable_line(title, SHOWN_TITLE)
     values = [record.id, shown, user, record.queue, record.state]
+    by = last_intervention(record)
+    if by is not None:
+        text += " by %s"
+        values.append(_who(by))
     if record.wait_time is not None:
         text += ", waited %.3f s"
         values.append(record.wait_time)
@@ -44,11 +58,17 @@ def log_transition(record):
         values += [error.id, error.type, message]
     line = logger.makeRecord(logger.name, level, __file__, 0, text, tuple(values), None)
     # Not as "extra" of logger.log(): that refuses what the factory has set.
-    vars(line).update(_fields(record, title, error))
+    vars(line).update(_fields(record, title, error, by))
     logger.handle(line)
 
 
-def _fields(record, title, error):
+def _who(intervention):
+    if intervention.by == USER:
+        return portable_line(intervention.user_id or "anonymous")
+    return WHO[intervention.by]
+
+
+def _fields(record, title, error, by):
     return {
         "background_task": record.id,
         "background_title": title,
@@ -56,6 +76,7 @@ def _fields(record, title, error):
         "background_user": record.user_id,
         "background_site": record.site_path,
         "background_state": record.state,
+        "background_by": by and _who(by),
         "background_wait": record.wait_time,
         "background_run": record.run_time,
         "background_error": error and error.type,

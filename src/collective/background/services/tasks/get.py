@@ -5,6 +5,7 @@ from collective.background.services.representing import ask_again_later
 from collective.background.services.representing import represent
 from collective.background.services.tasks.listing import list_tasks
 from collective.background.services.tasks.result import answer_with_result
+from collective.background.showing.trail import serialize_trail
 from collective.background.showing.visibility import is_trusted
 from collective.background.showing.visibility import may_manage
 from collective.background.showing.visibility import task_arguments
@@ -27,6 +28,8 @@ class TasksGet(PathService):
         record = self.record(self.only_param())
         ask_again_later(record, self.request.response)
         represented = represent(record, self.request)
+        if may_manage():
+            represented |= serialize_trail(record, self.request)
         if may_manage() and is_trusted(record):
             represented["arguments"] = [
                 {"name": name, "value": value}

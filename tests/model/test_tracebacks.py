@@ -1,6 +1,6 @@
 """Of a traceback the add-on's own frames come first."""
 
-from collective.background.showing.tracebacks import own_frames
+from collective.background.model.tracebacks import own_frames
 
 
 SITE = "/opt/plone/lib/python3.11/site-packages"
