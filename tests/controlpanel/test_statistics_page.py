@@ -14,6 +14,7 @@ from plone.app.testing import login
 from types import SimpleNamespace
 
 import pytest
+import re
 import transaction
 
 
@@ -99,9 +100,9 @@ class TestPage:
         boss.look(PAGE)
         name = get_scheduler().record(ids[2]).callable
         rows = boss.texts("#background-tasks-measures tbody tr")
-        assert rows == [
-            "builtins.int 2 0 < 1 s < 1 s",
-            f"{name} 1 1 < 1 s < 1 s",
+        assert [re.sub(r"(< 1|\d+) s", "…", row) for row in rows] == [
+            "builtins.int 2 0 … …",
+            f"{name} 1 1 … …",
         ]
 
 

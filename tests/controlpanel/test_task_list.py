@@ -17,6 +17,7 @@ from plone.app.testing import login
 from plone.app.testing import logout
 
 import pytest
+import re
 import transaction
 
 
@@ -281,14 +282,17 @@ class TestTimes:
     def test_are_relative_with_the_exact_one_as_title(self, boss, portal):
         done()
         times = boss.look().find_all("tr[data-task-id] time")
-        assert [time.text for time in times] == ["just now", "just now"]
+        assert len(times) == 2
+        assert all(re.fullmatch(r"just now|\d+ s ago", time.text) for time in times)
         assert all(time["title"].endswith(("AM", "PM")) for time in times)
 
     def test_tell_how_long_it_has_waited_and_run(self, boss, portal):
         done()
         boss.look()
-        assert boss.texts(".background-tasks-waited") == ["waited < 1 s"]
-        assert boss.texts(".background-tasks-ran") == ["ran for < 1 s"]
+        (waited,) = boss.texts(".background-tasks-waited")
+        (ran,) = boss.texts(".background-tasks-ran")
+        assert re.fullmatch(r"waited (< 1|\d+) s", waited)
+        assert re.fullmatch(r"ran for (< 1|\d+) s", ran)
 
     def test_of_a_waiting_one_tell_neither(self, boss, portal):
         with waiting():

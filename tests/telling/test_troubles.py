@@ -45,6 +45,7 @@ def said(caplog):
     return [
         (line.levelname, line.getMessage(), bool(line.exc_info))
         for line in caplog.records
+        if line.name == "an.add-on"
     ]
 
 
