@@ -99,7 +99,7 @@ class TestClaims:
 
 # Each imports only from those in the lines above it.
 ROOMS = (
-    ("interfaces", "exceptions"),
+    ("interfaces", "exceptions", "client"),
     ("model",),
     ("zopecompat",),
     ("capture",),

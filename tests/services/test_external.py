@@ -4,6 +4,8 @@ from collective.background import get_scheduler
 from collective.background import schedule_external
 from collective.background import using
 from collective.background.capture.secrets import HIDDEN
+from collective.background.client import BackgroundTask
+from collective.background.client import Stopped
 from collective.background.database import external
 from collective.background.database.installing import install
 from collective.background.exceptions import BadOption
@@ -239,6 +241,27 @@ class TestReports:
         patch(ticket, state="succeeded")
         transaction.begin()
         assert again() != ticket.id
+
+
+class TestClient:
+    def test_tells_plone_what_it_does(self, send, server, state_of):
+        ticket = send()
+        url = ticket.url.replace("http://nohost", server)
+        with BackgroundTask(url, ticket.token) as task:
+            assert state_of(ticket.id).state == "running"
+            task.progress(1, 2, "Page 1")
+            task.log("read")
+            task.result = ["one"]
+        record = state_of(ticket.id)
+        assert (record.state, record.log) == ("succeeded", ("read",))
+        assert (record.progress.done, record.progress.total) == (1, 2)
+
+    def test_stops_when_it_is_cancelled(self, send, server, editor):
+        ticket = send()
+        editor.delete(f"@tasks/{ticket.id}")
+        url = ticket.url.replace("http://nohost", server)
+        with pytest.raises(Stopped), BackgroundTask(url, ticket.token):
+            raise AssertionError
 
 
 class TestWhoMayReport:
