@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from itertools import islice
+from types import SimpleNamespace
 
 
 INSTANCES = ("a", "b", "c")
 QUEUES = ("default", "imports")
 AHEAD = 3
+THREADS = SimpleNamespace(ahead_of_a_lock=AHEAD, is_sent=False)  # an outlet
+WORKERS = SimpleNamespace(ahead_of_a_lock=1, is_sent=True)
 
 TASKS = st.lists(
     st.tuples(
@@ -111,11 +114,11 @@ def test_any_schedule(tasks, steps):
         assert len(cluster.waiting) < before
 
 
-def make_lines(line, locks):
+def make_lines(line, locks, outlets=None):
     return Lines(
         read=lambda lock: iter([(each, each.number) for each in line(lock)]),
         locks=lambda: locks,
-        ahead=dict.fromkeys(QUEUES, AHEAD),
+        outlets=outlets or dict.fromkeys(QUEUES, THREADS),
         is_own=lambda stand: True,
     )
 
@@ -176,7 +179,23 @@ def test_a_line_is_read_no_further_than_something_is_taken():
             read.append(number)
             yield waiting(number, lock), number
 
-    lines = Lines(line, lambda: Locks(set(), []), {"default": AHEAD}, lambda _: True)
+    locks = Locks(set(), [])
+    lines = Lines(line, lambda: locks, {"default": THREADS}, lambda _: True)
     lines.look_at("erp")
     assert list(take(lines, "default")) == [0, 1, 2]
     assert len(read) == AHEAD + 1
+
+
+def test_behind_what_is_sent_nobody_starts_before_it_has_ended():
+    """A thread here does not know when a worker begins."""
+    tasks = [waiting(1, "a", queue="imports"), waiting(2, "a"), waiting(3, "b")]
+    outlets = {"imports": WORKERS, "default": THREADS}
+    lines = make_lines(
+        lambda lock: [task for task in tasks if lock in task.locks],
+        Locks(set(), []),
+        outlets,
+    )
+    for lock in ("a", "b"):
+        lines.look_at(lock)
+    assert list(take(lines, "imports")) == [1]
+    assert list(take(lines, "default")) == [3]

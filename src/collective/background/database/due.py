@@ -1,7 +1,8 @@
 """Delayed tasks whose time has come are put in line.
 
 By the instance that owns their shard; if it does not, by any other one that executes
-something. From the keys of the index: no task is loaded. In the transaction of a Look.
+or sends something. From the keys of the index: no task is loaded. In the transaction of
+a Look.
 """
 
 from collective.background.database.owning import owned
@@ -22,7 +23,7 @@ def put_in_line(look, *, everywhere):
     moment at which the next one is due in those that were looked at, 2**63 if none is
     (microseconds).
     """
-    if not look.feeder.executes:
+    if not (look.feeder.slots or look.feeder.relayed):
         return END
     left = AT_ONCE
     own = owned(look)

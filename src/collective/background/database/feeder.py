@@ -93,6 +93,17 @@ class Feeder:
     def executes(self):
         return self.settings.role not in ("web", "celery")
 
+    @property
+    def slots(self):
+        """How many slots its tasks have here, by the name of the queue."""
+        return self.executor.slots if self.executes else {}
+
+    @property
+    def relayed(self):
+        """The names of the queues whose tasks go to workers of Celery from here."""
+        relay = self.executor.relay
+        return frozenset() if relay is None else relay.queues
+
     def recognize(self, site):
         """See whether this process works for the site, which may have changed."""
         self.is_foreign = not works_for(site, self.path, self.settings.deployment)
@@ -168,15 +179,26 @@ class Feeder:
         held.is_withdrawn = not self.executor.dispatcher.push(held.job)
 
     def withdraw(self, held):
-        """A task is not to start here; return False if it has started already."""
-        return self.executor.dispatcher.discard(held.job)
+        """A task is not to start here; return False if it has started already.
+
+        One that was sent starts elsewhere, after a write that conflicts with ours.
+        """
+        return held.is_sent or self.executor.dispatcher.discard(held.job)
+
+    def give_back(self, held):
+        """What is reserved cannot begin now. In any thread."""
+        with self.changed:
+            held.is_left = True
+        self._wake(is_urgent=False)
 
     def drop(self, held):
         """What was reserved is settled, or is not ours any more."""
         with self.changed:
             if self.held.get(held.claim.id) is held:
                 del self.held[held.claim.id]
-        if held.job is not None:
+        if held.is_sent:
+            self.executor.relay.forget(held)
+        elif held.job is not None:
             self.withdraw(held)
 
     def stop_running(self, held, *, superseded=False):
@@ -214,17 +236,25 @@ class Feeder:
         with self.changed:
             return [held for held in self.held.values() if held.stuck_until > now]
 
-    def not_over(self, queue=None):
-        """Return all other tasks that are reserved here, as a list of Held.
+    def not_over(self):
+        """Return all other tasks that are reserved here, as a list of Held."""
+        with self.changed:
+            return [held for held in self.held.values() if not held.is_over]
+
+    def for_threads(self, queue=None):
+        """Return those of them that run here, or are about to.
 
         ``queue``: the name of theirs; None: all.
         """
-        with self.changed:
-            return [
-                held
-                for held in self.held.values()
-                if not held.is_over and queue in (None, held.queue)
-            ]
+        return [
+            held
+            for held in self.not_over()
+            if not held.is_sent and queue in (None, held.queue)
+        ]
+
+    def for_workers(self):
+        """Return those of them that were sent to workers of Celery."""
+        return [held for held in self.not_over() if held.is_sent]
 
     def stop(self):
         """Start nothing more; ask those to stop that may run again, and batches."""
@@ -233,7 +263,7 @@ class Feeder:
             waited = {job.id for job in self.executor.dispatcher.stop(self)}
             for held in self.held.values():
                 held.stuck_until = 0.0
-                held.is_withdrawn |= held.claim.id in waited
+                held.is_withdrawn |= held.is_sent or held.claim.id in waited
                 self._stop_if_it_may_run_again(held)
             self.changed.notify_all()
 
@@ -275,7 +305,7 @@ class Feeder:
             held.is_left = ended is None
             self._learn(held.queue, monotonic() - began)
             self.changed.notify_all()
-        self._wake(is_urgent=not (held.was_sent or self._has_more(held.queue)))
+        self._wake(is_urgent=not (held.is_taken_over or self._has_more(held.queue)))
 
     def _begin_and_run(self, held):
         """Return the Outcome, or None if it has not begun."""
@@ -292,7 +322,7 @@ class Feeder:
             if self.is_stopping:
                 self._stop_if_it_may_run_again(held)
         keep_log_lines()
-        if not held.was_sent:
+        if not held.is_taken_over:
             self._wake(is_urgent=False)  # others are to know that it runs
         try:
             if record is not None:
@@ -310,11 +340,9 @@ class Feeder:
     def _refused(self, held, error):
         """There is no thread for the task now: it is given back."""
         logger.warning("the task %s has to wait: %s", held.claim.id, error)
-        with self.changed:
-            held.is_left = True
-        self._wake(is_urgent=False)
+        self.give_back(held)
 
     def _has_more(self, queue):
         """Whether the dispatcher has something to start here without a look."""
         waiting = self.executor.dispatcher.waiting(queue, self)
-        return waiting > waiting_for_locks(self.not_over(), queue)
+        return waiting > waiting_for_locks(self.for_threads(), queue)

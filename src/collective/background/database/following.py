@@ -6,6 +6,7 @@ All functions work in the transaction of a Look.
 from collective.background.database.ahead import find_surplus
 from collective.background.database.changes import forget
 from collective.background.database.portions import go_on
+from collective.background.database.relaying import find_unclaimed
 from collective.background.database.rescue import let_go
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import follow
@@ -64,6 +65,15 @@ def give_back_surplus(look):
     for held in find_surplus(look):
         if look.withdraw(held):
             look.release(held)
+
+
+def give_back_unclaimed(look):
+    """Give back what no worker of Celery has taken over in time.
+
+    So it is sent again, if it is its turn: its message may be lost.
+    """
+    for held in find_unclaimed(look):
+        look.release(held)
 
 
 def give_back_all(look):

@@ -8,8 +8,11 @@ class Held:
     """A task that is reserved here, until its end is settled.
 
     - ``claim``: its Claim; ``queue``: its name; ``locks``: texts, a tuple
-    - ``job``: what the dispatcher has of it; None: it was taken over, and others know
-      that it runs; the next one comes soon, so that its end may wait for that
+    - ``job``: what the dispatcher has of it, or None
+    - ``is_taken_over``: whether it runs without the dispatcher, and others know that it
+      does; the next one comes soon, so that its end may wait for that
+    - ``sent_at``: when it was given to the relay, for a worker of Celery (monotonic);
+      None: it is not for one
     - ``task``: the Task, once it has begun; ``ended``: its Outcome, once it has ended
     - ``has_thread``: whether it uses a thread; ``is_left``: whether it could not begin,
       and is to be given back; ``has_failed``: because it could not be loaded
@@ -27,6 +30,8 @@ class Held:
     queue: str
     locks: tuple = ()
     job: object = None
+    is_taken_over: bool = False
+    sent_at: float | None = None
     task: object = None
     ended: object = None
     has_thread: bool = False
@@ -40,8 +45,9 @@ class Held:
     told: tuple | None = None
 
     @property
-    def was_sent(self):
-        return self.job is None
+    def is_sent(self):
+        """Whether it waits for a worker of Celery, and not for a thread here."""
+        return self.sent_at is not None
 
     @property
     def is_over(self):

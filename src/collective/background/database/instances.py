@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 VERSION = 1
 KEY = "collective.background.instances"  # in the root of the database
+CELERY = "celery"  # the role of workers of Celery
 BEATS = 6  # heartbeats in the time of a lease
 RECONNECT = 30.0  # seconds that a client may need until it can write again
 
@@ -32,11 +33,14 @@ class Instance(Persistent):
     - ``limits``: as in the settings
     - ``lease``: as there (seconds), on which its ``beat`` depends; 0.0: not known
     - ``is_draining``: whether it ends, and begins nothing more; it still has its queues
+    - ``relays``: the names of the queues whose tasks it sends to workers of Celery, a
+      tuple; none while ``is_cut_off``: whether it has a broker that it cannot reach
     """
 
     limits = MappingProxyType({})
     lease = 0.0
-    is_draining = False
+    is_draining = is_cut_off = False
+    relays = ()
 
     def __init__(self, id, role, slots, limits=limits, lease=lease):
         self.version = VERSION
@@ -46,6 +50,11 @@ class Instance(Persistent):
         self.limits = dict(limits)
         self.lease = lease
         self.beat = 0
+
+    @property
+    def is_celery_worker(self):
+        """Whether it executes what relays send, and looks for nothing by itself."""
+        return self.role == CELERY
 
     def lived_until(self):
         """Return when it has ended if it is dead, at the latest (aware)."""

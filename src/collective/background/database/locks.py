@@ -22,7 +22,8 @@ from functools import cache
 class Locks:
     """Who has which lock, for one look.
 
-    - ``others``: the locks that other instances have, a set
+    - ``others``: the locks that other instances have, a set; and those of tasks that
+      were sent to workers of Celery, as they are about to have them
     - ``mine``: those of tasks that are reserved here, each as often as it is needed
     """
 
@@ -47,6 +48,10 @@ class Locks:
     def take(self, locks):
         self._mine.update(locks)
 
+    def give_away(self, locks):
+        """A task with these is about to be sent."""
+        self._others.update(locks)
+
     def is_elsewhere(self, lock):
         """Whether another instance has it, so that nothing of its line can be taken."""
         return lock in self._others
@@ -58,17 +63,17 @@ class Lines:
     - ``read(lock)``: returns an iterator of (Stand, StoredTask) of a line, those that
       may start, the first one first
     - ``locks()``: returns Locks; not called before there is a line
-    - ``ahead``: see ``Locks``, by the queue; of other queues nothing is taken
+    - ``outlets``: for each queue; of other queues nothing is taken
     - ``is_own(stand)``: whether this instance is the one that sees to it
 
     The candidates are in ``own`` and ``foreign``, Candidates.
     """
 
-    def __init__(self, read, locks, ahead, is_own):
+    def __init__(self, read, locks, outlets, is_own):
         self.own, self.foreign = Candidates(), Candidates()
         self._read = read
         self._locks = cache(locks)
-        self._ahead = ahead
+        self._outlets = outlets
         self._is_own = is_own
         self._lines = {}
         self._heads = {}  # the first (Stand, StoredTask) of each, or None
@@ -86,8 +91,12 @@ class Lines:
         """
         if number not in self._noted:
             return
-        locks = self._noted[number].locks
-        self._locks().take(locks)
+        stand = self._noted[number]
+        locks = stand.locks
+        if self._outlets[stand.queue].is_sent:
+            self._locks().give_away(locks)
+        else:
+            self._locks().take(locks)
         for lock in locks:
             self._heads[lock] = next(self._lines[lock], None)
         for lock in locks:
@@ -104,7 +113,8 @@ class Lines:
             for each in stand.locks
         ):
             return
-        if self._locks().may_take(stand.locks, self._ahead.get(stand.queue, 0)):
+        outlet = self._outlets.get(stand.queue)
+        if outlet and self._locks().may_take(stand.locks, outlet.ahead_of_a_lock):
             self._noted[stand.number] = stand
             (self.own if self._is_own(stand) else self.foreign).add(stand, task)
 

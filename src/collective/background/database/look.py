@@ -13,6 +13,8 @@ from collective.background.database.counting import wait_counts
 from collective.background.database.due import put_in_line
 from collective.background.database.instances import Holding
 from collective.background.database.permits import take_new
+from collective.background.database.relaying import parcel_of
+from collective.background.database.relaying import send
 from collective.background.database.room import COUNTING
 from collective.background.database.settling import give_up
 from collective.background.database.settling import News
@@ -35,7 +37,8 @@ class Look:
     - ``touched``: ids of groups to look at once more
 
     ``tasks`` is what is reserved here now, and ``before`` what was when it began;
-    ``uses``: what that uses, or has used, see ``Holding``.
+    ``uses``: what that uses, or has used, and ``sent``: what of it was sent, see
+    ``Holding``.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Look:
         self.tasks = dict(self._holding.tasks) if self._holding else {}
         self.before = dict(self.tasks)
         self.uses = dict(self._holding.uses) if self._holding else {}
+        self.sent = set(self._holding.sent) if self._holding else set()
 
     def reserve(self):
         """Put in line what is due, and reserve some of what waits."""
@@ -80,6 +84,11 @@ class Look:
                 self.tasks[stored.id] = (fence, None, None)
                 self.uses[stored.id] = queue, stored.locks
                 claim = self.feeder.claim_of(stored, fence)
+                if queue in self.feeder.settings.queues_of_celery:
+                    self.sent.add(stored.id)
+                    parcel = parcel_of(self.feeder, stored, claim)
+                    self.then.append(partial(send, parcel))
+                    continue
                 user = user_of(stored.user_path, stored.user_id)
                 turn = stored.priority, stored.number, user, stored.locks
                 self.then.append(partial(self.feeder.take, claim, queue, *turn))
@@ -105,7 +114,7 @@ class Look:
 
     def _count(self):
         shards = self.scheduler.shards
-        here = Counter(held.queue for held in self.feeder.not_over())
+        here = Counter(held.queue for held in self.feeder.for_threads())
         in_line = count_in_line(shards, self.feeder.settings.queues)
         by_queue = {name: max(0, in_line[name] - here[name]) for name in in_line}
         self.then.append(partial(self.feeder.counted, by_queue, monotonic() + COUNTING))
@@ -122,7 +131,7 @@ class Look:
             self._holding = Holding(self.me)
             self.scheduler.holdings[self.me] = self._holding
         take_new(self, self._holding.uses, self.uses_now())
-        self._holding.keep(self.tasks, self.uses_now())
+        self._holding.keep(self.tasks, self.uses_now(), self.sent)
         if self.is_last:
             del self.scheduler.holdings[self.me]
 

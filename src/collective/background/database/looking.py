@@ -151,6 +151,7 @@ def usual(look):
     following.check_groups(look)
     following.follow_pauses(look)
     following.give_back_surplus(look)
+    following.give_back_unclaimed(look)
     take_over(look)
     look.reserve()
     ends.report(look)

@@ -57,10 +57,10 @@ def at_hand(feeder, queue):
     Those that the instance owns if it has an idle slot: there it finds them at once.
     ``feeder``: that of the site in this process, or None.
     """
-    own = None if feeder is None else feeder.own.get(queue)
-    if own and idle_slots(feeder, feeder.executor.dispatcher.queues[queue]) > 0:
-        return tuple(own)
-    return range(SHARDS)
+    if feeder is None or queue not in feeder.slots or not feeder.own.get(queue):
+        return range(SHARDS)
+    is_idle = idle_slots(feeder, feeder.executor.dispatcher.queues[queue]) > 0
+    return tuple(feeder.own[queue]) if is_idle else range(SHARDS)
 
 
 def check_admission():

@@ -4,6 +4,9 @@ So that not all of them try the same tasks. By rendezvous hashing (Thaler and
 Ravishankar 1998) of shard and instance, so who comes or goes changes little for the
 others; but nobody has more than his share of all slots. Who begins nothing more, as he
 waits for the end of what runs, has nothing.
+
+Of queues whose tasks go to Celery these are the instances that send them, each with the
+same share; its workers own nothing.
 """
 
 from collections import Counter
@@ -16,22 +19,26 @@ from math import ceil
 def owned(look, queue=None):
     """Return the numbers of the shards that the instance of a Look owns, a frozenset.
 
-    Among all that have a queue; None: that execute anything.
+    Among all that have a queue; None: that execute or send anything.
     """
     feeder = look.feeder
-    if feeder.is_stopping or not feeder.executes:
-        return frozenset()
     slots = {
-        id: instance.slots
+        id: _weights(instance.slots, instance.relays)
         for id, instance in look.instances.items()
-        if not instance.is_draining
+        if not (instance.is_draining or instance.is_celery_worker)
     }
-    slots[look.me] = feeder.settings.queues
+    slots[look.me] = _weights(feeder.slots, feeder.relayed)
     numbers = {
         id: sum(each.values()) if queue is None else each.get(queue, 0)
         for id, each in slots.items()
     }
+    if feeder.is_stopping or not numbers[look.me]:
+        return frozenset()
     return _owned(tuple(sorted(numbers.items())), look.me)
+
+
+def _weights(slots, relayed):
+    return {**dict.fromkeys(relayed, 1), **slots}
 
 
 @lru_cache(maxsize=64)

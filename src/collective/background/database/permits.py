@@ -62,34 +62,33 @@ def _queues_of(uses):
 
 
 class Permits:
-    """Of a Look. ``ahead``: see ``Lines``, of the queues for which there is room."""
+    """Of a Look. ``outlets``: of the queues for which there is room, by their names."""
 
-    def __init__(self, look, ahead):
+    def __init__(self, look, outlets):
         self._look = look
         self._shards = tuple(look.scheduler.shards)
-        own = set().union(*(owned(look, queue) for queue in ahead))
+        own = set().union(*(owned(look, queue) for queue in outlets))
         self._own = own.intersection(FIRST_LANES)
-        queues = set(look.feeder.settings.queues).union(
+        queues = set(look.feeder.slots).union(
             *(instance.slots for instance in look.instances.values())
         )
         self._moving = queues.difference(look.scheduler.paused)
         self._taken = look.feeder.newer.union(map(number_of, look.tasks))
         # Also those of what has just ended: so a line stays where it was begun.
         self._mine = _locks_of(look.uses)
-        self._lines = Lines(self._read, self._who_has_what, ahead, self._is_own)
+        self._lines = Lines(self._read, self._who_has_what, outlets, self._is_own)
 
-    def room(self, queue):
-        """Return how many more tasks of a Queue may be reserved, or infinity.
+    def room(self, outlet):
+        """Return how many more tasks an outlet may get, or infinity.
 
         With a limit none is reserved ahead: another instance may have a slot.
         """
-        limit = limit_of(self._look, queue.name)
+        limit = limit_of(self._look, outlet.name)
         if limit == inf:
             return inf
         used = sum((_queues_of(uses) for uses in self._uses.values()), Counter())
-        mine = _queues_of(self._uses[self._look.me])[queue.name]
-        others = queue.used_by_others(self._look.feeder)
-        return min(limit - used[queue.name], queue.slots - others - mine)
+        mine = _queues_of(self._uses[self._look.me])[outlet.name]
+        return min(limit - used[outlet.name], outlet.room_with_limit(mine))
 
     def is_one(self, queue):
         """Whether one task of a queue runs at a time, in the whole cluster."""
@@ -123,10 +122,12 @@ class Permits:
 
     def _who_has_what(self):
         theirs = [uses for id, uses in self._uses.items() if id != self._look.me]
-        mine = self._uses[self._look.me].values()
+        uses = self._uses[self._look.me]
+        sent = {id: uses[id] for id in uses if id in self._look.sent}
+        mine = [locks for id, (_, locks) in uses.items() if id not in sent]
         return Locks(
-            others=set().union(*map(_locks_of, theirs)),
-            mine=chain.from_iterable(locks for _, locks in mine),
+            others=set().union(*map(_locks_of, [*theirs, sent])),
+            mine=chain.from_iterable(mine),
         )
 
     def _read(self, lock):

@@ -37,7 +37,7 @@ class Presence:
         self._beaten_at = float("-inf")
         self._beat = 0  # the last one
         self._is_draining = False
-        self._is_draining_told = False
+        self._told = None  # what the last beat has said of it
 
     def drain(self):
         """This process begins nothing more. In any thread; told by the next beat."""
@@ -45,7 +45,7 @@ class Presence:
 
     def is_due(self):
         """Whether it is time for a heartbeat."""
-        if self._is_draining and not self._is_draining_told:
+        if self._told is not None and self._told != self._news():
             return True
         return monotonic() - self._beaten_at > self.pause
 
@@ -58,11 +58,10 @@ class Presence:
         me = instance_of(connection, self._executor.instance)
         if me is None:
             settings = self._executor.settings
-            slots = {} if settings.role == "web" else settings.queues
             me = Instance(
                 self._executor.instance,
                 settings.role,
-                slots,
+                self._executor.slots,
                 settings.limits,
                 settings.lease,
             )
@@ -70,14 +69,14 @@ class Presence:
         # Also if others took this process for dead, and it is there anew: to who looks
         # now and then it would be silent if its numbers began anew.
         self._beat = me.beat = max(self._beat, me.beat) + 1
-        me.is_draining = self._is_draining
+        news = me.is_draining, me.relays, me.is_cut_off = self._news()
         manager.get().note(f"Background tasks: {me.id} is alive")
         before = time()
         manager.commit()
         after = time()
         self._beaten_at = monotonic()
         me._p_activate()
-        self._is_draining_told = me.is_draining
+        self._told = news
         self._clock.note(me._p_serial, before, after)
         manager.begin()
         found = instances_of(connection)
@@ -89,6 +88,13 @@ class Presence:
                 *(id, lease),
             )
         return set(dead)
+
+    def _news(self):
+        """What others are to know at once: see the attributes of an Instance."""
+        relay = self._executor.relay
+        if relay is None or self._is_draining:
+            return self._is_draining, (), False
+        return False, tuple(sorted(relay.queues)), relay.is_cut_off
 
     def bury(self, connection, manager, dead):
         """Forget the instances with these ids."""

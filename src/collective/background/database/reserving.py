@@ -8,12 +8,10 @@ waited for long: their slots may all be taken.
 Nothing is loaded that is not reserved.
 """
 
-from collective.background.database.ahead import ahead_of_a_lock
-from collective.background.database.ahead import idle_slots
-from collective.background.database.ahead import room_for
 from collective.background.database.lines import by_age
 from collective.background.database.lines import by_priority
 from collective.background.database.lines import Place
+from collective.background.database.outlets import outlets_of
 from collective.background.database.owning import owned
 from collective.background.database.permits import Permits
 from collective.background.database.shard import microseconds
@@ -37,15 +35,15 @@ ELDERS = 1.0  # seconds between two looks for those, which may load the lines of
 def choose(look):
     """Yield (queue, StoredTasks) to be reserved by a Look."""
     feeder = look.feeder
-    if feeder.is_stopping or not feeder.executes:
+    if feeder.is_stopping:
         return
-    if any(held.claim.is_marked for held in feeder.not_over()):
-        return  # it runs alone: others are not to die with it
     found = [choice for choice in _choices(look) if choice.tasks]
-    marked = [choice for choice in found if choice.tasks[0].is_marked]
+    here = [choice for choice in found if not choice.outlet.is_sent]
+    marked = [choice for choice in here if choice.tasks[0].is_marked]
     if marked:
         # Nothing new in any queue until it can run; else it might wait for ever.
-        found = [] if feeder.not_over() else marked[:1]
+        sent = [choice for choice in found if choice.outlet.is_sent]
+        found = sent if feeder.for_threads() else [*sent, marked[0]]
     for choice in found:
         look.then.append(partial(choice.note, feeder))
         yield choice.queue, choice.tasks
@@ -53,22 +51,17 @@ def choose(look):
 
 def _choices(look):
     feeder = look.feeder
-    queues = {
-        name: queue
-        for name, queue in feeder.executor.dispatcher.queues.items()
-        if name not in look.scheduler.paused and room_for(feeder, queue) > 0
-    }
-    ahead = {name: ahead_of_a_lock(look, queue) for name, queue in queues.items()}
-    permits = Permits(look, ahead)
-    feeder.own = {name: owned(look, name) for name in feeder.executor.dispatcher.queues}
+    outlets = outlets_of(look)
+    permits = Permits(look, outlets)
+    feeder.own = {name: owned(look, name) for name in (*feeder.slots, *feeder.relayed)}
     # For all queues, or a try for the first one would keep the others from it.
     may_steal = monotonic() >= feeder.stealing.next_at
-    for name, queue in queues.items():
-        room = min(room_for(feeder, queue), permits.room(queue))
+    for outlet in outlets.values():
+        room = min(outlet.room, permits.room(outlet))
         if room > 0:
-            choice = Choice(look, name, permits)
+            choice = Choice(look, outlet, permits)
             choice.take_own(room)
-            idle = min(room, idle_slots(feeder, queue))
+            idle = min(room, outlet.idle)
             if not choice.tasks and idle > 0 and choice.may_steal:
                 if may_steal:
                     choice.steal(idle, room)
@@ -78,13 +71,14 @@ def _choices(look):
 
 
 class Choice:
-    """The StoredTasks (``tasks``) of a queue that a Look may reserve.
+    """The StoredTasks (``tasks``) of a queue that a Look may reserve for an ``outlet``.
 
     One that an instance may have died of is alone among them.
     """
 
-    def __init__(self, look, queue, permits):
-        self.queue = queue
+    def __init__(self, look, outlet, permits):
+        self.outlet = outlet
+        self.queue = queue = outlet.name
         self.tasks = []
         self._look = look
         self._permits = permits

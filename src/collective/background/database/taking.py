@@ -168,5 +168,5 @@ def _take(look, offer, stored):
     look.tasks[stored.id] = (stored.fence, look.now, None)
     look.uses[stored.id] = stored.queue, stored.locks
     claim = look.feeder.claim_of(stored, stored.fence)
-    held = Held(claim, stored.queue, stored.locks)
+    held = Held(claim, stored.queue, stored.locks, is_taken_over=True)
     look.then.append(partial(look.feeder.offers.accept, offer, held))

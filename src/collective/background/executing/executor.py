@@ -28,18 +28,34 @@ class Executor:
     """- ``settings``: the Settings of the process
     - ``instance``: its id, ``host:pid:token``
     - ``dispatcher``: starts the threads
+    - ``slots``: how many tasks of the database may run here at once, by the name of the
+      queue; others see that
+    - ``relay``: sends tasks to workers of Celery, see ``celery/relay.py``; or None
     """
 
     def __init__(self, settings):
         self.settings = settings
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.dispatcher = Dispatcher(settings.queues)
+        self._slots = None
+        self.relay = None
         self._sources = {}  # in their order; the values mean nothing
         self._before_drain = []
         self._deadline = None  # of the end, as soon as that has begun
         self._drains = []  # the Deadline, once for each drain() that goes on
         self._is_drained = False
         self._lost = []  # titles
+
+    @property
+    def slots(self):
+        if self._slots is not None:
+            return self._slots
+        return {} if self.settings.role == "web" else self.settings.queues_of_threads
+
+    @slots.setter
+    def slots(self, slots):
+        """This process executes in another way than by its threads."""
+        self._slots = slots
 
     def register(self, source):
         """A scheduler sends its tasks from now on; a process has it to its end.

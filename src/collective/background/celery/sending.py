@@ -1,0 +1,68 @@
+"""Sending: how a message gets to the broker.
+
+One connection, for the thread of the relay.
+"""
+
+from collective.background.celery.app import app
+from collective.background.celery.messages import broker_queue
+from collective.background.celery.messages import Message
+from collective.background.celery.messages import TASK
+from math import inf
+
+
+SKEW = 300.0  # seconds by which clocks of machines may differ
+# Of the relay alone: a worker may wait for messages as long as it likes.
+TIMEOUTS = {"socket_timeout": 10.0, "socket_connect_timeout": 5.0}
+REDIS = ("redis", "rediss", "sentinel")
+
+
+class Sender:
+    """``settings``: of the process."""
+
+    def __init__(self, settings):
+        self._settings = settings
+        self._connection = None
+
+    def connect(self):
+        """Connect to the broker anew. Raises what its library does if it is away."""
+        self.close()
+        url = self._settings.celery_broker
+        is_redis = url.partition(":")[0].partition("+")[0] in REDIS
+        connection = app.connection_for_write(
+            url, transport_options=TIMEOUTS if is_redis else {"confirm_publish": True}
+        )
+        connection.ensure_connection(max_retries=0)
+        self._connection = connection
+
+    def send(self, parcel):
+        """Send a Parcel. Raises as ``connect``, and may have sent it all the same."""
+        claim = parcel.held.claim
+        message = Message(
+            deployment=self._settings.deployment,
+            database=claim.database_name,
+            scheduler=parcel.feeder.oid.hex(),
+            site=parcel.feeder.path,
+            task=claim.id,
+            fence=claim.fence,
+        )
+        limit = None if parcel.hard_timeout == inf else parcel.hard_timeout
+        app.send_task(
+            TASK,
+            args=(message.payload(),),
+            task_id=f"{claim.id}.{claim.fence}",
+            queue=broker_queue(parcel.held.queue),
+            connection=self._connection,
+            serializer="json",
+            ignore_result=True,
+            # It is given back by then, and an older one does no harm.
+            expires=self._settings.lease + SKEW,
+            time_limit=limit,
+            shadow=parcel.title,
+            retry=False,
+        )
+
+    def close(self):
+        """Give the connection up, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release()

@@ -1,0 +1,98 @@
+"""Relaying: what is reserved for workers of Celery, and given to the relay.
+
+As much of it as they can begin soon: in the database all keep their places in line,
+and with the broker none. Whoever takes over what was sent writes the StoredTask, and so
+does whoever gives it back; so one of the two conflicts.
+
+Comes in: a Look. Goes out: Parcels for the relay (``celery/relay.py``), once that is
+committed.
+"""
+
+from collective.background.database.holding import Held
+from collective.background.model.messages import portable_line
+from dataclasses import dataclass
+from math import inf
+from time import monotonic
+from zope.i18n import translate
+
+
+AHEAD = 2  # tasks for each slot of the workers that nobody has taken over yet
+TITLE = 200  # characters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Parcel:
+    """What the relay is to send of a task.
+
+    - ``feeder``: of its site; ``held``: its Held
+    - ``title``: one line; ``hard_timeout``: seconds, or infinity
+    """
+
+    feeder: object
+    held: Held
+    title: str
+    hard_timeout: float
+
+    def failed(self):
+        """It could not be sent: the task goes on waiting. In any thread."""
+        self.feeder.give_back(self.held)
+
+
+def parcel_of(feeder, stored, claim):
+    """Return the Parcel for a StoredTask that is reserved by a Claim."""
+    return Parcel(
+        feeder=feeder,
+        held=Held(claim, stored.queue, stored.locks),
+        title=portable_line(translate(stored.title), TITLE),
+        hard_timeout=stored.hard_timeout,
+    )
+
+
+def send(parcel):
+    """Its task is reserved for a worker: let the relay send it."""
+    feeder, held = parcel.feeder, parcel.held
+    held.sent_at = monotonic()
+    with feeder.changed:
+        feeder.held[held.claim.id] = held
+        # The process may be about to end: a look may have been under way.
+        held.is_withdrawn = feeder.is_stopping
+    feeder.executor.relay.send(parcel)
+
+
+def room_for_workers(look, queue):
+    """Return how many more tasks of a queue may be reserved for workers of Celery.
+
+    Each of those who send has the same share, and at least one; all sites of a process
+    together. But one that has nothing there stands in line with the others.
+    """
+    relay = look.feeder.executor.relay
+    slots = slots_of_workers(look.instances, queue)
+    if not slots or queue not in relay.queues:
+        return 0
+    others = sum(
+        queue in instance.relays
+        for id, instance in look.instances.items()
+        if id != look.me and not instance.is_draining
+    )
+    # What a worker has just taken over is not among them any more.
+    mine = sum(look.uses[id][0] == queue for id in look.sent.intersection(look.tasks))
+    room = max(1, AHEAD * slots // (1 + others)) - mine
+    room -= relay.unclaimed(queue, besides=look.feeder)
+    return room if mine else max(room, 1)
+
+
+def slots_of_workers(instances, queue):
+    """Return how many slots of a queue all workers of Celery together have."""
+    return sum(
+        instance.slots.get(queue, 0)
+        for instance in instances.values()
+        if instance.is_celery_worker and not instance.is_draining
+    )
+
+
+def find_unclaimed(look):
+    """Return what no worker has taken over for the time of a lease, a list of Held."""
+    lease = look.feeder.settings.lease
+    found = look.feeder.for_workers()
+    look.again_at(min((held.sent_at for held in found), default=inf) + lease)
+    return [held for held in found if monotonic() - held.sent_at > lease]

@@ -1,0 +1,370 @@
+"""What is reserved for workers of Celery, how much of it, and what becomes of that."""
+
+from another import Another
+from another import until
+from collective.background import schedule
+from collective.background.celery.messages import broker_queue
+from collective.background.celery.relay import Relay
+from collective.background.celery.sending import Sender
+from collective.background.database import changes
+from collective.background.database import stealing
+from collective.background.database.claims import Claim
+from collective.background.database.instances import add_instance
+from collective.background.database.instances import CELERY
+from collective.background.database.instances import Instance
+from collective.background.database.instances import instances_for
+from collective.background.database.looking import last
+from collective.background.database.looking import usual
+from collective.background.database.rescue import rescue_all
+from collective.background.database.settling import News
+from collective.background.executing.deadline import Deadline
+from collective.background.executing.executor import process_executor
+from helpers import TIMEOUT
+from kombu import Connection
+from time import monotonic
+from zope.component.hooks import getSite
+
+import pytest
+import transaction
+
+
+BROKER = "memory://"
+
+
+class Nobody:
+    """It is at the broker at once, as far as the relay knows."""
+
+    def connect(self):
+        pass
+
+
+@pytest.fixture
+def sends(bare):
+    """Return a function that makes the Feeder of a process that sends tasks."""
+
+    def sends(relays=None, **settings):
+        feeder = bare.feeder(celery_broker=BROKER, **settings)
+        relay = Relay(feeder.executor, Nobody())  # without its thread
+        relay._is_connected = True
+        feeder.executor.relay = relay
+        id = feeder.executor.instance
+        instance = Instance(id, feeder.settings.role, feeder.slots)
+        instance.relays = tuple(relay.queues)
+        add_instance(bare.connection, instance)
+        return feeder
+
+    return sends
+
+
+@pytest.fixture
+def works(bare):
+    """Return a function that makes an Instance of a worker."""
+
+    def works(**slots):
+        number = len(bare.connection.root().get("collective.background.instances", ()))
+        instance = Instance(f"worker {number}", CELERY, slots or {"default": 2})
+        add_instance(bare.connection, instance)
+        return instance
+
+    return works
+
+
+def sent(bare, feeder):
+    """Make a look; return the StoredTasks that are sent and not taken over yet."""
+    bare.see_to(feeder, usual)
+    holding = bare.scheduler.holdings.get(feeder.executor.instance)
+    found = () if holding is None else holding.sent
+    assert {held.claim.id for held in feeder.for_workers()} == set(found)
+    return [bare.scheduler.shards.find(id) for id in found]
+
+
+def received():
+    """Return the next payload at the broker; as of then, the transaction is new."""
+    name = broker_queue("default")
+    with Connection(BROKER) as broker, broker.SimpleQueue(name) as messages:
+        message = messages.get(timeout=TIMEOUT)
+        message.ack()
+    transaction.begin()
+    return message.payload[0][0]
+
+
+def take_over(bare, stored, worker):
+    """As a worker does with what was sent to it."""
+    stored.instance = worker.id
+    bare.manager.commit()
+    bare.manager.begin()
+
+
+class TestHowMuch:
+    def test_nothing_without_a_worker(self, bare, sends):
+        bare.add()
+        assert sent(bare, sends()) == []
+
+    def test_nothing_while_the_broker_is_away(self, bare, sends, works):
+        works()
+        feeder = sends()
+        feeder.executor.relay._is_connected = False
+        bare.add()
+        assert sent(bare, feeder) == []
+
+    def test_twice_what_the_workers_have_slots(self, bare, sends, works):
+        works(default=2)
+        works(default=1, imports=7)
+        tasks = [bare.add() for _ in range(10)]
+        feeder = sends()
+        assert sent(bare, feeder) == tasks[:6]
+        assert sent(bare, feeder) == tasks[:6]
+
+    def test_more_when_a_worker_has_taken_one_over(self, bare, sends, works):
+        worker = works(default=1)
+        tasks = [bare.add() for _ in range(4)]
+        feeder = sends()
+        assert sent(bare, feeder) == tasks[:2]
+        take_over(bare, tasks[0], worker)
+        assert sent(bare, feeder) == tasks[1:3]
+        assert tasks[0].instance == worker.id
+
+    def test_all_who_send_have_a_share(self, bare, sends, works, monkeypatch):
+        monkeypatch.setattr(stealing, "GRACE", 0.0)  # all are in one shard
+        works(default=4)
+        tasks = [bare.add() for _ in range(20)]
+        feeders = [sends(), sends()]
+        found = [sent(bare, feeder) for feeder in feeders]
+        assert [len(each) for each in found] == [4, 4]
+        assert len({task.id for each in found for task in each}) == 8
+        assert {task.id for each in found for task in each} <= {t.id for t in tasks}
+
+    def test_who_draws_back_has_none(self, bare, sends, works):
+        works(default=2).is_draining = True
+        bare.add()
+        assert sent(bare, sends()) == []
+
+    def test_also_by_who_only_serves_visitors(self, bare, sends, works):
+        works()
+        tasks = [bare.add(), bare.add(eta=-1)]
+        assert sent(bare, sends(role="web")) == tasks
+
+    def test_other_queues_stay_with_threads(self, bare, sends, works):
+        works(imports=1)
+        tasks = [bare.add(), bare.add(queue="imports")]
+        feeder = sends(queues={"imports": 1}, celery_queues={"imports"})
+        assert sent(bare, feeder) == tasks[1:]
+        assert [held.claim.id for held in feeder.for_threads()] == [tasks[0].id]
+
+    def test_threads_leave_the_queues_of_celery_alone(self, bare, sends):
+        bare.add()
+        feeder = sends()
+        sent(bare, feeder)
+        assert feeder.slots == {}
+        assert feeder.not_over() == []
+
+    def test_in_the_order_of_their_line(self, bare, sends, works):
+        works(default=1)
+        tasks = [bare.add(priority=priority) for priority in (0, 1, 2)]
+        assert sent(bare, sends()) == [tasks[2], tasks[1]]
+
+    def test_nothing_of_a_queue_that_is_paused(self, bare, sends, works):
+        works()
+        task = bare.add()
+        feeder = sends()
+        bare.scheduler.paused.add("default")
+        assert sent(bare, feeder) == []
+        bare.scheduler.paused.remove("default")
+        assert sent(bare, feeder) == [task]
+        bare.scheduler.paused.add("default")
+        assert sent(bare, feeder) == []
+        assert not task.is_reserved
+
+    def test_a_limit_goes_for_all(self, bare, sends, works):
+        worker = works(default=4)
+        tasks = [bare.add() for _ in range(4)]
+        feeder = sends(limits={"default": 3})
+        assert sent(bare, feeder) == tasks[:3]
+        take_over(bare, tasks[0], worker)
+        assert sent(bare, feeder) == tasks[1:]  # the worker has not said so yet
+
+    def test_one_with_a_lock_at_a_time(self, bare, sends, works):
+        works(default=4)
+        tasks = [bare.add(lock="erp") for _ in range(2)]
+        assert sent(bare, sends()) == tasks[:1]
+
+    def test_no_thread_begins_what_waits_for_the_same_lock(self, bare, sends, works):
+        works(imports=1)
+        task = bare.add(lock="erp", queue="imports")
+        other = bare.add(lock="erp")
+        feeder = sends(queues={"imports": 1}, celery_queues={"imports"})
+        assert sent(bare, feeder) == [task]
+        assert sent(bare, feeder) == [task]
+        assert not other.is_reserved
+
+    def test_what_may_have_killed_its_process_holds_up_no_thread(
+        self, bare, sends, works
+    ):
+        works(imports=1)
+        marked = bare.add(queue="imports", rerun=True)
+        marked.is_marked = True
+        other = bare.add()
+        feeder = sends(queues={"imports": 1}, celery_queues={"imports"})
+        assert sent(bare, feeder) == [marked]
+        assert other.is_reserved
+
+
+class TestWhatBecomesOfIt:
+    @pytest.fixture
+    def task(self, bare, works):
+        works(default=1)
+        return bare.add()
+
+    @pytest.fixture
+    def feeder(self, bare, sends, task):
+        feeder = sends()
+        assert sent(bare, feeder) == [task]
+        return feeder
+
+    def test_it_is_reserved_and_still_queued(self, feeder, task):
+        assert (task.state, task.instance) == ("queued", feeder.executor.instance)
+
+    def test_the_relay_has_it(self, feeder, task):
+        (parcel,) = feeder.executor.relay._parcels
+        assert parcel.held.claim == Claim(
+            id=task.id,
+            oid=task._p_oid,
+            fence=1,
+            instance=feeder.executor.instance,
+            database_name="unnamed",
+        )
+        assert parcel.feeder is feeder
+        assert parcel.title == "builtins.len"
+
+    def test_it_is_sent_again_when_nobody_has_taken_it_over(self, bare, feeder, task):
+        (held,) = feeder.for_workers()
+        held.sent_at = monotonic() - feeder.settings.lease - 1
+        assert sent(bare, feeder) == []
+        assert sent(bare, feeder) == [task]
+        assert task.fence == 3
+        assert [p.held.claim.fence for p in feeder.executor.relay._parcels] == [1, 3]
+        assert feeder.executor.relay.backlog()["default"] == 1
+
+    def test_it_is_looked_at_again_by_then(self, feeder):
+        assert feeder.look_at <= monotonic() + feeder.settings.lease
+
+    def test_what_could_not_be_sent_waits_on(self, bare, feeder, task):
+        (parcel,) = feeder.executor.relay._parcels
+        feeder.executor.relay._is_connected = False
+        parcel.failed()
+        assert sent(bare, feeder) == []
+        assert (task.state, task.instance) == ("queued", "")
+        assert feeder.executor.relay.backlog()["default"] == 0
+
+    def test_it_may_be_cancelled(self, bare, feeder, task):
+        changes.cancel(bare.scheduler, task.id, News())
+        bare.manager.commit()
+        bare.manager.begin()
+        assert sent(bare, feeder) == []
+        assert task.state == "cancelled"
+
+    def test_at_the_end_it_is_given_back(self, bare, feeder, task):
+        feeder.stop()
+        assert sent(bare, feeder) == []
+        assert not task.is_reserved
+        bare.see_to(feeder, last)
+        assert feeder.executor.instance not in bare.scheduler.holdings
+
+    def test_at_a_hasty_end_as_well(self, bare, feeder, task):
+        bare.see_to(feeder, last)
+        assert (task.state, task.instance) == ("queued", "")
+        assert feeder.executor.instance not in bare.scheduler.holdings
+
+    def test_a_relay_that_dies_leaves_it_to_others(self, bare, sends, feeder, task):
+        other = sends()
+        dead = feeder.executor.instance
+        bare.see_to(other, lambda look: rescue_all(look, {dead}))
+        assert dead not in bare.scheduler.holdings
+        del bare.connection.root()["collective.background.instances"][dead]
+        bare.manager.commit()
+        bare.manager.begin()
+        assert sent(bare, other) == [task]
+        assert (task.fence, task.is_marked) == (3, False)
+
+    def test_it_still_waits_as_far_as_is_counted(self, bare, feeder):
+        bare.see_to(feeder, usual)
+        feeder.count_at = 0.0
+        bare.see_to(feeder, usual)
+        assert feeder.waiting_by_queue["default"] == 1
+
+
+def test_who_sends_owns_the_shards_of_its_queues(sends, bare, works):
+    """Workers look for nothing, so they own none."""
+    works(default=100)
+    feeders = [sends(), sends(role="web")]
+    found = []
+    for feeder in feeders:
+        sent(bare, feeder)
+        found.append(feeder.own["default"])
+    assert not found[0] & found[1]
+    assert len(found[0] | found[1]) == 64
+    assert min(map(len, found)) == 32
+
+
+def test_two_sites_share_what_a_process_may_send(works, bare, sends):
+    works(default=2)
+    for _ in range(10):
+        bare.add()
+    feeder = sends()
+    feeder.executor.relay.unclaimed = lambda queue, besides: 3  # of another site
+    assert len(sent(bare, feeder)) == 1
+
+
+class TestInEarnest:
+    """With the relay's thread, and the broker of Celery for tests."""
+
+    @pytest.fixture
+    def broker(self, site, settings):
+        """To be used before ``persistent_site``."""
+        settings(celery_broker=BROKER)
+
+    @pytest.fixture
+    def relay(self, broker, persistent_site):
+        executor = process_executor()
+        relay = Relay(executor, Sender(executor.settings))
+        relay.start()
+        yield relay
+        relay.stop()
+        relay.leave(Deadline(TIMEOUT))
+        executor.forget(relay)
+        executor.relay = None
+
+    @pytest.fixture
+    def worker(self, scheduler):
+        until(lambda: instances_for(scheduler))  # two that are the first ones conflict
+        return Another(role=CELERY, slots={"default": 1}).joins()
+
+    def test_what_is_scheduled_comes_to_a_worker(self, relay, worker, scheduler):
+        task_id = schedule(len, "abc")
+        transaction.commit()
+        payload = received()
+        stored = scheduler.shards.find(payload["task"])
+        assert stored.id == task_id
+        assert payload["fence"] == stored.fence
+        assert payload["scheduler"] == scheduler._p_oid.hex()
+        assert payload["site"] == "/".join(getSite().getPhysicalPath())
+        assert scheduler.record(task_id).state == "queued"
+        stored.instance = worker.id
+        transaction.commit()
+        until(lambda: not relay.backlog())
+        until(lambda: not any(h and h.tasks for h in scheduler.holdings.values()))
+        assert stored.instance == worker.id
+        stored.release()
+        scheduler.cancel(task_id)
+        transaction.commit()
+
+    def test_others_learn_who_sends(self, relay, worker, scheduler, persistent_site):
+        transaction.commit()
+
+        def me():
+            return instances_for(scheduler).get(relay._executor.instance)
+
+        until(lambda: me() and me().relays)
+        assert me().relays == ("default", "mail")
+        relay.stop()
+        until(lambda: me().relays == ())
