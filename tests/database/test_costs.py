@@ -5,9 +5,11 @@ from collective.background import schedule
 from collective.background import using
 from collective.background.browser.tray import MANY
 from collective.background.browser.wholes import newest_wholes
+from collective.background.model.records import LOOKED_AHEAD
 from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import visible_records
 from helpers import finished
+from helpers import waiting
 from plone.app.testing import TEST_USER_ID
 
 import pytest
@@ -53,6 +55,19 @@ def test_of_the_tasks_of_somebody(many, loaded):
     assert len(visible_records(limit=10, **filters)) == 10
     assert len(set(loaded)) <= 10
     assert count_visible(everybody=True, user_id="nobody") == 0
+
+
+def test_of_where_a_task_stands(scheduler, loaded):
+    with waiting():
+        ids = [schedule(len, "x") for _ in range(LOOKED_AHEAD + 20)]
+        transaction.commit()
+        scheduler._p_jar.cacheMinimize()
+        transaction.begin()
+        loaded.clear()
+        assert scheduler.lines().standing(ids[-1]).before == LOOKED_AHEAD + 1
+        assert len(set(loaded)) == 1
+        for id in ids:
+            scheduler.remove(id)
 
 
 def test_of_queues(many, loaded):

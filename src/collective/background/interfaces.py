@@ -221,13 +221,21 @@ class ITransactionalScheduler(Interface):
 
 
 class ILines(Interface):
-    """Where tasks stand that wait. For one request: it looks at each line once."""
+    """Where tasks stand that wait. For one request: it looks at each line once.
+
+    What it costs does not grow with the number of tasks.
+    """
+
+    def is_paused(queue):
+        """Whether nothing of a queue is to start now."""
+
+    def is_executed(queue):
+        """Whether a process has slots for tasks of a queue."""
 
     def standing(id):
         """Return the Standing of a task; None if it stands in no line.
 
         As one that has begun, is not known, or waits for its time or for other tasks.
-        What it costs does not grow with the number of tasks.
         """
 
 

@@ -35,6 +35,12 @@ class Lines:
         self._behind = cache(self._behind)
         self._limit = cache(self._limit)
 
+    def is_paused(self, queue):
+        return queue in self._scheduler.paused
+
+    def is_executed(self, queue):
+        return self._slots.get(queue, 0) > 0
+
     def standing(self, id):
         stored = self._scheduler.shards.find(id)
         if stored is None or stored.state not in WAITING or id in self._running:
@@ -73,6 +79,10 @@ class Lines:
         running = set(map(number_of, self._running))
         numbers = (number for number, _ in pairs if number not in running)
         return tuple(islice(numbers, LOOKED_AHEAD + 1))
+
+    @cached_property
+    def _slots(self):
+        return self._scheduler.slots()
 
     @cached_property
     def _running(self):

@@ -216,9 +216,9 @@ class PersistentTransactionalScheduler(Persistent):
 
     def _check_queue(self, name):
         if name not in process_executor().settings.queues:
-            rules.check_queue(name, self._slots())
+            rules.check_queue(name, self.slots())
 
-    def _slots(self):
+    def slots(self):
         """Return the slots of all instances by the name of the queue."""
         slots = dict.fromkeys(process_executor().settings.queues, 0)
         for instance in instances_for(self).values():
@@ -395,7 +395,7 @@ class PersistentTransactionalScheduler(Persistent):
     def queues(self):
         running = listing.running_by(self, "queue")
         now = microseconds(clock_of(self._p_jar.db()).now())
-        slots = self._slots()
+        slots = self.slots()
         due = count_due(self.shards, slots, now)
         return [
             QueueStatus(

@@ -143,6 +143,9 @@ class Queue:
             for number, job in self._locked(source):
                 self._locks.enter(number, job, self)
 
+    def is_paused(self, source):
+        return source in self._paused
+
     def is_stopped(self, source):
         """Whether nothing more of a source is to start."""
         return source in self._stopped
@@ -216,11 +219,7 @@ class Queue:
         return sum(job.source is not source for job in list(self.threads))
 
     def line(self, source, site):
-        """Return (jobs, is_limited) of a site.
-
-        An iterator of those that may start, in their order; and whether as many run as
-        the limit allows.
-        """
+        """Return an iterator of what may start, in its order, and if it is limited."""
         line = self._lines.get((source, site))
         if line is None:
             return iter(()), False
@@ -234,7 +233,7 @@ class Queue:
             slots=self.slots,
             running=self.running(source),
             waiting=self.waiting(source),
-            paused=source in self._paused,
+            paused=self.is_paused(source),
         )
 
     def total(self):

@@ -17,6 +17,12 @@ class Lines:
         self._lifecycle = lifecycle
         self._line = cache(self._line)
 
+    def is_paused(self, queue):
+        return self._ask(lambda queues: queues[queue].is_paused(self._lifecycle))
+
+    def is_executed(self, queue):
+        return True  # by this process; others have none of it
+
     def standing(self, id):
         task = self._lifecycle.find(id)
         if task is None or task.state not in WAITING:

@@ -32,26 +32,16 @@ class Reasons:
             return None
         if record.after:
             return self._of_order(record.after)
-        if record.queue in self._paused:
+        if record.kind == KIND:
+            return None  # that is what its members wait for
+        if self._lines.is_paused(record.queue):
             return _("the queue is paused")
-        if record.kind == KIND or self._is_early(record) or self._is_foreign:
+        if self._is_early(record) or self._is_foreign:
             return None
-        if record.queue not in self._executed:
+        if not self._lines.is_executed(record.queue):
             message = _("no process executes the queue “${name}”")
             return Message(message, mapping={"name": record.queue})
         return self._of_place(record)
-
-    @cached_property
-    def _queues(self):
-        return get_scheduler().queues()
-
-    @cached_property
-    def _paused(self):
-        return {queue.name for queue in self._queues if queue.paused}
-
-    @cached_property
-    def _executed(self):
-        return {queue.name for queue in self._queues if queue.slots}
 
     @cached_property
     def _is_foreign(self):

@@ -7,7 +7,7 @@
   "use strict";
 
   const SHOWN_FOR = 8000; // milliseconds, while nobody points at it
-  const MOST = 5; // notices at a time
+  const MOST = 3; // notices at a time
   const MARK = /^\([✓✗]\) /;
 
   const tray = () => document.getElementById("background-tasks");
