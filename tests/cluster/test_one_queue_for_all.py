@@ -16,7 +16,7 @@ def test_what_one_schedules_another_executes(instances):
     a, web = instances
     id = web.schedule("create", "by another one")
     a.expect(f"task {id}", "succeeded")
-    record = web.scheduler("record", id)
+    record = web.wait(id)  # it learns of it a moment later
     assert record == a.scheduler("record", id)
     assert record["state"] == "succeeded"
     assert web.titles().count("by another one") == 1
@@ -37,11 +37,11 @@ def test_uploads_and_large_results_go_from_instance_to_instance(instances):
     assert web.get(f"@@background-result/{id}").content == upload
 
 
-def test_a_running_task_is_cancelled_through_another_instance(instances):
+def test_a_running_task_is_cancelled_through_another_instance(instances, until):
     a, web = instances
     id = web.schedule("cooperate", "cancelled elsewhere")
     a.expect("cancelled elsewhere has begun")
-    assert web.scheduler("record", id)["state"] == "running"
+    until(lambda: web.scheduler("record", id)["state"] == "running")
     assert web.scheduler("cancel", id)["cancel_requested"]
     assert a.wait(id)["state"] == "cancelled"
 

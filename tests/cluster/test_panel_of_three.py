@@ -9,9 +9,6 @@ from instances import Instance
 from instances import make_instance
 from panels import LIST
 from panels import Panel
-from processes import END
-from threading import Event
-from time import monotonic
 
 import pytest
 import shutil
@@ -26,15 +23,6 @@ ITEMS = 8  # of a batch, which waits after the first transaction, of two of them
 STATISTICS = "@@background-tasks-statistics"
 ACTIVITY = "@@background-tasks-activity"
 RECURRING = "@@background-tasks-recurring"
-
-
-def until(condition):
-    """Return what a condition returns as soon as it holds, which nobody announces."""
-    end = monotonic() + END
-    while not (found := condition()):
-        assert monotonic() < end
-        Event().wait(0.05)
-    return found
 
 
 def see_the_list(panel, site):
@@ -80,6 +68,9 @@ def see_failures(panel, site):
     assert "runner.py" not in panel.text("#background-task-own-frames")
     assert "runner.py" in panel.text("details #background-task-traceback")
     assert panel.find("[data-copy=background-task-traceback]")
+    attempts = panel.texts("#background-task-attempts td:first-child")
+    assert list(filter(None, attempts)) == ["1", "2"]
+    assert "admin" in panel.text("#background-task-interventions")
 
     panel.open(STATISTICS)
     row = "#background-tasks-measures tbody tr:has(a[href*=create_if_allowed]) td"
@@ -88,7 +79,7 @@ def see_failures(panel, site):
     assert "s" in median and "s" in high
 
 
-def see_what_runs(panel, site, begin, file):
+def see_what_runs(panel, site, begin, until, file):
     """Its progress, and where it runs; returns the id of its instance."""
     mark = str(file)
     id = site.schedule_batch(mark, ITEMS, "write_item_later")
@@ -125,7 +116,7 @@ def see_what_waits(panel, site):
     panel.press("button[name=resume][value=default]")
 
 
-def see_recurring_tasks(panel, site):
+def see_recurring_tasks(panel, site, until):
     """When and how they run; off, and now."""
     row = "tr[data-recurring]:has(th:-soup-contains(heart))"
     until(lambda: "done" in panel.open(RECURRING).text(row))
@@ -138,28 +129,28 @@ def see_recurring_tasks(panel, site):
     assert len(panel.ids()) > 1
 
 
-def see_all(panel, site, begin, file):
+def see_all(panel, site, begin, until, file):
     see_the_list(panel, site)
     see_failures(panel, site)
-    see_recurring_tasks(panel, site)  # which are off then
+    see_recurring_tasks(panel, site, until)  # which are off then
     see_what_waits(panel, site)
-    return see_what_runs(panel, site, begin, file)
+    return see_what_runs(panel, site, begin, until, file)
 
 
 @only_on_zeo
-def test_of_a_site_that_three_instances_share(cluster, tmp_path, monkeypatch):
+def test_of_a_site_that_three_instances_share(cluster, tmp_path, monkeypatch, until):
     """Two of them execute; the third one answers the manager."""
     with monkeypatch.context() as patch:
         patch.setenv("PROBE_HEART", "beats")
         *_, web = cluster.run(a={}, b={}, panel={"role": "web"})
     panel = Panel(web)
-    instance = see_all(panel, web, cluster.who, tmp_path / "go on")
+    instance = see_all(panel, web, cluster.who, until, tmp_path / "go on")
     assert f":{web.pid}:" not in instance
     ids = panel.open(ACTIVITY).texts("#background-tasks-instances code")
     assert len(ids) == 2
 
 
-def test_of_three_instances_that_share_nothing(site_data, tmp_path, monkeypatch):
+def test_of_three_instances_that_share_nothing(site_data, tmp_path, monkeypatch, until):
     """Each shows what it has itself."""
     monkeypatch.setenv("PROBE_HEART", "beats")
     instances = []
@@ -170,12 +161,12 @@ def test_of_three_instances_that_share_nothing(site_data, tmp_path, monkeypatch)
             shutil.copytree(site_data, folder / "var", dirs_exist_ok=True)
             instances.append(Instance(folder))
         first, *others = [instance.serves() for instance in instances]
-        instance = see_all(Panel(first), first, first.expect, tmp_path / "go on")
+        instance = see_all(Panel(first), first, first.expect, until, tmp_path / "go on")
         assert f":{first.pid}:" in instance
         for other in others:
             panel = Panel(other)
             assert panel.open(f"{LIST}?callable=create_if_allowed").ids() == []
-            see_recurring_tasks(panel, other)
+            see_recurring_tasks(panel, other, until)
     finally:
         for instance in instances:
             instance.kill()
