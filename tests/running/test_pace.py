@@ -2,6 +2,7 @@
 
 from collective.background.model.records import Progress
 from collective.background.running import pace
+from collective.background.running.current import TaskHandle
 from collective.background.running.pace import Pace
 from collective.background.scheduling.execution import Execution
 from types import SimpleNamespace
@@ -81,13 +82,15 @@ def test_each_attempt_begins_anew(moments):
         timeline=(),
         began=None,
         progress=Progress(done=50, total=100, seconds_left=7),
+        cancel_requested=False,
+        superseded=False,
     )
     settings = SimpleNamespace(conflict_attempts=1, polite_wait=0)
     executor = SimpleNamespace(instance="host:1:x")
     execution = Execution(SimpleNamespace(settings=settings, executor=executor), task)
     assert task.progress == Progress(done=50, total=100)
     moments.now += 10
-    execution.progress = Progress(done=60, total=100)
+    TaskHandle(execution).progress(60)
     assert task.progress.seconds_left == 40
     execution.repeat(None)
     assert task.progress == Progress(done=60, total=100)

@@ -15,6 +15,9 @@ class _Nobody:
 
     progress = Progress()
 
+    def seconds_left(self, done, total):
+        """Nobody would wait for it."""
+
     def check_cancelled(self):
         """Nobody can have asked for that."""
 

@@ -75,11 +75,13 @@ class Batch:
         self._show_progress()
 
     def _show_progress(self):
+        done, total = self._execution.cursor, len(self._call.items)
         self._execution.progress = Progress(
-            done=self._execution.cursor,
-            total=len(self._call.items),
+            done=done,
+            total=total,
             message=self._execution.progress.message,
             failed=len(self._execution.batch_failures),
+            seconds_left=self._execution.seconds_left(done, total),
         )
 
     def result(self):

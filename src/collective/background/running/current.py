@@ -56,11 +56,14 @@ class TaskHandle:
         """
         self.check_cancelled()
         before = self._execution.progress
+        done = _number("done", done)
+        total = before.total if total is None else _number("total", total)
         self._execution.progress = Progress(
-            done=_number("done", done),
-            total=before.total if total is None else _number("total", total),
+            done=done,
+            total=total,
             message=before.message if message is None else portable_text(message),
             failed=before.failed,
+            seconds_left=self._execution.seconds_left(done, total),
         )
 
     def track(self, iterable, total=None):

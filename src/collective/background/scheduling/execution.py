@@ -62,15 +62,21 @@ class Execution:
 
     @progress.setter
     def progress(self, value):
-        left = self._pace.seconds_left(value.done, value.total)
-        # Of progress there are millions.
-        same = left == value.seconds_left
-        self._task.progress = value if same else replace(value, seconds_left=left)
+        self._task.progress = value
+
+    def seconds_left(self, done, total):
+        """Return how long the rest will take, an int, or None; see ``Pace``.
+
+        Called for each report, and before it.
+        """
+        return self._pace.seconds_left(done, total)
 
     def _measure_anew(self):
         """What other attempts took says nothing of this one."""
         self._pace = Pace()
-        self.progress = self.progress
+        before = self.progress
+        left = self.seconds_left(before.done, before.total)
+        self.progress = replace(before, seconds_left=left)
 
     @property
     def cursor(self):
