@@ -11,6 +11,7 @@ from AccessControl.SecurityManagement import newSecurityManager
 from AccessControl.users import UnrestrictedUser
 from Acquisition import aq_base
 from Acquisition import aq_parent
+from App import config
 from collective.background import zopecompat
 from collective.background.environment.request import make_request
 from collective.background.interfaces import ICollectiveBackgroundLayer
@@ -100,6 +101,14 @@ def in_thread(function):
     """Call it in a thread in which nothing has been done."""
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(function).result()
+
+
+class TestProcess:
+    def test_is_configured(self, monkeypatch):
+        monkeypatch.setattr(config, "_config", None)
+        assert not zopecompat.is_configured()
+        monkeypatch.setattr(config, "_config", config.DefaultConfiguration())
+        assert zopecompat.is_configured()
 
 
 class TestDatabase:

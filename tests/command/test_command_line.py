@@ -2,11 +2,11 @@
 
 from collective.background import schedule
 from collective.background.command import sites
-from collective.background.command import starting
 from collective.background.command import worker
 from collective.background.command.main import main
 from collective.background.database.scheduler import PersistentTransactionalScheduler
 from collective.background.exceptions import Unreachable
+from collective.background.executing import starting as zope_starting
 from pathlib import Path
 from subprocess import run
 from zc.lockfile import LockFile
@@ -87,7 +87,7 @@ class TestStarting:
     @pytest.fixture
     def folder(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.delenv(starting.VARIABLE, raising=False)
+        monkeypatch.delenv(zope_starting.VARIABLE, raising=False)
         return tmp_path
 
     def test_without_a_configuration(self, folder, capsys):
@@ -99,7 +99,7 @@ class TestStarting:
         path = folder / "other.conf"
         path.write_text("<nonsense>")
         given = {"option": "elsewhere", "variable": str(path)}
-        monkeypatch.setenv(starting.VARIABLE, given[by])
+        monkeypatch.setenv(zope_starting.VARIABLE, given[by])
         option = ["-c", str(path)] if by == "option" else []
         assert main(["list", *option]) == 2
         assert "other.conf cannot be used" in capsys.readouterr().err
@@ -119,7 +119,7 @@ class TestStarting:
         path = str(folder / "Data.fs.lock")
         lock = LockFile(path)
         with pytest.raises(Unreachable, match=r"FileStorage.*Data\.fs\.lock"):
-            starting.start(lambda: LockFile(path))
+            zope_starting.start(lambda: LockFile(path))
         lock.close()
 
     def test_closes_all_databases_whatever_becomes_of_one(self, monkeypatch, caplog):
@@ -132,8 +132,8 @@ class TestStarting:
 
         database = Database()
         database.databases = {"main": database, "mounted": Database()}
-        monkeypatch.setattr(starting, "zope_database", lambda: database)
-        starting.close_databases()
+        monkeypatch.setattr(zope_starting, "zope_database", lambda: database)
+        zope_starting.close_databases()
         assert closed == list(database.databases.values())
         assert "KeyError: 'a connection'" in caplog.text
 

@@ -44,11 +44,14 @@ class Member:
 
         ``dead``: ids to rescue; ``work``: see ``looking``.
         """
+        offers = self.feeder.offers.waiting()
         self._manager.begin()
         for id in dead:
             remove_instance(self.connection, id)
         instances = instances_of(self.connection)
-        self._look = Look(self.feeder, self.scheduler, self._clock, instances, 1)
+        self._look = Look(
+            self.feeder, self.scheduler, self._clock, instances, 1, offers=offers
+        )
         if dead:
             rescue_all(self._look, set(dead))
         work(self._look)

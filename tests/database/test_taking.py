@@ -1,10 +1,12 @@
 """Taking over: what one instance has reserved and sent is run by another one."""
 
 from collective.background.database import looking
+from collective.background.database import taking
 from collective.background.database.taking import Offer
 from members import Member
 from threading import Event
 from threading import Thread
+from time import monotonic
 
 import pytest
 
@@ -65,6 +67,12 @@ def now(bare):
     return now
 
 
+@pytest.fixture
+def not_early(monkeypatch):
+    """No message is taken for one that comes early."""
+    monkeypatch.setattr(taking, "EARLY", 0.0)
+
+
 def offer(worker, id, fence):
     """A thread of a worker offers to run a task; return the Offer."""
     made = Offer(id, fence)
@@ -117,6 +125,44 @@ class TestWhatWasSent:
         assert [locks for _, locks in worker.uses()] == [("erp",)]
 
 
+class TestAMessageThatIsFasterThanTheDatabase:
+    """A client learns of others' commits some time after these."""
+
+    def test_waits_for_that(self, bare, sender, worker, now):
+        stored = bare.add()
+        bare.manager.commit()
+        offered = offer(worker, stored.id, 1)
+        assert worker.look()
+        assert not offered.is_decided
+        assert worker.feeder.look_at - monotonic() <= taking.SOON
+        assert sender.look()
+        now(stored)
+        bare.scheduler.holdings[sender.id].sent = frozenset([stored.id])
+        bare.manager.commit()
+        assert worker.look()
+        assert offered.held is not None
+
+    def test_but_not_for_ever(self, worker, monkeypatch):
+        offered = offer(worker, "no such id", 1)
+        assert worker.look()
+        assert not offered.is_decided
+        monkeypatch.setattr(offered, "made_at", offered.made_at - taking.EARLY)
+        assert worker.look()
+        assert "no such task" in offered.refusal
+
+    def test_that_comes_while_a_look_goes_on_is_left_to_the_next_one(
+        self, send, worker
+    ):
+        stored = send()
+        worker.begin()
+        offered = offer(worker, stored.id, stored.fence)
+        assert worker.commit()
+        assert not offered.is_decided
+        assert worker.look()
+        assert offered.held is not None
+
+
+@pytest.mark.usefixtures("not_early")
 class TestWhatIsNotTaken:
     def refused(self, worker, id, fence):
         offered = offer(worker, id, fence)

@@ -12,6 +12,7 @@ from AccessControl.users import NullUnrestrictedUser
 from AccessControl.users import SpecialUser
 from AccessControl.ZopeSecurityPolicy import getRoles
 from Acquisition import aq_base
+from App import config
 from contextlib import contextmanager
 from functools import lru_cache
 from plone.behavior.annotation import AnnotationsFactoryImpl
@@ -50,6 +51,14 @@ from ZTUtils.Lazy import Lazy
 
 import sys
 import transaction
+
+
+# The process.
+
+
+def is_configured():
+    """Whether ``zope.conf`` was read (App.config, its ``_config``)."""
+    return config._config is not None
 
 
 # The database.

@@ -1,16 +1,20 @@
 """The application of Celery, whose workers execute tasks in the database.
 
 ``celery -A collective.background.celery.app worker`` finds ``app`` here. Its settings
-are those of the process, which are read when they are first needed.
+are those of the process, which are read when they are first needed; ZOPE_CONF says
+where ``zope.conf`` is.
 """
 
 from celery import Celery
 from collective.background.celery.messages import broker_queue
-from collective.background.executing.executor import process_executor
+from collective.background.executing.starting import configure_if_told
 from collective.background.model.config import DEFAULT_QUEUE
+from collective.background.model.loading import load_settings
+from kombu import Queue
 
 
 CONNECTING = 5.0  # seconds for one try to reach the broker
+BOOTING = 120.0  # seconds that Zope may need until a child of a worker can begin
 
 
 def configuration():
@@ -19,8 +23,11 @@ def configuration():
     Whether and when a task runs is decided in the database: nothing of that is left to
     the broker, which is not asked for results either.
     """
+    configure_if_told()
+    settings = load_settings()
+    names = [broker_queue(name) for name in sorted(settings.queues_of_celery)]
     return {
-        "broker_url": process_executor().settings.celery_broker,
+        "broker_url": settings.celery_broker,
         "broker_connection_timeout": CONNECTING,
         "broker_connection_retry_on_startup": True,
         "accept_content": ["json"],
@@ -29,6 +36,13 @@ def configuration():
         "task_ignore_result": True,
         "task_acks_late": False,
         "task_default_queue": broker_queue(DEFAULT_QUEUE),
+        # Each has its own key: with the usual one all would get everything.
+        "task_queues": [Queue(name, routing_key=name) for name in names],
+        "imports": [
+            "collective.background.celery.booting",
+            "collective.background.celery.worker",
+        ],
+        "worker_proc_alive_timeout": BOOTING,
         "worker_prefetch_multiplier": 1,
         "worker_hijack_root_logger": False,
     }

@@ -11,6 +11,7 @@ database alone.
 from collections import Counter
 from collections import deque
 from collective.background.database.outbox import current_watch
+from collective.background.model.config import CELERY
 from collective.background.telling.troubles import Troubles
 
 import logging
@@ -179,7 +180,7 @@ class Relay:
 def begin(event):
     """Called when this process begins to serve."""
     settings = event.executor.settings
-    if settings.celery_broker is None:
+    if settings.celery_broker is None or settings.role == CELERY:
         return
     # Not before: without a broker nothing of Celery is imported.
     from collective.background.celery.sending import Sender

@@ -1,5 +1,6 @@
 """The arguments of the console script: which commands there are, and what they take."""
 
+from collective.background.command import celery_worker
 from collective.background.command import tasks
 from collective.background.command.checking import adopt_site
 from collective.background.command.checking import check
@@ -47,6 +48,7 @@ def make_parser():
         return command
 
     _add_worker(add)
+    _add_celery_worker(commands)
     _add_check(add)
     _add_adopt(add)
     _add_list(add)
@@ -111,6 +113,63 @@ def _add_worker(add):
         default="127.0.0.1",
         help="the address to listen at (default: %(default)s)",
     )
+    option(
+        "--logging",
+        metavar="FILE",
+        help="settings of logging, like zope.ini (default: to standard error)",
+    )
+
+
+def _add_celery_worker(commands):
+    """Not as the others: ``-c`` is what it is for Celery."""
+    help = "execute tasks that a broker sends, as a worker of Celery, until SIGTERM"
+    command = commands.add_parser(
+        "celery-worker", help=help, description=help, epilog=EPILOG, allow_abbrev=False
+    )
+    command.set_defaults(run=celery_worker.work)
+    option = command.add_argument
+    option(
+        "zope_conf",
+        nargs="?",
+        metavar="FILE",
+        help="zope.conf (default: $ZOPE_CONF, or etc/zope.conf)",
+    )
+    option("--config", default=argparse.SUPPRESS, metavar="FILE", help="the same")
+    option(
+        "-c",
+        "--concurrency",
+        type=int,
+        metavar="NUMBER",
+        help="of tasks that run at once (default: that of processors)",
+    )
+    option(
+        "--pool",
+        choices=("prefork", "threads"),
+        default="prefork",
+        help="where they run: each in a process of its own, or in threads of one "
+        "process (default: %(default)s)",
+    )
+    option(
+        "--queues",
+        type=lambda text: text.split(","),
+        metavar="NAMES",
+        help="the queues that it serves, like imports,mail (default: all that go to "
+        "Celery)",
+    )
+    option("--hostname", metavar="NAME", help="of the worker, as Celery shows it")
+    option(
+        "--max-tasks-per-child",
+        type=int,
+        metavar="NUMBER",
+        help="of tasks after which a process of prefork is replaced",
+    )
+    option(
+        "--max-memory-per-child",
+        type=int,
+        metavar="KIB",
+        help="of memory, with more of which it is replaced",
+    )
+    option("--task-events", action="store_true", help="send events, as for Flower")
     option(
         "--logging",
         metavar="FILE",

@@ -5,14 +5,15 @@ for tasks as under Zope's own server.
 """
 
 from collective.background.command.probes import answer_probes
-from collective.background.command.starting import close_databases
-from collective.background.command.starting import configure
-from collective.background.command.starting import start
 from collective.background.exceptions import BadOption
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import process_executor
 from collective.background.executing.serving import serve
 from collective.background.executing.shutdown import handle_signals
+from collective.background.executing.starting import close_databases
+from collective.background.executing.starting import configure
+from collective.background.executing.starting import ROLE
+from collective.background.executing.starting import start
 from pathlib import Path
 from threading import Event
 from Zope2.Startup.serve import setup_logging
@@ -24,7 +25,6 @@ import sys
 
 logger = logging.getLogger(__name__)
 
-ROLE = "BACKGROUND_ROLE"
 FORMAT = "%(asctime)s %(levelname)s [%(name)s][%(threadName)s] %(message)s"
 
 

@@ -25,6 +25,7 @@ from collective.background.database.taking import Offers
 from collective.background.exceptions import Superseded
 from collective.background.executing.deployment import works_for
 from collective.background.executing.queues import Job
+from collective.background.model.config import CELERY
 from collective.background.running import outcome
 from collective.background.running.current import keep_log_lines
 from collective.background.running.runner import run
@@ -91,7 +92,7 @@ class Feeder:
 
     @property
     def executes(self):
-        return self.settings.role not in ("web", "celery")
+        return self.settings.role not in ("web", CELERY)
 
     @property
     def slots(self):

@@ -44,7 +44,7 @@ def check_claims(look):
                 look.drop(held)
         elif held.is_withdrawn and not held.has_thread:
             look.release(held)
-    offered = {offer.id for offer in look.feeder.offers.waiting()}
+    offered = {offer.id for offer in look.offers}
     for id in set(look.tasks) - set(look.feeder.held) - offered:
         # A commit went through, though the storage did not say so.
         stored = look.scheduler.shards.find(id)

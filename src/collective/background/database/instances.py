@@ -6,6 +6,7 @@ nobody else writes: a heartbeat. What it has reserved of a site is in a Holding 
 
 from BTrees.OOBTree import OOBTree
 from collective.background.capture.snapshot import find_database
+from collective.background.model.config import CELERY
 from datetime import datetime
 from datetime import UTC
 from math import inf
@@ -17,8 +18,8 @@ from types import MappingProxyType
 
 VERSION = 1
 KEY = "collective.background.instances"  # in the root of the database
-CELERY = "celery"  # the role of workers of Celery
 BEATS = 6  # heartbeats in the time of a lease
+LATE = 1.0  # seconds by which one may be late
 RECONNECT = 30.0  # seconds that a client may need until it can write again
 
 
@@ -59,7 +60,7 @@ class Instance(Persistent):
     def lived_until(self):
         """Return when it has ended if it is dead, at the latest (aware)."""
         beaten_at = TimeStamp(self._p_serial).timeTime()
-        return datetime.fromtimestamp(beaten_at + self.lease / BEATS, UTC)
+        return datetime.fromtimestamp(beaten_at + self.lease / BEATS + LATE, UTC)
 
 
 class Holding(Persistent):

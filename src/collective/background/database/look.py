@@ -35,6 +35,7 @@ class Look:
     - ``instances``: {id: Instance} of all that live
     - ``number``: what the waiting Room has called it
     - ``touched``: ids of groups to look at once more
+    - ``offers``: Offers of threads, that were made before its transaction began
 
     ``tasks`` is what is reserved here now, and ``before`` what was when it began;
     ``uses``: what that uses, or has used, and ``sent``: what of it was sent, see
@@ -42,13 +43,21 @@ class Look:
     """
 
     def __init__(
-        self, feeder, scheduler, clock, instances, number, touched=frozenset()
+        self,
+        feeder,
+        scheduler,
+        clock,
+        instances,
+        number,
+        touched=frozenset(),
+        offers=(),
     ):
         self.feeder = feeder
         self.scheduler = scheduler
         self.now = clock.now()
         self.instances = instances
         self.touched = touched
+        self.offers = offers
         self._number = number
         self.news = News()
         self.has_more = False  # whether to look again at once

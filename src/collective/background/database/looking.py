@@ -77,8 +77,8 @@ class Looking:
         SchedulerGone.
         """
         trouble = f"the tasks of {feeder.path} cannot be seen to ({work.__name__})"
-        # Before the transaction begins, so that it sees what they were touched by.
-        touched = feeder.take_touched()
+        # Before the transaction begins, so that it sees what they come from.
+        touched, offers = feeder.take_touched(), feeder.offers.waiting()
         number = feeder.room.begin_look()
         look = None
         manager.begin()
@@ -94,7 +94,9 @@ class Looking:
             elif work is not last:
                 work = stand_still
             instances = instances_of(connection)
-            look = Look(feeder, scheduler, self._clock, instances, number, touched)
+            look = Look(
+                feeder, scheduler, self._clock, instances, number, touched, offers
+            )
             work(look)
             look.finish()
             manager.get().note(f"Background tasks of {feeder.path}")

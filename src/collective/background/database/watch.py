@@ -52,7 +52,8 @@ class Watch:
         self.is_stopping = False
         self._deadline = None  # of the end, once it has come to that
         self._has_left = threading.Event()
-        self._discovered_at = float("-inf")
+        # When sites were looked for, and when somebody has asked for one.
+        self._discovered_at = self._sought_at = float("-inf")
         clock = clock_of(database)
         self._pacing = Pacing(database, self.changed, self._is_leaving)
         self._presence = Presence(executor, clock)
@@ -75,9 +76,33 @@ class Watch:
         with self.changed:
             feeder = self._feeders.get(key)
             if feeder is None:
-                self._discovered_at = float("-inf")
-                self._pacing.wake_up()
+                self._seek()
             return feeder
+
+    def _seek(self):
+        """Let sites be looked for anew; return the moment from which on they are."""
+        self._sought_at = monotonic()
+        self._pacing.wake_up()
+        return self._sought_at
+
+    def find_feeder(self, name, oid, patience):
+        """Return the Feeder for a scheduler, once sites were looked for; None: none.
+
+        ``name``: of its database; ``oid``: its own; ``patience``: seconds to wait.
+        """
+        key = name, oid
+        with self.changed:
+            if key not in self._feeders:
+                since = self._seek()
+                self.changed.wait_for(
+                    lambda: (
+                        key in self._feeders
+                        or self._discovered_at >= since
+                        or self.is_stopping
+                    ),
+                    patience,
+                )
+            return self._feeders.get(key)
 
     def wake_up(self):
         """There may be something new in the database."""
@@ -159,7 +184,7 @@ class Watch:
             while not self._is_leaving():
                 began = monotonic()
                 manager.begin()
-                if began - self._discovered_at > DISCOVERY:
+                if self._has_to_discover(began):
                     self._discover(connection)
                 if self._is_needed() and self._presence.is_due():
                     self._show_life(connection, manager)
@@ -175,6 +200,10 @@ class Watch:
                     self._pacing.sleep(DISCOVERY)
                 elif not has_more:
                     self._pacing.wait(seen, self._longest(), self._is_busy())
+
+    def _has_to_discover(self, now):
+        silence = now - self._discovered_at
+        return silence > DISCOVERY or self._sought_at > self._discovered_at
 
     def _longest(self):
         """Return for how many seconds nothing has to be done by itself."""
@@ -214,6 +243,7 @@ class Watch:
                 elif not self.is_stopping:
                     self._feeders[key] = feeder
             self._discovered_at = discovered_at
+            self.changed.notify_all()
 
     def _show_life(self, connection, manager):
         """Let others know that this process is alive; see to those that are dead."""

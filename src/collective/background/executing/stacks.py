@@ -3,6 +3,7 @@
 Comes in: the id of the task. Goes out: a text. Asks Python, and disturbs nobody.
 """
 
+from contextlib import contextmanager
 from traceback import format_stack
 
 import sys
@@ -12,6 +13,17 @@ import threading
 def thread_name(queue, id):
     """Return what the thread of a task is called. ``queue``: its name."""
     return f"background-{queue}-{id}"
+
+
+@contextmanager
+def named_thread(queue, id):
+    """Let this thread be called that within a ``with`` block."""
+    thread = threading.current_thread()
+    before, thread.name = thread.name, thread_name(queue, id)
+    try:
+        yield
+    finally:
+        thread.name = before
 
 
 def stack_of(queue, id):

@@ -18,7 +18,8 @@ byte_size = stock_datatypes["byte-size"]
 
 DEFAULT_QUEUE = "default"
 MAIL_QUEUE = "mail"  # of ``notify="mail"``
-ROLES = ("all", "web", "worker", "celery")
+CELERY = "celery"  # the role of workers of Celery
+ROLES = ("all", "web", "worker", CELERY)
 SHARES = 4  # one user has no more than one of them
 MIN_LEASE = 1.0  # seconds; a garbage collection or a slow disk is no death
 MICROSECOND = 0.000001  # what Python counts the switch interval in

@@ -12,6 +12,7 @@ from collective.background.exceptions import ShuttingDown
 from collective.background.executing.clock import clock_of
 from collective.background.executing.deployment import works_for
 from collective.background.executing.executor import process_executor
+from collective.background.model.config import CELERY
 from collective.background.recurring.registration import registered
 from collective.background.recurring.ticks import find_due
 from collective.background.recurring.ticks import measure
@@ -37,6 +38,8 @@ JOIN = 2.0  # seconds; far more than a transaction takes
 
 def start_ticker(event):
     """Called when this process begins to serve."""
+    if event.executor.settings.role == CELERY:
+        return  # instances that reserve tasks schedule them, too
     if registered():
         _check_queues(event.executor.settings.queues)
         ticker = Ticker(event.database)

@@ -1,0 +1,30 @@
+"""Running a worker of Celery in this process, to its end."""
+
+from celery import signals
+from collective.background.celery.app import app
+from collective.background.celery.messages import broker_queue
+from collective.background.exceptions import BadOption
+
+
+def run_worker(settings, options, queues):
+    """Run a worker until a signal ends it; return whether it has ended in order.
+
+    ``settings``: of the process; ``options``: of ``celery worker``, a list of texts;
+    ``queues``: the names of those that it serves, None: all that go to Celery. Raises
+    BadOption for a name that is none of these.
+    """
+    known = settings.queues_of_celery
+    for name in queues or ():
+        if name not in known:
+            raise BadOption(
+                f"--queues: the queue {name!r} is none of those that go to Celery, "
+                f"which are: {', '.join(sorted(known))}"
+            )
+    if queues:
+        options = [*options, "--queues", ",".join(map(broker_queue, queues))]
+    signals.setup_logging.connect(_leave_logging_alone)
+    return not app.start(["worker", "--loglevel", "INFO", *options])
+
+
+def _leave_logging_alone(**kwargs):
+    """Celery sets up no logging of its own if somebody listens."""
