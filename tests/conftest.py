@@ -8,6 +8,8 @@ from collective.background import interfaces
 from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
 from collective.background.testing import BACKGROUND_INTEGRATION_TESTING
 from countries_demo.testing import COUNTRIES_DEMO_HTTP_TESTING
+from hypothesis import HealthCheck
+from hypothesis import settings
 from instances import Instance
 from instances import make_instance
 from instances import make_site
@@ -28,6 +30,13 @@ import transaction
 
 
 pytest_plugins = ["schedulers"]
+
+# As Hypothesis has it of its own accord with ``CI=true``: on a busy machine anything
+# takes long now and then.
+settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy")
 
 
 def pytest_configure(config):
