@@ -130,6 +130,7 @@ DOTTED = re.compile(r'(?<=[\s"])(?<!installed )[A-Za-z]\w*(?:\.\w+)+')
 PLACES = {
     "benchmarks": (ROOT, ("test",)),
     "demo": (ROOT / "demo", ()),
+    "demo/ingest": (ROOT, ("celery",)),  # its requirements.txt is not for Plone
     "demo/src/countries_demo/testing.py": (ROOT / "demo", ("test",)),
     "scripts": (ROOT, ("test",)),
     "src": (ROOT, ()),

@@ -64,9 +64,9 @@ class BackgroundTask:
 
         What is None stays as it was.
         """
-        told = {"done": float(done)}
+        told = {"done": _number(done)}
         if total is not None:
-            told["total"] = float(total)
+            told["total"] = _number(total)
         if message is not None:
             told["message"] = str(message)
         with self._changed:
@@ -158,6 +158,11 @@ class BackgroundTask:
                     lambda: self._is_over or self._news, self._reports.silence / BEATS
                 )
             return not self._is_over
+
+
+def _number(value):
+    """Return a number that JSON knows."""
+    return value if isinstance(value, int) else float(value)
 
 
 def _described(error):
