@@ -46,6 +46,7 @@ FIELDS = {
     "background-tasks-statistics": (["any"], []),
     "background-tasks-recurring": (["any"], ["run", "on", "off"]),
     "background-tasks-deployment": (["any"], ["adopt", "discard"]),
+    "background-tasks-storage": (["any"], ["place"]),
     "background-tasks-settings": ([], ["form.widgets.poll_interval"]),
     "@tasks": (
         [
@@ -242,6 +243,7 @@ ORDERS = {
     "background-tasks-activity": "pause=default",
     "background-tasks-recurring": "off=nothing",
     "background-tasks-deployment": "discard=1",
+    "background-tasks-storage": "place=database",
     "background-tasks-settings": "form.buttons.save=Save",
 }
 

@@ -21,6 +21,7 @@ PAGES = [
     "@@background-tasks-statistics",
     "@@background-tasks-recurring",
     "@@background-tasks-settings",
+    "@@background-tasks-storage",
 ]
 EVIL = "<script>alert('evil')</script>"
 

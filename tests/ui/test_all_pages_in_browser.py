@@ -35,6 +35,7 @@ PANEL = (
     "@@background-tasks-statistics",
     "@@background-tasks-recurring",
     "@@background-tasks-settings",
+    "@@background-tasks-storage",
 )
 LANGUAGE = "document.documentElement.lang"
 WIDTH = "document.documentElement.scrollWidth"

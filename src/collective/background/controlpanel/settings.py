@@ -1,6 +1,7 @@
 """The settings of the site: a form, and a panel of the REST API's @controlpanels."""
 
 from collective.background.controlpanel.pages import ControlPanelPage
+from collective.background.controlpanel.storage import Storage
 from collective.background.interfaces import ICollectiveBackgroundLayer
 from collective.background.model.messages import _
 from collective.background.model.settings import IBackgroundSettings
@@ -8,12 +9,14 @@ from collective.background.model.settings import PREFIX
 from collective.background.showing.page import read_text
 from collective.background.showing.page import read_texts
 from collective.background.showing.visibility import may_manage
+from functools import cached_property
 from plone.app.registry.browser.controlpanel import ControlPanelFormWrapper
 from plone.app.registry.browser.controlpanel import RegistryEditForm
 from plone.protect import PostOnly
 from plone.restapi.controlpanels import RegistryConfigletPanel
 from plone.restapi.controlpanels.interfaces import IControlpanel
 from plone.z3cform import layout
+from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 from zope.component import adapter
 from zope.interface import implementer
 from zope.interface import Interface
@@ -52,8 +55,14 @@ class SettingsWrapper(ControlPanelPage, ControlPanelFormWrapper):
 
     __call__ = ControlPanelFormWrapper.__call__
 
+    where = ViewPageTemplateFile("templates/where.pt")
+
+    @cached_property
+    def storage(self):
+        return Storage()
+
     def part(self):
-        return self.contents
+        return f"{self.where()}{self.contents}"
 
 
 SettingsPage = layout.wrap_form(SettingsForm, __wrapper_class=SettingsWrapper)
