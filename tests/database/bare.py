@@ -24,11 +24,11 @@ KEEP = 3600.0
 CACHE = 30_000  # objects, as in Zope: what is loaded twice was changed meanwhile
 
 
-def make_task(function=len, args=("abc",), **options):
-    """Return a Task of the system user."""
+def make_task(function=len, args=("abc",), call=None, **options):
+    """Return a Task of the system user. ``call``: a Call instead of function, args."""
     user = UserReference(kind="system", id="system")
     snapshot = Snapshot(site_path="/plone", user=user, request=None)
-    call = capture_call(function, args, {})
+    call = call or capture_call(function, args, {})
     return Task(call, snapshot, None, Options(**options), KEEP)
 
 

@@ -10,6 +10,7 @@ from collective.background.database import external
 from collective.background.database.installing import install
 from collective.background.exceptions import BadOption
 from collective.background.model.external import LIFETIME
+from collective.background.showing.waiting import Reasons
 from collective.background.testing import serving
 from datetime import timedelta
 from functools import partial
@@ -108,8 +109,10 @@ class TestSending:
         ]
         assert titles == ["a.b", "Read"]
 
-    def test_it_waits_until_the_worker_begins(self, send, state_of):
-        record = state_of(send().id)
+    def test_it_waits_until_the_worker_begins(self, send, state_of, until):
+        ticket = send()
+        until(lambda: "another program" in Reasons().of(state_of(ticket.id)))
+        record = state_of(ticket.id)
         assert (record.state, record.kind) == ("queued", "external")
         assert (record.started, record.attempts) == (None, 0)
 

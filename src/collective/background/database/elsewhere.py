@@ -63,10 +63,10 @@ def see_to_elsewhere(look):
     feeder = look.feeder
     if look.me != min(look.instances, default=look.me):
         return
-    tasks = list(handed_over(look.scheduler))
-    if not tasks:
-        return
     if monotonic() >= feeder.listening.look_at:
+        tasks = list(handed_over(look.scheduler))
+        if not tasks:
+            return  # nobody is to be woken up for nothing
         silent = feeder.listening.silent(tasks)
         for task in tasks:
             _see_to(look, task, silent.get(task.id))
@@ -122,7 +122,7 @@ def report(scheduler, id, token, told, news):
         raise rules.not_found(id)
     if task.state in states.FINISHED:
         return scheduler.record_of(task)
-    if not task.is_sent:
+    if not task.has_token:
         raise rules.not_found(id)  # it is sent anew, with another token
     if external.is_early() and not told.is_last:
         raise TooManyReports(

@@ -45,6 +45,8 @@ class Lines:
         stored = self._scheduler.shards.find(id)
         if stored is None or stored.state not in WAITING or id in self._running:
             return None
+        if stored.is_elsewhere:
+            return Standing(before=0, is_elsewhere=True)
         if stored.locks:
             lines = [self._behind(lock) for lock in stored.locks]
         else:

@@ -98,7 +98,7 @@ def let_go(scheduler, stored, news, lived_until=None, *, is_suspect=False, began
     else:
         # If it begins at this very moment, this transaction conflicts.
         hold(status)
-        if stored.is_sent:
+        if stored.has_token:
             hold(stored.external)
         stored.is_marked |= is_suspect and stored.rerun
         if began is not None:

@@ -166,11 +166,11 @@ class StoredTask(Persistent):
         return self.status.external if self.kind == EXTERNAL else None
 
     @property
-    def is_sent(self):
+    def has_token(self):
         """Whether the present reservation has, or had, a token for a worker."""
         external = self.external
-        is_sent = external is not None and external.fence == self.fence
-        return is_sent and self.is_reserved
+        is_open = external is not None and external.fence == self.fence
+        return is_open and self.is_reserved
 
     @property
     def is_elsewhere(self):
@@ -180,7 +180,7 @@ class StoredTask(Persistent):
     @property
     def has_begun_elsewhere(self):
         """Whether a worker elsewhere has begun it."""
-        return self.is_sent and self.external.began is not None
+        return self.has_token and self.external.began is not None
 
     @property
     def is_undone(self):
@@ -330,12 +330,14 @@ class StoredTask(Persistent):
 
     def end(self, ended, task=None):
         """It has ended. ``ended``: an Outcome; ``task``: the Task that ran, if any."""
+        began = None
         if self.has_begun_elsewhere:
             self.attempts += 1
-            self.started = self.external.began
+            began = self.started = self.external.began
+            self.instance = self.external.worker or ELSEWHERE
         if task is not None or ended.state != states.CANCELLED:
             self.state = states.RUNNING  # which nobody has written down
-            note_end_of_attempt(self, ended.state, ended.error, task)
+            note_end_of_attempt(self, ended.state, ended.error, task, began)
         self._become(ended.state)
         self._note(task)
         status = self.status
@@ -360,7 +362,8 @@ class StoredTask(Persistent):
     def put_off(self, ended, task, eta):
         """It waits for another run. ``eta``: aware, UTC."""
         self.state = states.RETRYING
-        note_end_of_attempt(self, states.RETRYING, ended.error, task)
+        if self.kind != EXTERNAL:  # of which nothing but the sending was in vain
+            note_end_of_attempt(self, states.RETRYING, ended.error, task)
         self.instance = ""
         self._note(task)
         count_setback(self, ended)

@@ -163,11 +163,14 @@ class Standing:
       the line of its lock, as it looks now; ``LOOKED_AHEAD + 1`` for any more
     - ``holder``: the id of a task that has its lock, or None
     - ``is_limited``: whether as many tasks of its queue run as the limit allows
+    - ``is_elsewhere``: whether it stands in no line any more, but was handed over to a
+      worker elsewhere, which has not begun it
     """
 
     before: int
     holder: str | None = None
     is_limited: bool = False
+    is_elsewhere: bool = False
 
 
 @value("instance")

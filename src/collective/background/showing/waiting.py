@@ -69,6 +69,8 @@ class Reasons:
         standing = self._lines.standing(record.id)
         if standing is None:
             return None
+        if standing.is_elsewhere:
+            return _("for another program, which has not begun it yet")
         place = _place(standing.before)
         if standing.holder is not None:
             return _with(self._of_lock(standing.holder), place)
