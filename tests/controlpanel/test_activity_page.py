@@ -119,3 +119,14 @@ class TestPictures:
         drain()
         boss.look(PAGE)
         assert boss.find("#background-tasks-part").select("[style], style") == []
+
+
+def test_the_broker_of_celery_is_told_without_its_password(boss, settings):
+    boss.look(PAGE)
+    assert not boss.find("#background-tasks-broker")
+    settings(celery_broker="redis://:secret@localhost/0")
+    boss.look(PAGE)
+    [text] = boss.texts("#background-tasks-broker")
+    assert text.startswith("The broker of Celery is redis://:***@localhost/0")
+    assert text.endswith("no worker has begun: 0")
+    assert "secret" not in boss.contents

@@ -8,6 +8,7 @@ from collective.background.controlpanel.queues import queue_rows
 from collective.background.controlpanel.queues import Row
 from collective.background.controlpanel.queues import warnings
 from collective.background.database.installing import install
+from collective.background.model.records import InstanceStatus
 from collective.background.model.records import QueueStatus
 from dataclasses import replace
 from datetime import datetime
@@ -129,3 +130,21 @@ def test_a_queue_that_no_process_has_slots_for_is_told(portal):
     [text] = warnings([row(61, slots=0, running=0)], NOW)
     assert translate(text).startswith("No process has slots for the queue mail")
     assert not [*warnings([row(slots=0, paused=True), row(slots=0, waiting=0)], NOW)]
+
+
+@pytest.fixture
+def relayed(portal, monkeypatch):
+    """Tasks of the queue "mail" go to workers of Celery."""
+    relay = InstanceStatus(id="a", slots={}, running=0, relays=("mail",))
+    scheduler = SimpleNamespace(instances=lambda: [relay])
+    monkeypatch.setattr(queues, "get_scheduler", lambda: scheduler)
+
+
+def test_a_queue_without_a_worker_of_celery_is_told(relayed):
+    [text] = warnings([row(61, slots=0, running=0)], NOW)
+    assert translate(text).startswith("No worker of Celery has the queue mail")
+
+
+def test_a_broker_that_is_away_is_told(relayed):
+    [text] = warnings([row(61, cut_off=True)], NOW)
+    assert translate(text).startswith("The broker of Celery cannot be reached: the tas")

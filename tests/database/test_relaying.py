@@ -9,6 +9,7 @@ from collective.background.celery.sending import Sender
 from collective.background.database import changes
 from collective.background.database import stealing
 from collective.background.database.claims import Claim
+from collective.background.database.holding import Held
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import CELERY
 from collective.background.database.instances import Instance
@@ -19,10 +20,14 @@ from collective.background.database.rescue import rescue_all
 from collective.background.database.settling import News
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import process_executor
+from collective.background.showing.waiting import Reasons
+from functools import partial
 from helpers import TIMEOUT
 from kombu import Connection
 from time import monotonic
+from types import SimpleNamespace
 from zope.component.hooks import getSite
+from zope.i18n import translate
 
 import pytest
 import transaction
@@ -86,6 +91,10 @@ def received():
         message.ack()
     transaction.begin()
     return message.payload[0][0]
+
+
+def _raise(error):
+    raise error
 
 
 def take_over(bare, stored, worker):
@@ -349,6 +358,8 @@ class TestInEarnest:
         assert payload["scheduler"] == scheduler._p_oid.hex()
         assert payload["site"] == "/".join(getSite().getPhysicalPath())
         assert scheduler.record(task_id).state == "queued"
+        sent = {queue.name: queue.sent for queue in scheduler.queues()}
+        assert sent == {"default": 1, "mail": 0}
         stored.instance = worker.id
         transaction.commit()
         until(lambda: not relay.backlog())
@@ -366,5 +377,17 @@ class TestInEarnest:
 
         until(lambda: me() and me().relays)
         assert me().relays == ("default", "mail")
-        relay.stop()
-        until(lambda: me().relays == ())
+        [status] = [each for each in scheduler.instances() if each.role != CELERY]
+        assert (status.relays, status.cut_off) == (("default", "mail"), False)
+        assert not scheduler.lines().is_cut_off("default")
+        relay._sender.connect = partial(_raise, ConnectionError("nobody listens"))
+        relay.send(SimpleNamespace(held=Held(None, "mail"), failed=lambda: None))
+        until(lambda: me().is_cut_off)
+        assert scheduler.lines().is_cut_off("default")
+        assert [queue.cut_off for queue in scheduler.queues()] == [True, True]
+        task_id = schedule(len, "abc")
+        transaction.commit()
+        record = scheduler.record(task_id)
+        assert translate(Reasons().of(record)) == "the workers cannot be reached"
+        assert scheduler.cancel(task_id).state == "cancelled"
+        transaction.commit()

@@ -80,6 +80,12 @@ class TestHealth:
             "'production'"
         )
 
+    def test_a_broker_that_is_away_is_told_of(self, executor):
+        executor.relay = SimpleNamespace(is_cut_off=True)
+        is_fine, text = health.ready()
+        assert is_fine
+        assert text == "ready; the broker is away: what is for workers of Celery waits"
+
     def test_the_process_is_about_to_end(self, executor, source):
         executor.drain(Deadline(0))
         assert health.ready() == (False, "this process is about to end")

@@ -20,6 +20,8 @@ def test_list(server, boss):
         "running": 0,
         "waiting": 0,
         "paused": False,
+        "sent": 0,
+        "cut_off": False,
     }
     assert boss.get("@task-queues/default").json() == queue
 

@@ -44,6 +44,40 @@ class TestProcess:
         assert "PostgreSQL" in finding.remedy
 
 
+class TestCelery:
+    def observed(self, **values):
+        return Observed(silent=frozenset(), offset=0, **values)
+
+    def test_all_is_well(self):
+        observed = self.observed(
+            beating={"a": {}, "b": {"default": 4}}, relayed=frozenset({"default"})
+        )
+        assert list(findings.of_instances(observed, Settings())) == []
+
+    def test_the_broker_is_away(self):
+        observed = self.observed(
+            beating={"a": {}, "b": {"default": 4}},
+            relayed=frozenset({"default"}),
+            cut_off=frozenset({"a"}),
+        )
+        [finding] = findings.of_instances(observed, Settings())
+        assert finding.name == "broker"
+        assert "the instance a cannot reach the broker" in finding.text
+
+    def test_there_is_no_worker(self):
+        observed = self.observed(
+            beating={"a": {}, "b": {"mail": 4}}, relayed=frozenset({"default", "mail"})
+        )
+        [finding] = findings.of_instances(observed, Settings())
+        assert finding.name == "celery-worker"
+        assert "of the queue default" in finding.text
+
+    def test_that_is_not_said_twice(self, shared, waiting):
+        observed = self.observed(beating={"a": {}}, relayed=frozenset({"default"}))
+        assert "executing" not in names(findings.of_site(shared, observed))
+        assert "queue" not in names(findings.of_site(shared, observed))
+
+
 class TestInstances:
     def test_all_is_well(self):
         assert list(findings.of_instances(ALIVE, Settings())) == []

@@ -346,10 +346,12 @@ class TestPloneObservability:
         assert f"collective_background_running{{{labels}}} 0" in found
         assert f"collective_background_slots{{{labels}}} 2" in found
         assert f"collective_background_paused{{{labels}}} 1" in found
+        assert f"collective_background_sent{{{labels}}} 0" in found
+        assert f"collective_background_cut_off{{{labels}}} 0" in found
 
     def test_lines_of_a_metric_stand_together(self, lines, two_queues):
         """The format asks for it."""
         names = [re.match(r"\w+", line)[0] for line in lines() if line[0] != "#"]
         groups = [name for name, _ in groupby(names)]
-        assert len(groups) == len(set(groups)) == 11
+        assert len(groups) == len(set(groups)) == 13
         assert names.count("collective_background_slots") == 3

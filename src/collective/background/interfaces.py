@@ -198,7 +198,10 @@ class ITransactionalScheduler(Interface):
         """Return an ILines: where tasks stand that wait, as it is now."""
 
     def instances():
-        """Return a list of InstanceStatus, one for each process that runs tasks."""
+        """Return a list of InstanceStatus, one for each process that runs tasks.
+
+        And for each that sends some to workers of Celery.
+        """
 
     def wait(id, timeout):
         """Wait until the task has ended and return its record.
@@ -231,6 +234,9 @@ class ILines(Interface):
 
     def is_executed(queue):
         """Whether a process has slots for tasks of a queue."""
+
+    def is_cut_off(queue):
+        """Whether its tasks go to workers of Celery, but the broker is away."""
 
     def standing(id):
         """Return the Standing of a task; None if it stands in no line.
@@ -312,7 +318,8 @@ class IMetrics(Interface):
     def snapshot():
         """Return a dictionary for each queue of the process, by its name.
 
-        - ``slots``, ``running``, ``waiting``, ``paused``: as they are now
+        - ``slots``, ``running``, ``waiting``, ``paused``, ``sent``, ``cut_off``: as
+          they are now, see QueueStatus
         - ``transitions``: how often tasks have reached a state, by state
         - ``wait``: until the first start; ``run``: from the start to the end of
           tasks that were started. Each has ``count``, ``sum`` in seconds, and
@@ -331,7 +338,7 @@ class IProcessQueues(Interface):
 
         Of all sites and schedulers together: ``running`` are tasks in threads of this
         process, ``waiting`` those that it knows of, ``paused`` is true if the queue is
-        paused for any of them.
+        paused for any of them. ``sent`` are those that it has sent.
         """
 
 

@@ -12,8 +12,10 @@ from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.queues import queue_rows
 from collective.background.controlpanel.queues import warnings
 from collective.background.exceptions import BadOption
+from collective.background.executing.executor import process_executor
 from collective.background.interfaces import IHistory
 from collective.background.model import states
+from collective.background.model.brokers import shown_broker
 from collective.background.model.messages import _
 from collective.background.showing.page import read_text
 from collective.background.showing.presentation import STATE_LABELS
@@ -74,8 +76,18 @@ class ActivityPage(ControlPanelPage):
 
     @cached_property
     def instances(self):
-        """An InstanceStatus of each process that runs tasks of the site."""
+        """An InstanceStatus of each process that runs tasks of the site, or sends."""
         return get_scheduler().instances()
+
+    @property
+    def broker(self):
+        """The address by which this process reaches workers of Celery, or None."""
+        url = process_executor().settings.celery_broker
+        return None if url is None else shown_broker(url)
+
+    def sent(self):
+        """How many tasks were sent to workers of Celery that none has begun."""
+        return sum(row.status.sent for row in self.queues)
 
     # Over time.
 

@@ -52,15 +52,27 @@ def queue_rows(now):
 
 def warnings(rows, now):
     """Yield Messages about what keeps tasks waiting that could run."""
-    if any(row.status.waiting for row in rows) and not get_scheduler().instances():
+    instances = get_scheduler().instances()
+    if any(row.status.waiting for row in rows) and not instances:
         yield _(
             "No process executes tasks: all of them wait. Start background worker, or "
             "an instance whose role is not web."
         )
         return
+    relayed = {name for each in instances for name in each.relays}
     for row in rows:
         text = None
-        if row.is_nobodys:
+        if row.status.cut_off:
+            text = _(
+                "The broker of Celery cannot be reached: the tasks of the queue "
+                "${name} wait until it is. The log of the instances says why."
+            )
+        elif row.is_nobodys and row.status.name in relayed:
+            text = _(
+                "No worker of Celery has the queue ${name}: its tasks wait until one "
+                "is started with background celery-worker."
+            )
+        elif row.is_nobodys:
             text = _(
                 "No process has slots for the queue ${name}: its tasks wait until one "
                 "is started whose setting queues has it."

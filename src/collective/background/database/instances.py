@@ -35,7 +35,7 @@ class Instance(Persistent):
     - ``lease``: as there (seconds), on which its ``beat`` depends; 0.0: not known
     - ``is_draining``: whether it ends, and begins nothing more; it still has its queues
     - ``relays``: the names of the queues whose tasks it sends to workers of Celery, a
-      tuple; none while ``is_cut_off``: whether it has a broker that it cannot reach
+      tuple; ``is_cut_off``: whether it cannot reach the broker for that
     """
 
     limits = MappingProxyType({})
@@ -51,6 +51,11 @@ class Instance(Persistent):
         self.limits = dict(limits)
         self.lease = lease
         self.beat = 0
+
+    @property
+    def sends(self):
+        """Those of its ``relays`` for which it can be reckoned with now."""
+        return () if self.is_cut_off else self.relays
 
     @property
     def is_celery_worker(self):

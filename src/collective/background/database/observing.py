@@ -4,6 +4,7 @@ For who is no instance himself, and writes nothing. What an instance has written
 has the moment of that, by the clock of the database's server.
 """
 
+from collections import Counter
 from collective.background.database.instances import instances_of
 from collective.background.database.presence import BEATS
 from collective.background.database.presence import SLACK
@@ -24,6 +25,8 @@ class Observed:
     """- ``beating``: {id: {queue: slots}} of the instances that are alive
     - ``silent``: the ids of the others
     - ``leases``: {id: seconds} of all of them, as far as they have told
+    - ``relayed``: the names of the queues whose tasks those that are alive send to
+      workers of Celery; ``cut_off``: the ids of those that cannot reach the broker
     - ``offset``: how many seconds the clock of the database's server is ahead of that
       of this machine, roughly; None: nothing was written meanwhile
     """
@@ -32,6 +35,13 @@ class Observed:
     silent: frozenset
     offset: float | None
     leases: dict = field(default_factory=dict)
+    relayed: frozenset = frozenset()
+    cut_off: frozenset = frozenset()
+
+    @property
+    def slots(self):
+        """Those of all that are alive together, a Counter by the names of queues."""
+        return sum(map(Counter, self.beating.values()), Counter())
 
 
 def observe(database, lease):
@@ -82,8 +92,11 @@ def _beats(connection):
 
 def _observed(connection, beating, offsets):
     instances = instances_of(connection)
+    alive = {id: instances[id] for id in beating & set(instances)}
     return Observed(
-        beating={id: dict(instances[id].slots) for id in beating & set(instances)},
+        beating={id: dict(each.slots) for id, each in alive.items()},
+        relayed=frozenset().union(*(each.relays for each in alive.values())),
+        cut_off=frozenset(id for id, each in alive.items() if each.is_cut_off),
         silent=frozenset(set(instances) - beating),
         leases={id: each.lease for id, each in instances.items() if each.lease},
         # What took long to be heard of is the farther away.

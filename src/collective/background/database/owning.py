@@ -23,7 +23,7 @@ def owned(look, queue=None):
     """
     feeder = look.feeder
     slots = {
-        id: _weights(instance.slots, instance.relays)
+        id: _weights(instance.slots, instance.sends)
         for id, instance in look.instances.items()
         if not (instance.is_draining or instance.is_celery_worker)
     }

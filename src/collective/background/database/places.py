@@ -11,6 +11,7 @@ from collective.background.database.lines import lanes
 from collective.background.database.lines import ranks
 from collective.background.database.listing import running_by
 from collective.background.database.locking import line_of
+from collective.background.database.relaying import cut_off_queues
 from collective.background.database.shard import number_of
 from collective.background.executing.executor import process_executor
 from collective.background.executing.lines import in_rounds
@@ -40,6 +41,9 @@ class Lines:
 
     def is_executed(self, queue):
         return self._slots.get(queue, 0) > 0
+
+    def is_cut_off(self, queue):
+        return queue in cut_off_queues(instances_for(self._scheduler))
 
     def standing(self, id):
         stored = self._scheduler.shards.find(id)

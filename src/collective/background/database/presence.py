@@ -94,7 +94,8 @@ class Presence:
         relay = self._executor.relay
         if relay is None or self._is_draining:
             return self._is_draining, (), False
-        return False, tuple(sorted(relay.queues)), relay.is_cut_off
+        relays = tuple(sorted(self._executor.settings.queues_of_celery))
+        return False, relays, relay.is_cut_off
 
     def bury(self, connection, manager, dead):
         """Forget the instances with these ids."""

@@ -70,7 +70,7 @@ def room_for_workers(look, queue):
     if not slots or queue not in relay.queues:
         return 0
     others = sum(
-        queue in instance.relays
+        queue in instance.sends
         for id, instance in look.instances.items()
         if id != look.me and not instance.is_draining
     )
@@ -88,6 +88,15 @@ def slots_of_workers(instances, queue):
         for instance in instances.values()
         if instance.is_celery_worker and not instance.is_draining
     )
+
+
+def cut_off_queues(instances):
+    """Return the names of queues whose tasks nobody can send now, a set.
+
+    ``instances``: {id: Instance}.
+    """
+    relayed = set().union(*(each.relays for each in instances.values()))
+    return relayed.difference(*(each.sends for each in instances.values()))
 
 
 def find_unclaimed(look):

@@ -27,6 +27,7 @@ from collective.background.database.opening import open_group
 from collective.background.database.places import Lines
 from collective.background.database.private import connected
 from collective.background.database.private import privately
+from collective.background.database.relaying import cut_off_queues
 from collective.background.database.room import entrant
 from collective.background.database.room import entrant_now
 from collective.background.database.settling import News
@@ -397,6 +398,8 @@ class PersistentTransactionalScheduler(Persistent):
         now = microseconds(clock_of(self._p_jar.db()).now())
         slots = self.slots()
         due = count_due(self.shards, slots, now)
+        sent = listing.sent_by_queue(self)
+        cut_off = cut_off_queues(instances_for(self))
         return [
             QueueStatus(
                 name=name,
@@ -404,6 +407,8 @@ class PersistentTransactionalScheduler(Persistent):
                 running=running[name],
                 waiting=max(0, due[name] - running[name]),
                 paused=name in self.paused,
+                sent=sent[name],
+                cut_off=name in cut_off,
             )
             for name, number in slots.items()
         ]
@@ -414,9 +419,16 @@ class PersistentTransactionalScheduler(Persistent):
     def instances(self):
         running = listing.running_by(self, "instance")
         return [
-            InstanceStatus(id=id, slots=dict(instance.slots), running=running[id])
+            InstanceStatus(
+                id=id,
+                slots=dict(instance.slots),
+                running=running[id],
+                role=instance.role,
+                relays=instance.relays,
+                cut_off=instance.is_cut_off,
+            )
             for id, instance in instances_for(self).items()
-            if instance.slots
+            if instance.slots or instance.relays
         ]
 
     def wait(self, id, timeout):

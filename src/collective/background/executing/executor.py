@@ -80,7 +80,10 @@ class Executor:
 
     def queues(self):
         """Return a list of QueueStatus, of the tasks of all sources together."""
-        waiting, paused = Counter(), set()
+        waiting, paused, sent, cut_off = Counter(), set(), Counter(), frozenset()
+        if self.relay is not None:
+            sent = self.relay.backlog()
+            cut_off = self.settings.queues_of_celery if self.relay.is_cut_off else ()
         for source in list(self._sources):
             waiting.update(getattr(source, "waiting", dict)())
             paused.update(getattr(source, "paused", set)())
@@ -89,6 +92,8 @@ class Executor:
                 status,
                 waiting=status.waiting + waiting[status.name],
                 paused=status.paused or status.name in paused,
+                sent=sent[status.name],
+                cut_off=status.name in cut_off,
             )
             for status in self.dispatcher.totals()
         ]

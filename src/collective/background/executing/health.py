@@ -24,13 +24,16 @@ def ready():
     """Return whether the process can do its work, and a text that says why not.
 
     A site of another deployment is no reason, as its pages can be visited; the text
-    says that nothing runs for it.
+    says that nothing runs for it. Nor is a broker that is away.
     """
-    troubles = process_executor().troubles()
+    executor = process_executor()
+    troubles = executor.troubles()
     if troubles:
         return False, "; ".join(troubles)
     notes = [
         f"nothing runs for {path}, which belongs to the deployment {name!r}"
         for path, name in sorted(foreign_sites().items())
     ]
+    if executor.relay is not None and executor.relay.is_cut_off:
+        notes.append("the broker is away: what is for workers of Celery waits")
     return True, "; ".join(["ready", *notes])

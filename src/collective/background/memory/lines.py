@@ -23,6 +23,9 @@ class Lines:
     def is_executed(self, queue):
         return True  # by this process; others have none of it
 
+    def is_cut_off(self, queue):
+        return False
+
     def standing(self, id):
         task = self._lifecycle.find(id)
         if task is None or task.state not in WAITING:

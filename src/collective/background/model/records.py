@@ -143,13 +143,19 @@ def _seconds(start, end):
 @value("queue")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueStatus:
-    """A queue: how many of its ``slots`` are in use, and how many tasks wait."""
+    """A queue: how many of its ``slots`` are in use, and how many tasks wait.
+
+    ``sent``: how many of these were sent to workers of Celery, none of which has begun
+    them; ``cut_off``: whether its tasks go there, but the broker cannot be reached.
+    """
 
     name: str
     slots: int
     running: int
     waiting: int
     paused: bool
+    sent: int = 0
+    cut_off: bool = False
 
 
 LOOKED_AHEAD = 100  # tasks before one that waits; nobody has to know of more
@@ -179,11 +185,17 @@ class InstanceStatus:
     """A process that runs tasks: its ``slots`` by the name of the queue.
 
     ``id``: as in ``TaskRecord.instance``; ``running``: how many tasks it runs now.
+    ``role``: as in the settings, or "celery" of a worker of Celery. ``relays``: the
+    names of the queues whose tasks it sends to those, a tuple; ``cut_off``: whether it
+    cannot reach the broker for that.
     """
 
     id: str
     slots: dict
     running: int
+    role: str = "all"
+    relays: tuple = ()
+    cut_off: bool = False
 
 
 @value("response")

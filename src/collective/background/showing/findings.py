@@ -89,6 +89,7 @@ def of_instances(observed, settings, works=True):
             "start one if there is none; if its process is there, see its log",
         )
     yield from _of_leases(observed)
+    yield from _of_celery(observed)
     offset = observed.offset
     if offset is not None and abs(offset) > TOLERABLE:
         yield Finding(
@@ -110,6 +111,23 @@ def _of_leases(observed):
             + ", ".join(f"{id} has {lease:g} s" for lease, id in alive),
             remedy="give all of them the same setting 'lease'; until then each counts "
             "as dead after the longer one of its own and of who watches it",
+        )
+
+
+def _of_celery(observed):
+    for id in sorted(observed.cut_off):
+        yield Finding(
+            name="broker",
+            text=f"the instance {id} cannot reach the broker of Celery",
+            remedy="start the broker, or correct the setting 'celery_broker'; the log "
+            "of the instance says more. Until then the tasks wait, and none is lost",
+        )
+    for queue in sorted(observed.relayed - observed.slots.keys()):
+        yield Finding(
+            name="celery-worker",
+            text=f"tasks of the queue {queue} go to workers of Celery, but none has it",
+            remedy="start background celery-worker, or take the queue out of the "
+            "setting 'celery_queues'",
         )
 
 
@@ -147,10 +165,8 @@ def _of_site(site, observed):
 
 
 def _of_tasks(scheduler, observed):
-    slots = Counter()
-    for each in observed.beating.values():
-        slots.update(each)
-    if not slots:
+    slots = observed.slots
+    if not slots and not observed.relayed:
         yield (
             "executing",
             "no process executes tasks: all of them wait",
@@ -158,7 +174,8 @@ def _of_tasks(scheduler, observed):
             "run find a new site within a minute",
         )
     waiting = list(islice(scheduler.shards.waiting(), LOOKED_AT))
-    homeless = Counter(task.queue for task in waiting if task.queue not in slots)
+    known = slots.keys() | observed.relayed  # for these there are other Findings
+    homeless = Counter(task.queue for task in waiting if task.queue not in known)
     for queue, number in sorted(homeless.items()) if slots else ():
         yield (
             "queue",

@@ -38,6 +38,8 @@ class Reasons:
             return _("the queue is paused")
         if self._is_early(record) or self._is_foreign:
             return None
+        if self._lines.is_cut_off(record.queue):
+            return _("the workers cannot be reached")
         if not self._lines.is_executed(record.queue):
             message = _("no process executes the queue “${name}”")
             return Message(message, mapping={"name": record.queue})

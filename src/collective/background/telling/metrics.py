@@ -92,6 +92,8 @@ class Metrics:
                     "running": status.running,
                     "waiting": status.waiting,
                     "paused": status.paused,
+                    "sent": status.sent,
+                    "cut_off": status.cut_off,
                     **self._queues.get(status.name, _Queue()).snapshot(),
                 }
                 for status in statuses
