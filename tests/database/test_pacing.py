@@ -44,3 +44,25 @@ def test_what_others_commit_is_seen_as_soon_after_a_long_rest(monkeypatch):
     watched.sleep(0)  # it is woken by what was there at the beginning
     watched.wait(b"1", inf, is_busy=False)
     assert max(clock.waits) <= glance
+
+
+def test_who_is_waited_for_does_not_pause():
+    clock = Clock()
+    watched = Pacing(Database(), clock, has_ended=lambda: False)
+    watched.wake_up(is_waited_for=True)
+    watched.pause(3600.0)
+    assert clock.waits == []
+    watched.pause(0.001)  # once
+    assert len(clock.waits) == 1
+
+
+def test_what_may_wait_is_looked_at_with_what_may_not():
+    clock = Clock()
+    watched = Pacing(Database(), clock, has_ended=lambda: False)
+    watched.sleep(0)
+    watched.wake_up(within=3600.0)
+    watched.sleep(0.001)
+    assert len(clock.waits) == 1
+    watched.wake_up()
+    watched.sleep(3600.0)
+    assert len(clock.waits) == 1

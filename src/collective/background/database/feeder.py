@@ -18,6 +18,8 @@ from collective.background.database import claims
 from collective.background.database.elsewhere import Listening
 from collective.background.database.holding import Held
 from collective.background.database.holding import waiting_for_locks
+from collective.background.database.pacing import BRIEFLY
+from collective.background.database.pacing import PATIENCE
 from collective.background.database.room import Room
 from collective.background.database.shard import SHARDS
 from collective.background.database.stealing import Stealing
@@ -51,7 +53,8 @@ class Feeder:
     - ``path``: of the site; ``site``: its place, see ``sites.load``
     - ``room``: the waiting Room of the site
     - ``changed``: a Condition, shared by all feeders of the process
-    - ``wake(is_urgent)``: lets the thread that watches look at the database
+    - ``wake(within, is_waited_for)``: lets the thread that watches look at the
+      database, see ``Pacing``
     """
 
     def __init__(self, executor, database, home, path, site, changed, wake):
@@ -125,12 +128,12 @@ class Feeder:
     def count_now(self):
         """Look, and count what waits: it may be less by now."""
         self.count_at = -inf
-        self._wake(is_urgent=True)
+        self._wake()
 
     def wake_up(self, news):
         """There is something new in the database; ``news``: News of it."""
         self.touch(news.touched)
-        self._wake(is_urgent=True)
+        self._wake()
 
     def touch(self, ids):
         """Look at these groups once more."""
@@ -190,7 +193,7 @@ class Feeder:
         """What is reserved cannot begin now. In any thread."""
         with self.changed:
             held.is_left = True
-        self._wake(is_urgent=False)
+        self._wake(within=PATIENCE)
 
     def drop(self, held):
         """What was reserved is settled, or is not ours any more."""
@@ -306,7 +309,7 @@ class Feeder:
             held.is_left = ended is None
             self._learn(held.queue, monotonic() - began)
             self.changed.notify_all()
-        self._wake(is_urgent=not (held.is_taken_over or self._has_more(held.queue)))
+        self._wake(within=self._patience(held))
 
     def _begin_and_run(self, held):
         """Return the Outcome, or None if it has not begun."""
@@ -324,7 +327,7 @@ class Feeder:
                 self._stop_if_it_may_run_again(held)
         keep_log_lines()
         if not held.is_taken_over:
-            self._wake(is_urgent=False)  # others are to know that it runs
+            self._wake(within=PATIENCE)  # others are to know that it runs
         try:
             if record is not None:
                 announce(record)
@@ -342,6 +345,12 @@ class Feeder:
         """There is no thread for the task now: it is given back."""
         logger.warning("the task %s has to wait: %s", held.claim.id, error)
         self.give_back(held)
+
+    def _patience(self, held):
+        """Return how many seconds the end of a task may wait to be written."""
+        if held.is_taken_over:
+            return BRIEFLY
+        return PATIENCE if self._has_more(held.queue) else 0.0
 
     def _has_more(self, queue):
         """Whether the dispatcher has something to start here without a look."""

@@ -15,6 +15,7 @@ GLANCE = 0.1  # seconds between two questions whether anything was committed
 LOOK = 1.0  # seconds between two looks at the database, if there is a reason for any
 PACE = 0.01  # seconds between two looks, at the least
 PATIENCE = 0.1  # seconds that an end may wait to be written, if others go on meanwhile
+BRIEFLY = 0.02  # seconds that it may, if somebody is about to be waited for
 
 
 class Pacing:
@@ -26,16 +27,27 @@ class Pacing:
         self._database = database
         self._changed = changed
         self._has_ended = has_ended
-        self._news_since = 0.0  # when somebody has woken us up; None: nobody
-        self._is_urgent = True
+        self._look_at = 0.0  # when somebody wants a look, at the latest
+        self._is_waited_for = False
 
-    def wake_up(self, is_urgent=True):
-        """There may be something new in the database. In any thread."""
+    def wake_up(self, within=0.0, *, is_waited_for=False):
+        """There may be something new in the database. In any thread.
+
+        ``within``: how many seconds that may wait; ``is_waited_for``: whether a thread
+        can do nothing before it is looked at.
+        """
         with self._changed:
-            self._is_urgent |= is_urgent
-            if self._news_since is None:
-                self._news_since = monotonic()
+            self._look_at = min(self._look_at, monotonic() + within)
+            self._is_waited_for |= is_waited_for
             self._changed.notify_all()
+
+    def pause(self, seconds):
+        """Wait before the next look, unless a thread can do nothing before that."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._has_ended() or self._is_waited_for, seconds
+            )
+            self._is_waited_for = False
 
     def rest(self, seconds):
         """Wait, whoever wants to wake us up."""
@@ -62,18 +74,15 @@ class Pacing:
         """Wait, and return whether somebody has woken us up, and it is time."""
         with self._changed:
             while True:
-                since = self._news_since
+                now = monotonic()
                 if self._has_ended():
                     return True
-                if since is not None:
-                    if self._is_urgent or monotonic() - since >= PATIENCE:
-                        self._news_since, self._is_urgent = None, False
-                        return True
-                    end = min(end, since + PATIENCE)
-                left = end - monotonic()
-                if left <= 0:
+                if self._look_at <= now:
+                    self._look_at = inf
+                    return True
+                if end <= now:
                     return False
-                self._changed.wait(left)
+                self._changed.wait(min(end, self._look_at) - now)
 
     def last_transaction(self):
         """Return the id of the last transaction of all instances, or None."""

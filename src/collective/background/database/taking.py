@@ -47,7 +47,7 @@ class Offer:
 class Offers:
     """What threads of this process offer to run for a site; ``feeder``: its Feeder.
 
-    ``wake(is_urgent)``: as of that.
+    ``wake``: as of that.
     """
 
     def __init__(self, feeder, wake):
@@ -80,7 +80,7 @@ class Offers:
         with self._changed:
             if self._waiting.setdefault((offer.id, offer.fence), offer) is not offer:
                 return False
-        self._wake(is_urgent=True)
+        self._wake(is_waited_for=True)
         return True
 
     def withdraw(self, offer):

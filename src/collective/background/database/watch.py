@@ -195,7 +195,7 @@ class Watch:
                 manager.abort()
                 # However many there are, looks take no more than half of the time.
                 took = monotonic() - began
-                self._pacing.rest(max(PACE, min(took, LOOK)))
+                self._pacing.pause(max(PACE, min(took, LOOK)))
                 if not self._feeders:
                     self._pacing.sleep(DISCOVERY)
                 elif not has_more:
