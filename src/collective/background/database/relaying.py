@@ -18,6 +18,7 @@ from zope.i18n import translate
 
 AHEAD = 2  # tasks for each slot of the workers that nobody has taken over yet
 TITLE = 200  # characters
+BRISK = 0.02  # seconds until one looks whether workers have taken something, at least
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,4 +105,9 @@ def find_unclaimed(look):
     lease = look.feeder.settings.lease
     found = look.feeder.for_workers()
     look.again_at(min((held.sent_at for held in found), default=inf) + lease)
+    if found:
+        # While workers take one after the other, they soon want more. They write that,
+        # but not every storage tells of it.
+        silence = monotonic() - max(held.sent_at for held in found)
+        look.again_in(max(BRISK, silence))
     return [held for held in found if monotonic() - held.sent_at > lease]
