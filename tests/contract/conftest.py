@@ -14,7 +14,7 @@ import pytest
 
 LEASE = 5  # seconds; on a busy machine an instance is silent for a while
 POOLS = ("prefork", "threads")  # of Celery
-KINDS = ("memory", "database")
+KINDS = ("memory", "database", *POOLS)
 SLOTS = 2
 QUEUES = {"queues": f"imports={SLOTS} mail=1", "limits": "imports=1", "lease": LEASE}
 
