@@ -160,6 +160,8 @@ setup(
             "pytest-cov",
             "pytest-plone",
             "pytest-xdist",
+            "PyYAML",
+            "redis",
             "setuptools",
             "waitress",
             "z3c.caching",
