@@ -58,6 +58,7 @@ print(current_app._get_current_object() is app)
         ("amqp://me:se@cr:et@host//", "amqp://me:***@host//"),
         ("rediss://host/0?ssl_certfile=a&password=secret", "rediss://host/0"),
         ("memory://", "memory://"),
+        ("sentinel://a:1;sentinel://:x@b:2/0", "sentinel://a:1;sentinel://:***@b:2/0"),
     ],
 )
 def test_the_address_is_shown_without_the_password(url, shown):

@@ -12,6 +12,7 @@ from collective.background.database.holding import Held
 from collective.background.database.relaying import Parcel
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import Executor
+from collective.background.model.config import CELERY
 from collective.background.model.config import Settings
 from helpers import TIMEOUT
 from kombu import Connection
@@ -223,5 +224,11 @@ class TestABrokerThatIsAway:
 
 def test_without_a_broker_there_is_no_relay():
     executor = Executor(Settings())
+    begin(SimpleNamespace(executor=executor))
+    assert executor.relay is None
+
+
+def test_a_worker_of_celery_sends_nothing():
+    executor = Executor(Settings(celery_broker=MEMORY, role=CELERY))
     begin(SimpleNamespace(executor=executor))
     assert executor.relay is None

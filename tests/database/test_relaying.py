@@ -11,15 +11,17 @@ from collective.background.database import stealing
 from collective.background.database.claims import Claim
 from collective.background.database.holding import Held
 from collective.background.database.instances import add_instance
-from collective.background.database.instances import CELERY
+from collective.background.database.instances import Holding
 from collective.background.database.instances import Instance
 from collective.background.database.instances import instances_for
+from collective.background.database.instances import instances_of
 from collective.background.database.looking import last
 from collective.background.database.looking import usual
 from collective.background.database.rescue import rescue_all
 from collective.background.database.settling import News
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import process_executor
+from collective.background.model.config import CELERY
 from collective.background.showing.waiting import Reasons
 from functools import partial
 from helpers import TIMEOUT
@@ -253,6 +255,20 @@ class TestWhatBecomesOfIt:
         assert task.fence == 3
         assert [p.held.claim.fence for p in feeder.executor.relay._parcels] == [1, 3]
         assert feeder.executor.relay.backlog()["default"] == 1
+
+    def test_it_is_not_while_all_workers_are_busy(self, bare, feeder, task):
+        (worker,) = (id for id in instances_of(bare.connection) if "worker" in id)
+        holding = Holding(worker)
+        holding.keep({"x": (1, None, None)}, {"x": ("default", ())})
+        bare.scheduler.holdings[worker] = holding
+        (held,) = feeder.for_workers()
+        held.sent_at = monotonic() - feeder.settings.lease - 1
+        assert sent(bare, feeder) == [task]
+        holding.keep({}, {})
+        assert sent(bare, feeder) == [task]
+        assert task.fence == 1
+        feeder.busy_at["default"] -= feeder.settings.lease + 1
+        assert sent(bare, feeder) == []
 
     def test_it_is_looked_at_again_by_then(self, feeder):
         assert feeder.look_at <= monotonic() + feeder.settings.lease

@@ -238,7 +238,10 @@ class TestRefusals:
         with pytest.raises(BadOption, match=r"^celery_queues: there is no queue 'im"):
             load_settings({})
 
-    @pytest.mark.parametrize("url", ["localhost", "user:secret@host", "//host/0", ""])
+    @pytest.mark.parametrize(
+        "url",
+        ["localhost", "user:secret@host", "//host/0", "", "amqp://me:se/secret@host//"],
+    )
     def test_of_what_is_no_address_of_a_broker(self, zope_conf, url):
         with pytest.raises(BadOption, match="celery_broker is no address") as caught:
             load_settings({"BACKGROUND_CELERY_BROKER": url})

@@ -10,7 +10,9 @@ from collective.background.celery.messages import TASK
 from math import inf
 
 
-SKEW = 300.0  # seconds by which clocks of machines may differ
+# Seconds after which nobody has to read it any more. Not sooner, as clocks of machines
+# may differ; an older one does no harm.
+EXPIRES = 86_400
 # Of the relay alone: a worker may wait for messages as long as it likes.
 TIMEOUTS = {"socket_timeout": 10.0, "socket_connect_timeout": 5.0}
 REDIS = ("redis", "rediss", "sentinel")
@@ -54,8 +56,7 @@ class Sender:
             connection=self._connection,
             serializer="json",
             ignore_result=True,
-            # It is given back by then, and an older one does no harm.
-            expires=self._settings.lease + SKEW,
+            expires=EXPIRES,
             time_limit=limit,
             shadow=parcel.title,
             retry=False,

@@ -11,6 +11,7 @@ committed.
 from collective.background.database.holding import Held
 from collective.background.model.messages import portable_line
 from dataclasses import dataclass
+from itertools import chain
 from math import inf
 from time import monotonic
 from zope.i18n import translate
@@ -91,6 +92,15 @@ def slots_of_workers(instances, queue):
     )
 
 
+def _are_busy(look, queue):
+    """Whether all slots of a queue have a task of this site, as far as workers said."""
+    holdings = look.scheduler.holdings
+    workers = [id for id, each in look.instances.items() if each.is_celery_worker]
+    uses = [holdings[id].uses.values() for id in workers if id in holdings]
+    running = sum(name == queue for name, _ in chain.from_iterable(uses))
+    return running >= slots_of_workers(look.instances, queue) > 0
+
+
 def cut_off_queues(instances):
     """Return the names of queues whose tasks nobody can send now, a set.
 
@@ -101,13 +111,22 @@ def cut_off_queues(instances):
 
 
 def find_unclaimed(look):
-    """Return what no worker has taken over for the time of a lease, a list of Held."""
-    lease = look.feeder.settings.lease
-    found = look.feeder.for_workers()
-    look.again_at(min((held.sent_at for held in found), default=inf) + lease)
+    """Return what no worker has taken over for the time of a lease, a list of Held.
+
+    Though one could have: while all are busy, nothing seems to be lost.
+    """
+    feeder, lease = look.feeder, look.feeder.settings.lease
+    found = feeder.for_workers()
+    for queue in {held.queue for held in found}:
+        if _are_busy(look, queue):
+            feeder.busy_at[queue] = monotonic()
+    waits = {
+        held: max(held.sent_at, feeder.busy_at.get(held.queue, 0)) for held in found
+    }
+    look.again_at(min(waits.values(), default=inf) + lease)
     if found:
         # While workers take one after the other, they soon want more. They write that,
         # but not every storage tells of it.
         silence = monotonic() - max(held.sent_at for held in found)
         look.again_in(max(BRISK, silence))
-    return [held for held in found if monotonic() - held.sent_at > lease]
+    return [held for held in found if monotonic() - waits[held] > lease]

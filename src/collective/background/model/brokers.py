@@ -13,14 +13,12 @@ def check_broker(url):
 
     It may have a password in it, so it is not in the message.
     """
-    try:
-        is_address = bool(urlsplit(url).scheme) and "://" in url
-    except ValueError:
-        is_address = False
-    if not is_address:
+    # There may be several of a cluster.
+    if not all(map(_is_address, url.split(";"))):
         raise BadOption(
             "celery_broker is no address of a broker; it must be one like "
-            "'redis://localhost:6379/0' or 'amqp://user:password@localhost//'"
+            "'redis://localhost:6379/0' or 'amqp://user:password@localhost//', with %2F "
+            "for a slash in the password"
         )
     if find_spec("celery") is None:
         raise BadOption(
@@ -29,8 +27,21 @@ def check_broker(url):
         )
 
 
+def _is_address(url):
+    try:
+        parts = urlsplit(url)
+        # What is no port may be a part of a password, which others would log.
+        return bool(parts.scheme) and "://" in url and parts.port != 0
+    except ValueError:
+        return False
+
+
 def shown_broker(url):
-    """Return the address of a broker without the password that may be in it."""
+    """Return the address of a broker without the passwords that may be in it."""
+    return ";".join(map(_shown, url.split(";")))
+
+
+def _shown(url):
     scheme, _, rest = url.partition("://")
     place, slash, path = rest.partition("/")
     path = path.partition("?")[0]  # there may be passwords, too
