@@ -120,13 +120,12 @@ def find_unclaimed(look):
     for queue in {held.queue for held in found}:
         if _are_busy(look, queue):
             feeder.busy_at[queue] = monotonic()
-    waits = {
-        held: max(held.sent_at, feeder.busy_at.get(held.queue, 0)) for held in found
-    }
-    look.again_at(min(waits.values(), default=inf) + lease)
+    busy_at = feeder.busy_at
+    since = {held: max(held.sent_at, busy_at.get(held.queue, 0.0)) for held in found}
+    look.again_at(min(since.values(), default=inf) + lease)
     if found:
         # While workers take one after the other, they soon want more. They write that,
         # but not every storage tells of it.
         silence = monotonic() - max(held.sent_at for held in found)
         look.again_in(max(BRISK, silence))
-    return [held for held in found if monotonic() - waits[held] > lease]
+    return [held for held in found if monotonic() - since[held] > lease]

@@ -17,8 +17,8 @@ def check_broker(url):
     if not all(map(_is_address, url.split(";"))):
         raise BadOption(
             "celery_broker is no address of a broker; it must be one like "
-            "'redis://localhost:6379/0' or 'amqp://user:password@localhost//', with %2F "
-            "for a slash in the password"
+            "'redis://localhost:6379/0' or 'amqp://user:password@localhost//', with "
+            "%2F for a slash in the password"
         )
     if find_spec("celery") is None:
         raise BadOption(
