@@ -5,6 +5,7 @@ format makes it anew.
 """
 
 from collective.background.capture.unpickling import unpack
+from collective.background.database.handed_over import handed_over
 from collective.background.database.lines import by_priority
 from collective.background.database.locking import line_of
 from collective.background.exceptions import BatchFailed
@@ -47,6 +48,8 @@ TASKS = {
     "done": "succeeded",
     "asked": "running",
     "running batch": "running",
+    "sent": "queued",
+    "reported": "running",
     "succeeded": "succeeded",
     "failed": "failed",
     "lost": "lost",
@@ -105,7 +108,7 @@ class TestRecords:
             assert {record.state for record in records} == {state}
         user = {"user_path": "/plone/acl_users", "user_id": "editor"}
         assert scheduler.count(**user) == scheduler.count() == len(ids)
-        assert scheduler.count(states="running") == 3
+        assert scheduler.count(states="running") == 4
 
     def test_a_record(self, record):
         found = record("waiting")
@@ -130,6 +133,14 @@ class TestRecords:
         assert [message.type for message in found.messages] == ["warning", "info"]
         assert found.messages[1].text == "ä"
         assert found.log == tuple(f"INFO an.addon line {n}" for n in range(30))
+
+    def test_what_a_worker_elsewhere_has(self, record, scheduler):
+        assert {task.id for task in handed_over(scheduler)} == {
+            record("sent").id,
+            record("reported").id,
+        }
+        assert record("reported").instance == "gpu:1"
+        assert record("reported").log == ("INFO read",)
 
     def test_attempts(self, record):
         [attempt] = record("retrying").timeline
@@ -319,6 +330,7 @@ CLASSES = {
     "database.shard.Shard",
     "database.shards.Shards",
     "database.body.Body",
+    "database.external.External",
     "database.status.Ending",
     "database.status.Failures",
     "database.status.Status",

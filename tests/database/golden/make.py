@@ -11,6 +11,7 @@ from BTrees.OOBTree import OOBTree
 from collective.background.capture.call import capture_batch
 from collective.background.capture.call import capture_call
 from collective.background.capture.callbacks import capture_callbacks
+from collective.background.capture.external import capture_external
 from collective.background.capture.pickling import pack
 from collective.background.capture.snapshot import RequestSnapshot
 from collective.background.capture.snapshot import Snapshot
@@ -18,7 +19,10 @@ from collective.background.capture.users import UserReference
 from collective.background.capture.web import capture_request
 from collective.background.capture.web import capture_view
 from collective.background.database.changes import await_others
+from collective.background.database.elsewhere import report
+from collective.background.database.external import External
 from collective.background.database.groups import StoredGroup
+from collective.background.database.handed_over import hand_over
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Holding
 from collective.background.database.instances import Instance
@@ -33,6 +37,9 @@ from collective.background.exceptions import ResponseFailed
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TaskLost
 from collective.background.interfaces import INotifier
+from collective.background.model.external import digest_of
+from collective.background.model.external import LIFETIME
+from collective.background.model.external import parse_report
 from collective.background.model.options import Options
 from collective.background.model.records import BatchFailure
 from collective.background.model.records import BatchResult
@@ -100,6 +107,7 @@ class Golden:
     def fill(self):
         self.add_waiting()
         self.add_reserved()
+        self.add_external()
         self.add_ended()
         self.add_group()
         self.scheduler.paused.add("mail")
@@ -194,6 +202,18 @@ class Golden:
         _, task = self.reserve(batch, begins=True)
         batch.status.reach(batch.fence, task, 2, failures()[:1])
 
+    def add_external(self):
+        """One that a worker elsewhere has not begun yet, and one that it has."""
+        for name in ("sent", "reported"):
+            call = capture_external("ingest.read", {"url": "/a"}, "ingest")
+            stored, task = self.reserve(self.add(name, call))
+            external = External(digest_of(TOKEN), stored.fence, LIFETIME, 300.0)
+            stored.status.send(task, external)
+            hand_over(self.scheduler, stored)
+            self.scheduler.holdings[INSTANCE].tasks.pop(stored.id)
+        told = {"run": "a", "number": 1, "worker": "gpu:1", "log": ["INFO read"]}
+        report(self.scheduler, stored.id, TOKEN, parse_report(told), News())
+
     def add_ended(self):
         self.end(self.add("succeeded", a_call()), succeeded({"a": (1, "ä", b"x")}))
         self.end(self.add("failed", a_call()), failed(ValueError("no ${such}")))
@@ -250,6 +270,7 @@ class Golden:
         self.end(stored, failed(ValueError("no")))
 
 
+TOKEN = "a token"
 TITLE = Message(
     "title_import",
     "an.addon",
