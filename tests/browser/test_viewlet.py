@@ -278,6 +278,13 @@ class TestWhichAreShown:
         here = [id for id, task in tasks.items() if task.has_attr("data-here")]
         assert here == [of_folder]
 
+    def test_of_those_that_wait_the_oldest_first(self, editor, portal):
+        """It is the next one."""
+        with waiting():
+            ids = [schedule(int), schedule(int)]
+            transaction.commit()
+            assert list(editor.tasks()) == ids
+
     def test_those_that_run_first(self, editor, held, failed):
         with waiting():
             queued = schedule(int)

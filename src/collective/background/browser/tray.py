@@ -97,9 +97,12 @@ class Tray(BrowserView):
             return []
         now = datetime.now(UTC)
         kept = [each for each in wholes if self.is_all or not _is_folded(each, now)]
-        return sorted(
-            kept, key=lambda record: (RANKS[_kind(record)], not self.is_here(record))
-        )
+        return sorted(kept, key=self._place)
+
+    def _place(self, record):
+        # The newest come first already; but who waits for longest is the next one.
+        age = record.created.timestamp() if record.state == states.QUEUED else 0.0
+        return RANKS[_kind(record)], not self.is_here(record), age
 
     @cached_property
     def here(self):
