@@ -80,13 +80,17 @@ def see_failures(panel, site):
 
 
 def see_what_runs(panel, site, begin, until, file):
-    """Its progress, and where it runs; returns the id of its instance."""
+    """Its progress, what it does and where it runs; returns the id of its instance."""
     mark = str(file)
     id = site.schedule_batch(mark, ITEMS, "write_item_later")
     begin(f"{mark} has begun")
     page = f"@@background-task/{id}"
     until(lambda: f"2 / {ITEMS}" in panel.open(page).text("#content"))
     assert panel.find("[role=progressbar], progress")
+    if panel.shown.select("[value=ask]"):  # it runs in another instance
+        panel.press("[value=ask]")
+    stack = "#background-task-stack"
+    until(lambda: "in write_item_later" in " ".join(panel.open(page).texts(stack)))
     panel.open(ACTIVITY)
     row = f"#row-{id}"
     instance = panel.texts(f"{row} code")[0]

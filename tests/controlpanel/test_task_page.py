@@ -7,15 +7,16 @@ from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import schedule_view
 from collective.background import using
-from collective.background.database.installing import install
+from collective.background.database import questions
+from collective.background.executing.stacks import stack_now
 from collective.background.running import pace
 from collective.background.testing import drain
-from collective.background.testing import serving
 from helpers import finished
 from helpers import TIMEOUT
 from helpers import waiting
 from plone import api
 from plone.app.testing import login
+from threading import current_thread
 from threading import Event
 
 import logging
@@ -57,35 +58,66 @@ def failed(portal):
 
 
 class TestWhatItDoesNow:
-    @pytest.fixture(params=["memory", "database"])
-    def running(self, request, portal, monkeypatch):
+    @pytest.fixture
+    def running(self, portal, tier, monkeypatch):
         """The id of a task that runs until the end of the test."""
         monkeypatch.setattr(pace, "EVERY", 0.0)
-        if request.param == "database":
-            install(portal)
-            transaction.commit()
         login(portal, "boss")
-        with serving():
-            task_id = schedule(hold)
-            transaction.commit()
-            assert started.wait(TIMEOUT)
-            yield task_id
-            free.set()
-            transaction.begin()
-            get_scheduler().wait(task_id, TIMEOUT)
-            free.clear()
-            started.clear()
-            transaction.abort()
+        task_id = schedule(hold)
+        transaction.commit()
+        assert started.wait(TIMEOUT)
+        yield task_id
+        free.set()
+        transaction.begin()
+        get_scheduler().wait(task_id, TIMEOUT)
+        free.clear()
+        started.clear()
+        transaction.abort()
 
     def test_is_the_stack_of_its_thread(self, boss, running):
         [stack] = boss.look(page(running)).texts("#background-task-stack")
         assert "in hold" in stack
         assert "runner.py" not in stack
 
+    def test_here_nobody_has_to_ask(self, boss, running):
+        assert boss.look(page(running)).find("[value=ask]") is None
+        assert boss.find("#background-task-stack-taken") is None
+
+    @pytest.mark.parametrize("tier", ["database"], indirect=True)
+    def test_another_instance_is_asked(self, boss, running, monkeypatch, until):
+        def stack_there(queue, id):
+            is_there = current_thread().name == "background-watch"
+            return stack_now(queue, id) if is_there else None
+
+        def is_answered():
+            transaction.begin()
+            return get_scheduler().stack(running)
+
+        monkeypatch.setattr(questions, "stack_now", stack_there)
+        boss.look(page(running))
+        assert boss.find("#background-task-stack") is None
+        boss.press("action", "ask")
+        assert "Asked for: what it does is shown here in a moment." in boss.contents
+        until(is_answered)
+        [stack] = boss.look(page(running)).texts("#background-task-stack")
+        assert "in hold" in stack
+        assert boss.find("#background-task-stack-taken time")
+        assert boss.find("[value=ask]")
+
     def test_is_not_for_who_has_fewer_rights(self, steward, running):
         steward.look(page(running))
         assert steward.status == 200
         assert steward.find("#background-task-stack") is None
+        assert steward.find("[value=ask]") is None
+        token = steward.find("input[name=_authenticator]")["value"]
+        form = f"action=ask&_authenticator={token}"
+        assert steward.post(page(running), form).was_refused
+
+    @pytest.mark.parametrize("tier", ["database"], indirect=True)
+    def test_is_not_asked_without_a_token(self, boss, running):
+        boss.post(page(running), "action=ask")
+        transaction.begin()
+        assert [id for id in get_scheduler().questions if id] == []
 
     def test_how_far_it_is_and_how_long_it_will_take(self, boss, running, until):
         def is_told():

@@ -191,6 +191,18 @@ class ITransactionalScheduler(Interface):
     def resume(queue):
         """Start tasks of the queue again. Raises BadOption if unknown."""
 
+    def stack(id):
+        """Return what a running task does: a Stack of its thread; None: not known.
+
+        Of a task in another process it is that of when that was asked for last.
+        """
+
+    def ask_for_stack(id):
+        """Let the process in which a task runs tell its ``stack``, once.
+
+        It is there a moment later, if the task runs still.
+        """
+
     def queues():
         """Return a list of QueueStatus, one for each queue there is."""
 

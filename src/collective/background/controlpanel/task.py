@@ -5,10 +5,10 @@ from collective.background.controlpanel.actions import perform
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.pages import TASKS
 from collective.background.controlpanel.query import Query
-from collective.background.executing.stacks import stack_of
 from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.model.tracebacks import own_frames
+from collective.background.scheduling.groups import KIND
 from collective.background.showing.page import read_text
 from collective.background.showing.presentation import error_text
 from collective.background.showing.presentation import MESSAGE_CLASSES
@@ -20,6 +20,9 @@ from collective.background.showing.results import content_url
 from collective.background.showing.results import download_url
 from collective.background.showing.results import failures_url
 from collective.background.showing.results import is_for_people
+from collective.background.showing.stacks import ask_for_stack
+from collective.background.showing.stacks import may_see_stack
+from collective.background.showing.stacks import task_stack
 from collective.background.showing.task_view import TaskView
 from collective.background.showing.trail import attempts_of
 from collective.background.showing.trail import intervention_text
@@ -30,6 +33,8 @@ from plone import api
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 from urllib.parse import urlencode
 
+
+ASK = "ask"  # the action of the button that asks what a task does
 
 KINDS = {
     "call": _("call of a function"),
@@ -44,7 +49,12 @@ class TaskPage(ControlPanelPage, TaskView):
     part = ViewPageTemplateFile("templates/task.pt")
 
     def act(self):
-        report = perform(read_text(self.request.form, "action"), [self.record.id])
+        action = read_text(self.request.form, "action")
+        if action == ASK:
+            ask_for_stack(self.record.id)
+            self.tell(_("Asked for: what it does is shown here in a moment."))
+            return None
+        report = perform(action, [self.record.id])
         self.tell(report.text(self.request), report.type)
         return self.url(TASKS) if report.has_deleted else None
 
@@ -104,11 +114,16 @@ class TaskPage(ControlPanelPage, TaskView):
     def own_frames(self):
         return own_frames(self.record.error.traceback)
 
+    @cached_property
     def stack(self):
-        """What it does now, for who may see inside; None if that is not known here."""
-        if self.record.state != states.RUNNING or not self.is_trusted:
-            return None
-        return stack_of(self.record.queue, self.record.id)
+        """The Stack of its thread, for who may see inside; None: not known."""
+        return task_stack(self.record.id)
+
+    def can_be_asked(self):
+        """Whether another process may be asked what it does now."""
+        is_here = self.stack is not None and self.stack.is_current
+        is_running = self.record.state == states.RUNNING and self.record.kind != KIND
+        return is_running and not is_here and may_see_stack(self.record)
 
     def without_framework(self, stack):
         return own_frames(stack) or stack

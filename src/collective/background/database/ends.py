@@ -156,6 +156,7 @@ def _keep_report(look, held, stored):
         return
     _, _, report = look.tasks.get(held.claim.id, (None, None, None))
     stored.report = _report_of(look, held, report or stored.report)
+    stored.report.forget_stack()
 
 
 def _report_of(look, held, report):

@@ -7,6 +7,7 @@ who looks at what waits leaves out what is reserved, and looks for that in the H
 from collections import Counter
 from collective.background.database.counting import paths_of_users
 from collective.background.database.handed_over import handed_over
+from collective.background.database.questions import stack_of_stored
 from collective.background.database.shard import CANCEL
 from collective.background.database.shard import FORGET
 from collective.background.database.shard import number_of
@@ -40,6 +41,12 @@ def record_of(scheduler, stored):
             report, began=began, cancel_requested=requested is not None, by=by
         )
     )
+
+
+def stack_of(scheduler, stored):
+    """Return the Stack of a StoredTask of a scheduler that runs, or None."""
+    _, _, report = _held_as(scheduler.holdings.get(stored.instance), stored)
+    return stack_of_stored(record_of(scheduler, stored), report)
 
 
 def record_of_group(scheduler, group):

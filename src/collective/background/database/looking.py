@@ -9,6 +9,7 @@ from collective.background.database import following
 from collective.background.database.elsewhere import see_to_elsewhere
 from collective.background.database.instances import instances_of
 from collective.background.database.look import Look
+from collective.background.database.questions import answer
 from collective.background.database.sites import load
 from collective.background.database.taking import refuse_all
 from collective.background.database.taking import take_over
@@ -157,6 +158,7 @@ def usual(look):
     take_over(look)
     look.reserve()
     ends.report(look)
+    answer(look)
     look.count()
 
 

@@ -12,6 +12,7 @@ from collective.background.database.values import load_text
 from collective.background.database.values import store_message
 from collective.background.database.values import store_progress
 from collective.background.database.values import store_text
+from collective.background.executing.stacks import Stack
 from collective.background.model.records import Progress
 from collective.background.scheduling.execution import MAX_MESSAGES
 from collective.background.scheduling.task import LOG_LINES
@@ -37,6 +38,7 @@ class Report(Persistent):
     _title = _progress = None
     _messages = ()
     _parts = ()
+    _stack = None
     read = 0
 
     def __init__(self):
@@ -95,6 +97,22 @@ class Report(Persistent):
             "messages": tuple(map(load_message, self._messages)),
             "log": tuple(log[-LOG_LINES:]),
         }
+
+    @property
+    def stack(self):
+        """What was last asked for: the Stack of the task's thread, or None."""
+        if self._stack is None:
+            return None
+        text, taken = self._stack
+        return Stack(text=text, taken=taken)
+
+    def show(self, stack):
+        """Keep a Stack, until there is another one or the task ends."""
+        self._stack = stack.text, stack.taken
+
+    def forget_stack(self):
+        if self._stack is not None:
+            self._stack = None
 
     def forget_messages(self):
         self._messages = ()

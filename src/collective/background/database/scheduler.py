@@ -19,6 +19,7 @@ from collective.background.database import elsewhere
 from collective.background.database import former
 from collective.background.database import listing
 from collective.background.database import outbox
+from collective.background.database import questions
 from collective.background.database import waiting
 from collective.background.database.blobs import blobs_of_transaction
 from collective.background.database.counting import count_due
@@ -80,9 +81,11 @@ class PersistentTransactionalScheduler(Persistent):
     - ``shards``: all tasks; ``groups``: StoredGroups by their id
     - ``holdings``: Holdings, by the ids of the instances that have something
     - ``paused``: names of queues; ``retired``: it belongs to no site any more
+    - ``questions``: ids of tasks of which somebody wants to know what they do, or None
     """
 
     retired = False
+    questions = None
     max_body = MAX_BODY
 
     __parent__ = None  # what a local utility is registered with
@@ -94,6 +97,7 @@ class PersistentTransactionalScheduler(Persistent):
         self.groups = OOBTree({"": None})
         self.holdings = OOBTree({"": None})
         self.paused = OOTreeSet([""])
+        self.questions = OOTreeSet([""])
 
     def __setstate__(self, state):
         if not former.is_former(state):
@@ -329,6 +333,14 @@ class PersistentTransactionalScheduler(Persistent):
         rules.check_timeout(timeout)
         outbox.drain(Deadline(timeout))
 
+    def ask_for_stack(self, id):
+        def do(mine):
+            mine.renew()
+            questions.ask(mine, id)
+
+        privately(self._p_jar.db(), self.home(), do)
+        outbox.wake_up(self)
+
     def retire(self):
         """It is about to be taken away: nobody works for it any more."""
         self.retired = True
@@ -392,6 +404,10 @@ class PersistentTransactionalScheduler(Persistent):
 
     def count(self, **filters):
         return listing.count(self, filters)
+
+    def stack(self, id):
+        stored = self.shards.find(id)
+        return None if stored is None else listing.stack_of(self, stored)
 
     def queues(self):
         running = listing.running_by(self, "queue")

@@ -1,13 +1,32 @@
 """What a running task does at this moment: the stack of its thread.
 
-Comes in: the id of the task. Goes out: a text. Asks Python, and disturbs nobody.
+Comes in: the id of the task. Goes out: a Stack. Asks Python, and disturbs nobody.
 """
 
+from collective.background.model.messages import portable_text
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from datetime import UTC
 from traceback import format_stack
 
 import sys
 import threading
+
+
+LENGTH = 20_000  # characters; of what is longer the innermost calls are kept
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stack:
+    """``text``: as Python writes it, the innermost call last; ``taken``: when, aware.
+
+    ``is_current``: whether it is that of now, as the task runs in this process.
+    """
+
+    text: str
+    taken: datetime
+    is_current: bool = False
 
 
 def thread_name(queue, id):
@@ -26,12 +45,16 @@ def named_thread(queue, id):
         thread.name = before
 
 
-def stack_of(queue, id):
-    """Return the stack of a task that runs in this process, the innermost call last.
+def stack_now(queue, id):
+    """Return the Stack of a task that runs in this process.
 
     None if it does not run here.
     """
     name = thread_name(queue, id)
     thread = next((each for each in threading.enumerate() if each.name == name), None)
     frame = thread and sys._current_frames().get(thread.ident)
-    return None if frame is None else "".join(format_stack(frame))
+    if frame is None:
+        return None
+    text = "".join(format_stack(frame))[-LENGTH:]
+    text = portable_text(text, LENGTH)
+    return Stack(text=text, taken=datetime.now(UTC), is_current=True)

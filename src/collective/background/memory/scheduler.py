@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collective.background.capture.call import capture_call
 from collective.background.exceptions import WaitTimeout
 from collective.background.executing.deadline import Deadline
+from collective.background.executing.stacks import stack_now
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.memory import admission
 from collective.background.memory import control
@@ -189,6 +190,13 @@ class TransactionalScheduler(BaseScheduler):
                 f"after {timeout} s there are still unfinished tasks: {titles}"
             )
         self.executor.dispatcher.join(self.lifecycle, deadline - monotonic())
+
+    def stack(self, id):
+        task = self.lifecycle.find(id)
+        return None if task is None else stack_now(task.queue, id)
+
+    def ask_for_stack(self, id):
+        """There is nobody to ask: it is known here, or nowhere."""
 
     # Control.
 
