@@ -23,10 +23,14 @@ def test_nothing_of_celery_is_imported_without_a_broker():
     code = """
 import sys
 import collective.background.celery.messages
+import collective.background.celery.messenger
+import collective.background.celery.relay
 import collective.background.database.watch
 import collective.background.showing.findings
+from collective.background.celery.relay import begin
 from collective.background.executing.executor import process_executor
-process_executor()
+from types import SimpleNamespace
+begin(SimpleNamespace(executor=process_executor()))
 print(*sorted({name.partition(".")[0] for name in sys.modules} & {"celery", "kombu"}))
 """
     assert run(code) == []

@@ -23,6 +23,7 @@ from types import SimpleNamespace
 
 import logging
 import pytest
+import sys
 
 
 MEMORY = "memory://"
@@ -168,6 +169,17 @@ class TestMessages:
         assert broker.sent.empty()
         relay.stop()
         relay.leave(Deadline(TIMEOUT))
+
+
+class TestItsThread:
+    def test_has_ended_for_a_reason_that_nobody_has_thought_of(self, executor, start):
+        broker = Broker()
+        broker.connect = sys.exit
+        relay = Relay(executor, broker)
+        relay.start()
+        relay.leave(Deadline(TIMEOUT))
+        assert executor.dead() == ["Relay"]
+        assert relay.queues == frozenset()
 
 
 class TestABrokerThatIsAway:

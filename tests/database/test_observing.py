@@ -99,3 +99,14 @@ def test_nothing_is_written(database, instances):
     before = database.lastTransaction()
     observe(database, LEASE)
     assert database.lastTransaction() == before
+
+
+def test_who_sends_tasks_to_workers_of_celery(database, instances):
+    with database.transaction() as connection:
+        a, b = (instance_of(connection, id) for id in instances)
+        a.relays, b.relays = ("default",), ("default", "mail")
+        b.is_cut_off = True
+    observed = observe(database, LEASE)
+    assert observed.relayed == {"default", "mail"}
+    assert observed.cut_off == {"b"}
+    assert observed.slots == {"default": 4}

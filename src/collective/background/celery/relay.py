@@ -117,7 +117,7 @@ class Relay:
         except Exception:
             logger.exception("the relay could not end in order")
         finally:
-            self._has_ended = True
+            self._has_ended, self._is_connected = True, False
 
     def _try(self):
         try:

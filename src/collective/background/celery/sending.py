@@ -13,8 +13,9 @@ from math import inf
 # Seconds after which nobody has to read it any more. Not sooner, as clocks of machines
 # may differ; an older one does no harm.
 EXPIRES = 86_400
+SENDING = 10.0  # seconds until the broker has to have a message
 # Of the relay alone: a worker may wait for messages as long as it likes.
-TIMEOUTS = {"socket_timeout": 10.0, "socket_connect_timeout": 5.0}
+TIMEOUTS = {"socket_timeout": SENDING, "socket_connect_timeout": 5.0}
 REDIS = ("redis", "rediss", "sentinel")
 
 
@@ -57,6 +58,9 @@ class Sender:
             serializer="json",
             ignore_result=True,
             expires=EXPIRES,
+            # RabbitMQ takes nothing, and says so to nobody, while its memory is full.
+            timeout=SENDING,
+            confirm_timeout=SENDING,
             time_limit=limit,
             shadow=parcel.title,
             retry=False,
