@@ -16,7 +16,10 @@ FIRST_SILENCE = 40.0  # seconds; until Plone has told how many it allows
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds until a report is sent once more
 TIMEOUT = (5, 30)  # seconds to connect, and to be answered
 SHOWN = 500  # characters of an answer
-GONE = (401, 403, 404, 410)
+GONE = (404, 410)
+# Seconds for which a task that was never known may be so at another instance of Plone,
+# which has not heard of it yet: a message may be faster than the database.
+GRACE = 5.0
 BAD = (400, 413, 422)
 
 
@@ -37,6 +40,8 @@ class Reports:
         for name in ("Accept", "Content-Type"):
             self._session.headers[name] = "application/json"
         self._run, self._number = secrets.token_hex(8), 0
+        self._is_known = False
+        self._began = monotonic()
 
     def close(self):
         self._session.close()
@@ -77,10 +82,12 @@ class Reports:
             logger.warning("Plone does not answer (%s)", type(error).__name__)
             return None
         if answer.status_code == 200:
+            self._is_known = True
             self.is_unwanted |= bool(told.get("stop"))
             self.silence = float(told.get("silence") or self.silence)
             return True
-        if answer.status_code in GONE:
+        is_new = not self._is_known and monotonic() - self._began < GRACE
+        if answer.status_code in GONE and not is_new:
             self.is_unwanted = True
             return True
         logger.warning("Plone answers %s %s", answer.status_code, answer.text[:SHOWN])

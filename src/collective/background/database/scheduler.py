@@ -236,9 +236,6 @@ class PersistentTransactionalScheduler(Persistent):
             news = News()
             return elsewhere.report(scheduler, id, token, report, news), news
 
-        # Before anything is locked, or written: most of what is wrong ends here.
-        if self.shards.find(id) is None:
-            raise rules.not_found(id)
         record, news = privately(self._p_jar.db(), self.home(), do)
         news.tell()
         if news.reached:
