@@ -17,6 +17,7 @@ from collective.background.model.config import Settings
 from helpers import TIMEOUT
 from kombu import Connection
 from math import inf
+from processes import free_port
 from queue import Queue
 from threading import Event
 from types import SimpleNamespace
@@ -204,6 +205,13 @@ class TestABrokerThatIsAway:
         lines = [line for line in caplog.records if line.name == relaying.__name__]
         assert [line.levelno for line in lines] == [logging.ERROR]
         assert "the broker cannot be reached" in lines[0].getMessage()
+
+    def test_the_password_is_not_in_the_log(self, executor, start, caplog):
+        settings = Settings(celery_broker=f"redis://me:secret@127.0.0.1:{free_port()}")
+        relay = start(Sender(settings))
+        until(relay, is_cut_off=True)
+        assert "the broker cannot be reached" in caplog.text
+        assert "secret" not in caplog.text
 
     def test_what_cannot_be_sent_is_given_back(self, start, broker, feeder):
         relay = start(broker)

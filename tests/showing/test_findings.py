@@ -69,7 +69,7 @@ class TestCelery:
             beating={"a": {}, "b": {"mail": 4}}, relayed=frozenset({"default", "mail"})
         )
         [finding] = findings.of_instances(observed, Settings())
-        assert finding.name == "celery-worker"
+        assert finding.name == "workers"
         assert "of the queue default" in finding.text
 
     def test_that_is_not_said_twice(self, shared, waiting):

@@ -124,7 +124,7 @@ def _of_celery(observed):
         )
     for queue in sorted(observed.relayed - observed.slots.keys()):
         yield Finding(
-            name="celery-worker",
+            name="workers",
             text=f"tasks of the queue {queue} go to workers of Celery, but none has it",
             remedy="start background celery-worker, or take the queue out of the "
             "setting 'celery_queues'",
