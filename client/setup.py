@@ -4,13 +4,8 @@ Its source is in the package itself. What is above it there, which imports Plone
 namespace here.
 """
 
-from pathlib import Path
 from setuptools import setup
 
-import os
-
-
-os.chdir(Path(__file__).parent)
 
 setup(
     name="collective.background.client",

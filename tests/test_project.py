@@ -274,6 +274,14 @@ def imported_rooms(path):
                 yield node.lineno, room if room in LINES else "__init__"
 
 
+def test_the_client_has_the_version_of_the_package():
+    versions = {
+        run_setup(folder / "setup.py", stop_after="init").get_version()
+        for folder in (ROOT, ROOT / "client")
+    }
+    assert len(versions) == 1
+
+
 def test_the_settings_in_the_skeleton_are_the_defaults():
     """`make start` writes a zope.conf that shows them, commented out."""
     conf = (ROOT / "demo/skeleton/etc/zope.conf.in").read_text()

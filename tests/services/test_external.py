@@ -18,6 +18,7 @@ from helpers import TIMEOUT
 from inboxes import Inbox
 from plone import api
 
+import json
 import pytest
 import transaction
 
@@ -310,6 +311,19 @@ class TestBadReports:
         assert answer.status_code == 400
         assert "state must be one of" in answer.json()["message"]
         assert state_of(ticket.id).state == "queued"
+
+    def test_nested_too_deeply(self, send, patch, state_of, visitor, caplog):
+        ticket = send()
+        for depth in (600, 100_000):
+            ticket.number += 1
+            result = f"{'[' * depth}{']' * depth}"
+            report = {"run": "one", "number": ticket.number, "state": "succeeded"}
+            body = f'{json.dumps(report)[:-1]}, "result": {result}}}'
+            headers = {"X-Background-Token": ticket.token}
+            answer = visitor.patch(f"@tasks/{ticket.id}", data=body, headers=headers)
+            assert answer.status_code == 400
+        assert state_of(ticket.id).state == "queued"
+        assert "Traceback" not in caplog.text
 
     def test_too_large(self, send, patch):
         answer = patch(send(), state="succeeded", result="x" * 1_000_000)

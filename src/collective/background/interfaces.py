@@ -81,7 +81,8 @@ class ITransactionalScheduler(Interface):
         ``token``: a text, which came to the worker with the message; ``report``: an
         ``ExternalReport`` of ``model/external.py``. It takes effect at once.
         Raises TaskNotFound, also for a wrong token, and where tasks live in memory;
-        TooManyReports. Called by the REST API.
+        TooManyReports; BadReport for a result that cannot be kept. Called by the REST
+        API.
         """
 
     # For add_task: the one entrance that the functions of the API share.

@@ -17,7 +17,9 @@ from collective.background.database.instances import Silences
 from collective.background.database.reports import Report
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import settle
+from collective.background.exceptions import BadReport
 from collective.background.exceptions import ExternalFailed
+from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TooManyReports
 from collective.background.exceptions import WorkerSilent
@@ -114,7 +116,7 @@ def report(scheduler, id, token, told, news):
 
     ``token``: a text, of who reports; ``news``: News, to which is added. What comes
     when the task has ended changes nothing. Raises TaskNotFound, also for a wrong
-    token, TooManyReports.
+    token, TooManyReports, BadReport for a result that cannot be kept.
     """
     task = scheduler.shards.find(id)
     external = None if task is None else task.external
@@ -150,7 +152,10 @@ def _note(task, told):
 
 def _outcome(told):
     if told.state == states.SUCCEEDED:
-        return outcome.succeeded(outcome.pack_result(told.result))
+        try:
+            return outcome.succeeded(outcome.pack_result(told.result))
+        except NotPortable as error:  # as it is nested too deeply
+            raise BadReport(str(error)) from error
     if told.state == states.CANCELLED:
         return outcome.cancelled(
             TaskCancelled("the task was cancelled while it was running")

@@ -42,12 +42,13 @@ def answer_report(task_id, token, request):
         )
     try:
         report = parse_report(json_body(request))
+        record = get_scheduler().report(task_id, token, report)
     except DeserializationError as error:
         raise BadRequest(f"The body must be a JSON object: {error.msg}") from error
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply") from None
     except BadReport as error:
         raise BadRequest(str(error)) from error
-    try:
-        record = get_scheduler().report(task_id, token, report)
     except TaskNotFound:
         raise NotFound from None
     except TooManyReports as error:
