@@ -112,7 +112,7 @@ class TestSending:
 
     def test_it_waits_until_the_worker_begins(self, send, state_of, until):
         ticket = send()
-        until(lambda: "another program" in Reasons().of(state_of(ticket.id)))
+        until(lambda: "another program" in str(Reasons().of(state_of(ticket.id))))
         record = state_of(ticket.id)
         assert (record.state, record.kind) == ("queued", "external")
         assert (record.started, record.attempts) == (None, 0)
@@ -338,8 +338,10 @@ class TestBadReports:
 
 
 class TestControl:
-    def test_cancelled_before_it_begins(self, send, patch, editor, state_of):
+    def test_cancelled_before_it_begins(self, send, patch, editor, state_of, until):
         ticket = send()
+        # The message is there a moment before it is known here that it was sent.
+        until(lambda: "another program" in str(Reasons().of(state_of(ticket.id))))
         assert editor.delete(f"@tasks/{ticket.id}").json()["state"] == "cancelled"
         assert patch(ticket, state="running").json() == {
             "state": "cancelled",
