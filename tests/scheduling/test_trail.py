@@ -186,6 +186,12 @@ class TestInterventions:
             get_scheduler().retry(task_id)
         assert by_whom(finished(task_id)) == [("retry", "system", None)]
 
+    def test_a_timeout(self, tier, lines):
+        record = finished(using(timeout=0.001).schedule(run_until_cancelled))
+        assert record.state == "failed"
+        assert by_whom(record) == [("cancel", "timeout", None)]
+        assert "failed by a timeout, " in lines()[-1].getMessage()
+
     def test_of_a_large_group_too(self, tier, monkeypatch):
         monkeypatch.setattr("collective.background.database.changes.PORTION", 2)
         with waiting():

@@ -4,6 +4,7 @@ Both have bounds, in number and in length. Nothing is kept of a task whose first
 succeeds: its record says it all.
 """
 
+from collective.background.exceptions import TaskTimedOut
 from collective.background.model import states
 from collective.background.model.records import ErrorInfo
 from collective.background.model.tracebacks import own_frames
@@ -27,6 +28,9 @@ USER = "user"
 COMMAND = "command"  # the operator at the command line
 SYSTEM = "system"  # code that runs as Zope itself
 SHUTDOWN = "shutdown"
+TIMEOUT = "timeout"
+
+_TIMED_OUT = f"{TaskTimedOut.__module__}.{TaskTimedOut.__qualname__}"
 
 
 @value("attempt")
@@ -56,7 +60,7 @@ class Intervention:
 
     - ``action``: "cancel" or "retry"; ``when``: aware, UTC
     - ``by``: "user", "command" (the operator at the command line), "system" (Zope
-      itself) or "shutdown" (of the process)
+      itself), "shutdown" (of the process) or "timeout" (its own)
     - ``user_id``: of a user, None for anonymous; ``user_path``: of his user folder
     """
 
@@ -69,6 +73,8 @@ class Intervention:
 
 def note_attempt(what, state, error, *, number, started, finished, instance):
     """Note in ``what.timeline`` that an attempt has ended.
+
+    And among the interventions that a timeout has ended it.
 
     ``what``: a task of any kind; ``error``: an ErrorInfo, or None. The others are those
     of an Attempt. A success is only noted if something has gone wrong before.
@@ -84,6 +90,9 @@ def note_attempt(what, state, error, *, number, started, finished, instance):
         error=error and _shortened(error),
     )
     what.timeline = (*what.timeline, attempt)[-ATTEMPTS:]
+    if error is not None and error.type == _TIMED_OUT:
+        stopped = Intervention(action=CANCEL, when=finished, by=TIMEOUT)
+        note_intervention(what, stopped)
 
 
 def note_intervention(what, intervention):
@@ -98,8 +107,14 @@ def last_intervention(record):
     ``record``: its TaskRecord.
     """
     last = record.interventions[-1] if record.interventions else None
-    led_to = {CANCEL: states.CANCELLED, RETRY: states.QUEUED}
-    return last if last and led_to[last.action] == record.state else None
+    if last is None:
+        return None
+    if last.by == TIMEOUT:
+        is_cause = record.error is not None and record.error.type == _TIMED_OUT
+    else:
+        led_to = {CANCEL: states.CANCELLED, RETRY: states.QUEUED}
+        is_cause = led_to[last.action] == record.state
+    return last if is_cause else None
 
 
 def _shortened(error):

@@ -19,6 +19,7 @@ WHO = {
     trail.COMMAND: _("the operator at the command line"),
     trail.SHUTDOWN: _("the shutdown of the process"),
     trail.SYSTEM: _("the system"),
+    trail.TIMEOUT: _("a timeout"),
 }
 DONE = {
     trail.CANCEL: _("Cancelled by ${who}"),

@@ -11,6 +11,7 @@ from collective.background.model.trail import COMMAND
 from collective.background.model.trail import last_intervention
 from collective.background.model.trail import SHUTDOWN
 from collective.background.model.trail import SYSTEM
+from collective.background.model.trail import TIMEOUT
 from collective.background.model.trail import USER
 from collective.background.running.current import current_task
 from zope.i18n import translate
@@ -25,6 +26,7 @@ WHO = {
     COMMAND: "the operator at the command line",
     SHUTDOWN: "the shutdown",
     SYSTEM: "the system",
+    TIMEOUT: "a timeout",
 }
 SHOWN_TITLE, SHOWN_ERROR = 200, 500  # characters; there are some lines of each task
 
