@@ -161,4 +161,5 @@ buildout: $(BIN)/uv ## install with buildout, as bin/instance (takes minutes whe
 .PHONY: clean
 clean: ## remove what was installed and built; instance/ with its data stays
 	@rm -rf venv venv312 $(RESTAPI) .tox .venv node_modules build dist src/*.egg-info demo/src/*.egg-info
+	@rm -rf client/build client/*.egg-info
 	@rm -rf bin develop-eggs eggs parts .installed.cfg versions.cfg

@@ -15,6 +15,8 @@ setup(
     license="GPL-2.0-only",
     package_dir={"": "../src"},
     packages=["collective.background.client"],
+    # Not beside that of the package.
+    options={"egg_info": {"egg_base": "."}},
     python_requires=">=3.11",
     install_requires=["requests"],
 )

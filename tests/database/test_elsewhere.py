@@ -216,12 +216,25 @@ class TestSilence:
         see_to_elsewhere(look)
         assert look._again_at == float("inf")
 
-    def test_one_instance_is_enough(self, bare, away):
+    @pytest.mark.parametrize(
+        ("mine", "other", "state"),
+        [
+            ("web", "web", "queued"),
+            ("web", "celery", "lost"),
+            ("celery", "web", "queued"),
+            ("celery", "celery", "queued"),
+        ],
+    )
+    def test_one_instance_is_enough(self, bare, away, mine, other, state):
+        """The first one by its id; workers of Celery only if there is no other."""
         away.external.expires = datetime.now(UTC)
         look = bare.look(bare.feeder())
-        look.instances = {"a": None, look.me: None}
+        look.instances = {
+            id: SimpleNamespace(role=role)
+            for id, role in (("", other), (look.me, mine))
+        }
         see_to_elsewhere(look)
-        assert away.state == "queued"
+        assert away.state == state
 
 
 def test_what_is_discarded_is_taken_from_workers_too(bare, away):

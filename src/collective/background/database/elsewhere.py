@@ -24,6 +24,7 @@ from collective.background.exceptions import TaskCancelled
 from collective.background.exceptions import TooManyReports
 from collective.background.exceptions import WorkerSilent
 from collective.background.model import states
+from collective.background.model.config import CELERY
 from collective.background.model.external import ReportedError
 from collective.background.model.records import ErrorInfo
 from collective.background.running import outcome
@@ -63,7 +64,7 @@ def see_to_elsewhere(look):
     elsewhere.
     """
     feeder = look.feeder
-    if look.me != min(look.instances, default=look.me):
+    if not _listens(look):
         return
     if monotonic() >= feeder.listening.look_at:
         tasks = list(handed_over(look.scheduler))
@@ -73,6 +74,17 @@ def see_to_elsewhere(look):
         for task in tasks:
             _see_to(look, task, silent.get(task.id))
     look.again_at(feeder.listening.look_at)
+
+
+def _listens(look):
+    """Whether this instance is the one: one that lives for long, if there is any.
+
+    Workers of Celery may be replaced by others all the time, each of which would have to
+    listen from the beginning.
+    """
+    found = look.instances.items()
+    lasting = [id for id, instance in found if instance.role != CELERY]
+    return look.me == min(lasting or look.instances, default=look.me)
 
 
 def _see_to(look, task, silence):
