@@ -233,6 +233,7 @@ class CeleryWorker(Leader):
 
     def __init__(self, folder, *options, **settings):
         self.settings = settings
+        self._serves = False
         command = (SCRIPTS / "background", "celery-worker", *options, zope_conf(folder))
         super().__init__(
             f"Celery worker of {folder.name}",
@@ -243,5 +244,7 @@ class CeleryWorker(Leader):
 
     def serves(self):
         """Wait until it executes tasks, and return it."""
-        self.expect(self.ready, timeout=START)
+        if not self._serves:
+            self.expect(self.ready, timeout=START)
+            self._serves = True
         return self
