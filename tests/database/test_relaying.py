@@ -290,6 +290,7 @@ class TestWhatBecomesOfIt:
 
     def test_at_the_end_it_is_given_back(self, bare, feeder, task):
         feeder.stop()
+        assert not feeder.executor.relay.backlog()  # nor is it sent any more
         assert sent(bare, feeder) == []
         assert not task.is_reserved
         bare.see_to(feeder, last)

@@ -269,6 +269,8 @@ class Feeder:
             for held in self.held.values():
                 held.stuck_until = 0.0
                 held.is_withdrawn |= held.is_sent or held.claim.id in waited
+                if held.is_sent:
+                    self.executor.relay.forget(held)  # it need not be sent any more
                 self._stop_if_it_may_run_again(held)
             self.changed.notify_all()
 

@@ -114,19 +114,6 @@ def running_by(scheduler, attribute):
     )
 
 
-def sent_by_queue(scheduler):
-    """Return how many tasks were sent to workers of Celery, which have not begun them.
-
-    A Counter, by the names of queues.
-    """
-    return Counter(
-        holding.uses[id][0]
-        for holding in filter(None, scheduler.holdings.values())
-        for id in holding.sent
-        if id in holding.uses
-    )
-
-
 def records(scheduler, start, limit, filters):
     """See ``ITransactionalScheduler.records``."""
     stop = None if limit is None else start + limit

@@ -8,6 +8,7 @@ Comes in: a Look. Goes out: Parcels for the relay (``celery/relay.py``), once th
 committed.
 """
 
+from collections import Counter
 from collective.background.database.holding import Held
 from collective.background.model.messages import portable_line
 from dataclasses import dataclass
@@ -99,6 +100,19 @@ def _are_busy(look, queue):
     uses = [holdings[id].uses.values() for id in workers if id in holdings]
     running = sum(name == queue for name, _ in chain.from_iterable(uses))
     return running >= slots_of_workers(look.instances, queue) > 0
+
+
+def sent_by_queue(scheduler):
+    """Return how many tasks were sent to workers of Celery, which have not begun them.
+
+    A Counter, by the names of queues.
+    """
+    return Counter(
+        holding.uses[id][0]
+        for holding in filter(None, scheduler.holdings.values())
+        for id in holding.sent
+        if id in holding.uses
+    )
 
 
 def cut_off_queues(instances):

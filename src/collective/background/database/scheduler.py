@@ -29,6 +29,7 @@ from collective.background.database.places import Lines
 from collective.background.database.private import connected
 from collective.background.database.private import privately
 from collective.background.database.relaying import cut_off_queues
+from collective.background.database.relaying import sent_by_queue
 from collective.background.database.room import entrant
 from collective.background.database.room import entrant_now
 from collective.background.database.settling import News
@@ -411,7 +412,7 @@ class PersistentTransactionalScheduler(Persistent):
         now = microseconds(clock_of(self._p_jar.db()).now())
         slots = self.slots()
         due = count_due(self.shards, slots, now)
-        sent = listing.sent_by_queue(self)
+        sent = sent_by_queue(self)
         cut_off = cut_off_queues(instances_for(self))
         return [
             QueueStatus(
