@@ -79,8 +79,8 @@ def see_to_elsewhere(look):
 def _listens(look):
     """Whether this instance is the one: one that lives for long, if there is any.
 
-    Workers of Celery may be replaced by others all the time, each of which would have to
-    listen from the beginning.
+    Workers of Celery may be replaced by others all the time, each of which would have
+    to listen from the beginning.
     """
     found = look.instances.items()
     lasting = [id for id, instance in found if instance.role != CELERY]
