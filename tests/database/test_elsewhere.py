@@ -211,6 +211,23 @@ class TestSilence:
         assert (record.state, record.attempts) == ("lost", 0)
         assert "no worker has begun it" in record.error.message
 
+    def test_many_are_lost_some_at_a_time(self, bare, sent, monkeypatch):
+        monkeypatch.setattr(elsewhere, "AT_ONCE", 1)
+        other = bare.add(call=capture_external("a.b", None, "celery"))
+        external = External(digest_of(TOKEN), other.reserve("a"), -1, SILENCE)
+        other.status.send(SimpleNamespace(arguments=()), external)
+        sent.external.expires = external.expires
+        for task in (sent, other):
+            hand_over(bare.scheduler, task)
+        commit(bare)
+        feeder = bare.feeder()
+        look = bare.look(feeder)
+        see_to_elsewhere(look)
+        assert look.has_more
+        assert sorted([sent.state, other.state]) == ["lost", "queued"]
+        see_to_elsewhere(look)
+        assert (sent.state, other.state) == ("lost", "lost")
+
     def test_nothing_is_to_be_looked_at_again_if_nothing_is_there(self, bare):
         look = bare.look(bare.feeder())
         see_to_elsewhere(look)

@@ -35,6 +35,7 @@ from time import monotonic
 
 BEATS = 6  # looks in the time of the shortest silence
 LONGEST_PAUSE = 10.0  # seconds between two looks at what is elsewhere
+AT_ONCE = 50  # tasks that are lost in one transaction
 SLACK = 5.0  # seconds that a look may take longer than usual
 
 
@@ -71,8 +72,17 @@ def see_to_elsewhere(look):
         if not tasks:
             return  # nobody is to be woken up for nothing
         silent = feeder.listening.silent(tasks)
-        for task in tasks:
-            _see_to(look, task, silent.get(task.id))
+        lost = [
+            task
+            for task in tasks
+            if task.id in silent or look.now > task.external.expires
+        ]
+        for task in lost[:AT_ONCE]:
+            _lose(look, task, silent.get(task.id))
+        if len(lost) > AT_ONCE:
+            feeder.listening.look_at = 0.0
+            look.has_more = True
+            return
     look.again_at(feeder.listening.look_at)
 
 
@@ -87,10 +97,9 @@ def _listens(look):
     return look.me == min(lasting or look.instances, default=look.me)
 
 
-def _see_to(look, task, silence):
+def _lose(look, task, silence):
+    """``silence``: for how many seconds its worker was silent; None: it is too late."""
     external = task.external
-    if silence is None and look.now <= external.expires:
-        return
     hold(external)  # if it is heard of at this very moment, it is not lost
     if look.scheduler.shards.requested(task.id) is not None:
         cancel_waiting(look.scheduler, task, look.news)
