@@ -20,21 +20,18 @@ from collective.background.database import former
 from collective.background.database import listing
 from collective.background.database import outbox
 from collective.background.database import questions
+from collective.background.database import statuses
 from collective.background.database import waiting
 from collective.background.database.blobs import blobs_of_transaction
-from collective.background.database.counting import count_due
 from collective.background.database.instances import instances_for
 from collective.background.database.opening import open_group
 from collective.background.database.places import Lines
 from collective.background.database.private import connected
 from collective.background.database.private import privately
-from collective.background.database.relaying import cut_off_queues
-from collective.background.database.relaying import sent_by_queue
 from collective.background.database.room import entrant
 from collective.background.database.room import entrant_now
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
-from collective.background.database.shard import microseconds
 from collective.background.database.shard import new_id
 from collective.background.database.shards import Shards
 from collective.background.database.tasks import StoredTask
@@ -47,8 +44,6 @@ from collective.background.executing.executor import process_executor
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.model import states
 from collective.background.model.options import Options
-from collective.background.model.records import InstanceStatus
-from collective.background.model.records import QueueStatus
 from collective.background.model.trail import CANCEL
 from collective.background.model.trail import RETRY
 from collective.background.running import outcome
@@ -408,42 +403,13 @@ class PersistentTransactionalScheduler(Persistent):
         return None if stored is None else listing.stack_of(self, stored)
 
     def queues(self):
-        running = listing.running_by(self, "queue")
-        now = microseconds(clock_of(self._p_jar.db()).now())
-        slots = self.slots()
-        due = count_due(self.shards, slots, now)
-        sent = sent_by_queue(self)
-        cut_off = cut_off_queues(instances_for(self))
-        return [
-            QueueStatus(
-                name=name,
-                slots=number,
-                running=running[name],
-                waiting=max(0, due[name] - running[name]),
-                paused=name in self.paused,
-                sent=sent[name],
-                cut_off=name in cut_off,
-            )
-            for name, number in slots.items()
-        ]
+        return statuses.queues(self)
 
     def lines(self):
         return Lines(self)
 
     def instances(self):
-        running = listing.running_by(self, "instance")
-        return [
-            InstanceStatus(
-                id=id,
-                slots=dict(instance.slots),
-                running=running[id],
-                role=instance.role,
-                relays=instance.relays,
-                cut_off=instance.is_cut_off,
-            )
-            for id, instance in instances_for(self).items()
-            if instance.slots or instance.relays
-        ]
+        return statuses.instances(self)
 
     def wait(self, id, timeout):
         return waiting.wait(self, id, timeout)
