@@ -7,6 +7,7 @@ from collective.background.celery.messages import broker_queue
 from collective.background.celery.relay import Relay
 from collective.background.celery.sending import Sender
 from collective.background.database import changes
+from collective.background.database import relaying
 from collective.background.database import stealing
 from collective.background.database.claims import Claim
 from collective.background.database.holding import Held
@@ -26,6 +27,7 @@ from collective.background.showing.waiting import Reasons
 from functools import partial
 from helpers import TIMEOUT
 from kombu import Connection
+from math import inf
 from time import monotonic
 from types import SimpleNamespace
 from zope.component.hooks import getSite
@@ -272,6 +274,19 @@ class TestWhatBecomesOfIt:
 
     def test_it_is_looked_at_again_by_then(self, feeder):
         assert feeder.look_at <= monotonic() + feeder.settings.lease
+
+    def test_for_a_while_it_is_soon_looked_whether_workers_want_more(
+        self, bare, feeder, task
+    ):
+        assert feeder.look_at <= monotonic() + relaying.BRISK
+        take_over(bare, task, SimpleNamespace(id="a worker"))
+        feeder.sent_at -= relaying.WHILE / 2
+        assert sent(bare, feeder) == []
+        assert feeder.look_at <= monotonic() + relaying.WHILE
+        feeder.sent_at -= relaying.WHILE
+        feeder.count_at = inf  # nor is there anything else to do
+        assert sent(bare, feeder) == []
+        assert feeder.look_at > monotonic() + relaying.WHILE
 
     def test_what_could_not_be_sent_waits_on(self, bare, feeder, task):
         (parcel,) = feeder.executor.relay._parcels

@@ -3,6 +3,7 @@
 from collective.background.database import looking
 from collective.background.database import taking
 from collective.background.database.taking import Offer
+from collective.background.scheduling.contention import OFTEN
 from members import Member
 from threading import Event
 from threading import Thread
@@ -258,6 +259,28 @@ class TestWhatIsNotTaken:
         offered = offer(worker, stored.id, stored.fence)
         assert worker.look(work=looking.last)
         assert "about to end" in offered.refusal
+
+
+class TestThoseThatConflict:
+    def test_stand_in_the_line_of_their_kind(self, send, sender, worker, bare, now):
+        """Who executes has seen it, and not who sends."""
+        stored = send()
+        for _ in range(OFTEN):
+            worker.feeder.contention.note(stored.callable, True)
+        offered = offer(worker, stored.id, stored.fence)
+        assert worker.look()
+        assert "those of its kind conflict" in offered.refusal
+        assert not now(stored).is_reserved
+        assert stored.locks
+        assert sender.look()  # it finds that the task is not its own any more
+        assert sender.look()
+        assert now(stored).instance == sender.id
+        holding = bare.scheduler.holdings[sender.id]
+        holding.sent = frozenset(holding.tasks)
+        bare.manager.commit()
+        offered = offer(worker, stored.id, stored.fence)
+        assert worker.look()
+        assert offered.held.locks == stored.locks
 
 
 class TestOneThatMayHaveKilledAProcess:

@@ -82,6 +82,7 @@ class Feeder:
         self.stealing = Stealing()
         self.elders_at = {}  # when to look for old tasks of others, by the queue
         self.places = {}  # up to where the lines of locks were looked at
+        self.sent_at = -inf  # when the last task was given to the relay (monotonic)
         self.busy_at = {}  # when all workers of Celery had something, by the queue
         self.newer = set()  # numbers of tasks of a later version
         self.nobodys = {}  # since when instances are not known that have something

@@ -85,7 +85,7 @@ class Look:
                     give_up(self.scheduler, stored, reason)
                     settle(self.scheduler, stored, self.news)
                     continue
-                if self._has_to_take_turns(stored):
+                if self.has_to_take_turns(stored):
                     continue
                 if stored._p_oid is None:  # a callback that this look has scheduled
                     self.scheduler._p_jar.add(stored)
@@ -188,7 +188,7 @@ class Look:
             stored.release()
         self.drop(held)
 
-    def _has_to_take_turns(self, stored):
+    def has_to_take_turns(self, stored):
         """Let a task stand in the line of its kind, if that conflicts too often."""
         contention = self.feeder.contention
         if stored.conflicts or not contention.is_high(stored.callable):

@@ -20,7 +20,8 @@ from zope.i18n import translate
 
 AHEAD = 2  # tasks for each slot of the workers that nobody has taken over yet
 TITLE = 200  # characters
-BRISK = 0.02  # seconds until one looks whether workers have taken something, at least
+BRISK = 0.02  # seconds until one looks whether workers want more, at least
+WHILE = 1.0  # seconds after the last message for which that is to be expected
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +57,7 @@ def send(parcel):
     feeder, held = parcel.feeder, parcel.held
     held.sent_at = monotonic()
     with feeder.changed:
+        feeder.sent_at = held.sent_at
         feeder.held[held.claim.id] = held
         # The process may be about to end: a look may have been under way.
         held.is_withdrawn = feeder.is_stopping
@@ -137,9 +139,9 @@ def find_unclaimed(look):
     busy_at = feeder.busy_at
     since = {held: max(held.sent_at, busy_at.get(held.queue, 0.0)) for held in found}
     look.again_at(min(since.values(), default=inf) + lease)
-    if found:
-        # While workers take one after the other, they soon want more. They write that,
-        # but not every storage tells of it.
-        silence = monotonic() - max(held.sent_at for held in found)
+    silence = monotonic() - feeder.sent_at
+    if silence < WHILE:
+        # Workers take one after the other, and soon want more, or what had to wait for
+        # it. They write that, but not every storage tells of it.
         look.again_in(max(BRISK, silence))
     return [held for held in found if monotonic() - since[held] > lease]

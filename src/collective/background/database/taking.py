@@ -177,6 +177,9 @@ def _against(look, stored, offer):
         return "its group was cancelled meanwhile"
     if stored.queue in scheduler.paused:
         return f"the queue {stored.queue} is paused"
+    if look.has_to_take_turns(stored):
+        stored.release()
+        return "those of its kind conflict, so that it stands in their line now"
     return None
 
 
