@@ -10,7 +10,6 @@ from collective.background.controlpanel.queues import warnings
 from collective.background.database.installing import install
 from collective.background.model.records import InstanceStatus
 from collective.background.model.records import QueueStatus
-from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from datetime import UTC
@@ -26,16 +25,15 @@ import transaction
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def waits(created, eta=None):
-    """Return what was scheduled, and may start since, so many seconds before NOW."""
-    created, eta = (s and NOW - timedelta(seconds=s) for s in (created, eta))
-    return SimpleNamespace(created=created, eta=eta)
+def ago(seconds):
+    return seconds and NOW - timedelta(seconds=seconds)
 
 
-def row(seconds=None, **values):
+def row(seconds=None, begun=None, **values):
+    """Return a Row of which one has waited for so long, and one was begun then."""
     status = {"slots": 2, "running": 1, "waiting": 1, "paused": False, **values}
-    oldest = seconds and waits(created=seconds)
-    return Row(status=QueueStatus(name="mail", **status), oldest=oldest)
+    status = QueueStatus(name="mail", **status)
+    return Row(status=status, since=ago(seconds), begun=ago(begun))
 
 
 @pytest.mark.parametrize(
@@ -46,8 +44,8 @@ def row(seconds=None, **values):
         (row(61), True),
         (row(61, running=2), False),
         (row(61, paused=True), False),
-        (replace(row(), oldest=waits(600, eta=59)), False),
-        (replace(row(), oldest=waits(600, eta=61)), True),
+        (row(600, begun=59), False),
+        (row(600, begun=61), True),
     ],
 )
 def test_tasks_are_not_to_wait_for_nothing(found, is_stuck):
@@ -75,7 +73,8 @@ def waiting_tasks(request, portal):
 
 
 def default_row(now):
-    return next(row for row in queue_rows(now) if row.status.name == "default")
+    rows = queue_rows([], now)
+    return next(row for row in rows if row.status.name == "default")
 
 
 def test_the_oldest_is_one_that_could_start(boss, waiting_tasks):
@@ -90,6 +89,24 @@ def test_what_was_delayed_could_start_when_its_time_has_come(waiting_tasks):
     later, *_ = waiting_tasks
     found = default_row(datetime.now(UTC) + timedelta(seconds=601))
     assert found.oldest.id == later
+    assert found.since - found.oldest.created > timedelta(seconds=590)
+
+
+def test_of_too_many_it_is_known_that_they_wait(waiting_tasks, monkeypatch):
+    *_, second, _ = waiting_tasks
+    monkeypatch.setattr(queues, "LOOKED_AT", 2)  # the newest: after, second
+    found = default_row(datetime.now(UTC))
+    assert found.oldest is None
+    assert found.since == get_scheduler().record(second).created
+
+
+def test_what_was_begun_last_is_known(waiting_tasks):
+    running = [
+        SimpleNamespace(queue=queue, began=ago(seconds))
+        for queue, seconds in [("default", 9), ("default", 5), ("mail", 1)]
+    ]
+    found = [r for r in queue_rows(running, NOW) if r.status.name == "default"]
+    assert [row.begun for row in found] == [ago(5)]
 
 
 def test_the_page_of_a_task_says_why_it_waits(boss, waiting_tasks):

@@ -63,7 +63,7 @@ class ActivityPage(ControlPanelPage):
     @cached_property
     def queues(self):
         """A Row of each queue."""
-        return queue_rows(self.now)
+        return queue_rows(self.running, self.now)
 
     def warnings(self):
         return [self.text(text) for text in warnings(self.queues, self.now)]

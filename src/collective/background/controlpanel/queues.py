@@ -10,6 +10,7 @@ from collective.background.model.messages import _
 from collective.background.showing.visibility import count_visible
 from collective.background.showing.visibility import visible_records
 from dataclasses import dataclass
+from datetime import datetime
 from zope.i18nmessageid import Message
 
 
@@ -19,35 +20,70 @@ LONG = 60  # seconds that nothing should wait while there is a free slot
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """``status``: a QueueStatus; ``oldest``: the TaskRecord of the site's task that has
-    waited longest of those that could start, or None."""
+    """A queue of the site.
+
+    - ``status``: its QueueStatus
+    - ``oldest``: the TaskRecord of the task that has waited longest of those that could
+      start; None: there is none, or too many wait to look for it
+    - ``since``: since when one waits that could start, at the latest; or None
+    - ``begun``: when the last one was begun of those that run, or None
+    """
 
     status: object
-    oldest: object
+    oldest: object = None
+    since: datetime | None = None
+    begun: datetime | None = None
 
     def is_stuck(self, now):
-        """Whether it waits though there is room. ``now``: an aware datetime."""
-        if self.oldest is None or self.status.paused:
+        """Whether tasks wait though there is room. ``now``: an aware datetime.
+
+        Not if one was begun of late: of many that are short, a slot is free now and
+        then.
+        """
+        if self.since is None or self.status.paused:
             return False
         has_room = self.status.running < self.status.slots
-        return has_room and (now - self._since).total_seconds() > LONG
+        last = max(self.since, self.begun or self.since)
+        return has_room and (now - last).total_seconds() > LONG
 
     @property
     def is_nobodys(self):
         """Whether tasks wait that no process has slots for."""
         return self.status.waiting and not (self.status.slots or self.status.paused)
 
-    @property
-    def _since(self):
-        return max(self.oldest.created, self.oldest.eta or self.oldest.created)
+
+def queue_rows(running, now):
+    """Return a Row for each queue.
+
+    ``running``: TaskRecords of the tasks of the site that run; ``now``: an aware
+    datetime.
+    """
+    return [_row(status, running, now) for status in get_scheduler().queues()]
 
 
-def queue_rows(now):
-    """Return a Row for each queue. ``now``: an aware datetime."""
-    return [
-        Row(status=status, oldest=_oldest(status.name, now) if status.waiting else None)
-        for status in get_scheduler().queues()
-    ]
+def _row(status, running, now):
+    if not status.waiting:
+        return Row(status=status)
+    begun = [each.began for each in running if each.queue == status.name and each.began]
+    waiting, is_all = _waiting(status.name)
+    found = next((task for task in waiting if _could_start(task, now)), None)
+    return Row(
+        status=status,
+        oldest=found if is_all else None,
+        since=found and max(found.created, found.eta or found.created),
+        begun=max(begun, default=None),
+    )
+
+
+def _waiting(queue):
+    """Return (TaskRecords, whether that is all of them), the oldest first.
+
+    Of too many it is the oldest of so many that are looked at.
+    """
+    filters = {"everybody": True, "states": states.WAITING, "queue": queue}
+    if count_visible(**filters) > LOOKED_AT:
+        return visible_records(start=LOOKED_AT - 1, limit=1, **filters), False
+    return visible_records(limit=None, descending=False, **filters), True
 
 
 def warnings(rows, now):
@@ -85,14 +121,6 @@ def warnings(rows, now):
             )
         if text is not None:
             yield Message(text, mapping={"name": row.status.name})
-
-
-def _oldest(queue, now):
-    filters = {"everybody": True, "states": states.WAITING, "queue": queue}
-    if count_visible(**filters) > LOOKED_AT:
-        return None
-    waiting = visible_records(limit=None, descending=False, **filters)
-    return next((task for task in waiting if _could_start(task, now)), None)
 
 
 def _could_start(record, now):
