@@ -210,6 +210,16 @@ class TestHowMuch:
         assert sent(bare, feeder) == [task]
         assert not other.is_reserved
 
+    def test_what_cannot_be_sent_keeps_no_thread_from_a_lock(self, bare, sends, works):
+        works(imports=1)
+        bare.add(lock="erp", queue="imports")
+        other = bare.add(lock="erp")
+        feeder = sends(queues={"imports": 1}, celery_queues={"imports"})
+        feeder.executor.relay._is_connected = False
+        instances_of(bare.connection)[feeder.executor.instance].is_cut_off = True
+        assert sent(bare, feeder) == []
+        assert other.is_reserved
+
     def test_what_may_have_killed_its_process_holds_up_no_thread(
         self, bare, sends, works
     ):

@@ -131,6 +131,12 @@ class TestSources:
         assert settings.queues_of_celery == {"imports", "mail"}
         assert settings.queues_of_threads == {"default": 2}
 
+    def test_a_broker_may_be_there_for_other_applications_only(self, zope_conf):
+        zope_conf("celery_broker memory://")
+        settings = load_settings({"BACKGROUND_CELERY_QUEUES": ""})
+        assert settings.queues_of_celery == frozenset()
+        assert settings.queues_of_threads == settings.queues
+
     def test_with_a_broker_all_queues_are_those_of_celery(self):
         settings = Settings(celery_broker="memory://", queues={"imports": 1})
         assert settings.queues_of_celery == {"default", "mail", "imports"}

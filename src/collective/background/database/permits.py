@@ -17,6 +17,7 @@ from collective.background.database.locking import take
 from collective.background.database.locks import Lines
 from collective.background.database.locks import Locks
 from collective.background.database.owning import owned
+from collective.background.database.relaying import cut_off_queues
 from collective.background.database.shard import number_of
 from collective.background.database.shard import SHARDS
 from collective.background.database.standing import LANES
@@ -72,7 +73,8 @@ class Permits:
         queues = set(look.feeder.slots).union(
             *(instance.slots for instance in look.instances.values())
         )
-        self._moving = queues.difference(look.scheduler.paused)
+        still = cut_off_queues(look.instances).union(look.scheduler.paused)
+        self._moving = queues.difference(still)
         self._taken = look.feeder.newer.union(map(number_of, look.tasks))
         # Also those of what has just ended: so a line stays where it was begun.
         self._mine = _locks_of(look.uses)
@@ -133,7 +135,7 @@ class Permits:
     def _read(self, lock):
         """Yield those in a line, but for what is reserved here, and what is paused.
 
-        And what is of no instance, or of newer ones.
+        And what is of no instance, or of newer ones, or cannot be sent to workers.
         """
         for stand, task in line_of(self._shards, lock):
             if stand.number not in self._taken and stand.queue in self._moving:
