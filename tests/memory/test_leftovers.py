@@ -48,8 +48,15 @@ def left(folder, home):
     return ids
 
 
-def begin():
-    leftovers.serving_begins(None)
+def begin(**settings):
+    executor = SimpleNamespace(settings=Settings(**settings))
+    leftovers.serving_begins(SimpleNamespace(executor=executor))
+
+
+def test_workers_of_celery_leave_it_to_others(home, left):
+    """There may be new ones at any time, and nobody looks at them."""
+    begin(role="celery")
+    assert list(home.iterdir())
 
 
 def test_only_the_user_of_the_process_can_read_it(home, left):

@@ -13,6 +13,7 @@ from collective.background.capture.users import UserReference
 from collective.background.exceptions import TaskLost
 from collective.background.interfaces import ITransactionalScheduler
 from collective.background.model import states
+from collective.background.model.config import CELERY
 from collective.background.model.options import Options
 from collective.background.running.outcome import describe_error
 from collective.background.scheduling.task import Task
@@ -63,6 +64,8 @@ def leave_word(lifecycle, tasks):
 
 def serving_begins(event):
     """Let the tasks be seen that processes before this one have lost."""
+    if event.executor.settings.role == CELERY:
+        return  # nobody looks there
     lifecycle = getGlobalSiteManager().getUtility(ITransactionalScheduler).lifecycle
     keep = lifecycle.settings.keep
     for told in _take_word():
