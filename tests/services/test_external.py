@@ -390,6 +390,21 @@ class TestControl:
         (item,) = editor.get("@tasks?state=running").json()["items"]
         assert item["id"] == ticket.id
 
+    def test_it_is_in_no_slot_while_it_runs(self, send, patch, scheduler, until):
+        ticket = send()
+        patch(ticket, state="running")
+
+        def default():
+            transaction.begin()
+            return next(q for q in scheduler.queues() if q.name == "default")
+
+        using(queue="default").schedule(str, 1)
+        scheduler.pause("default")
+        transaction.commit()
+        until(lambda: scheduler.shards.find(ticket.id).is_elsewhere)
+        assert (default().running, default().waiting) == (0, 1)
+        scheduler.resume("default")
+
 
 class TestSilence:
     @pytest.fixture

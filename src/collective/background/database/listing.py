@@ -93,20 +93,29 @@ def _held_as(holding, stored):
 
 
 def held(scheduler):
-    """Return all StoredTasks that are reserved, as a list."""
+    """Return all StoredTasks that are reserved, as a list.
+
+    By instances, or handed over to workers elsewhere.
+    """
+    return [*_held_here(scheduler), *handed_over(scheduler)]
+
+
+def _held_here(scheduler):
     found = (
         scheduler.shards.find(id)
         for holding in scheduler.holdings.values()
         if holding is not None
         for id in holding.tasks
     )
-    here = [stored for stored in found if stored is not None and stored.is_reserved]
-    return [*here, *handed_over(scheduler)]
+    return [stored for stored in found if stored is not None and stored.is_reserved]
 
 
 def running_by(scheduler, attribute):
-    """Return how many tasks run, by an attribute of their records: a Counter."""
-    records = (record_of(scheduler, stored) for stored in held(scheduler))
+    """Return how many tasks run, by an attribute of their records: a Counter.
+
+    Without those that workers elsewhere have, which are in no slot.
+    """
+    records = (record_of(scheduler, stored) for stored in _held_here(scheduler))
     return Counter(
         getattr(record, attribute)
         for record in records
