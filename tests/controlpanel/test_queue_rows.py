@@ -134,7 +134,7 @@ class Idle:
     """A scheduler that nobody executes the tasks of."""
 
     def __init__(self, scheduler):
-        self.queues = scheduler.queues
+        self.queues, self.lines = scheduler.queues, scheduler.lines
         self.instances = list
 
 

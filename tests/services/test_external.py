@@ -6,13 +6,16 @@ from collective.background import using
 from collective.background.capture.secrets import HIDDEN
 from collective.background.client import BackgroundTask
 from collective.background.client import Stopped
+from collective.background.controlpanel.queues import queue_rows
 from collective.background.database import external
 from collective.background.database.installing import install
 from collective.background.exceptions import BadOption
 from collective.background.model.external import LIFETIME
 from collective.background.showing.waiting import Reasons
 from collective.background.testing import serving
+from datetime import datetime
 from datetime import timedelta
+from datetime import UTC
 from functools import partial
 from helpers import TIMEOUT
 from inboxes import Inbox
@@ -335,6 +338,32 @@ class TestBadReports:
         answer = patch(ticket, progress={"done": 1})
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
         assert patch(ticket, state="succeeded").status_code == 200
+
+
+class TestControlPanel:
+    @pytest.fixture
+    def manager(self, send, session_of):
+        """Somebody who may see all of the tasks of an editor."""
+        boss = session_of("boss")
+        boss.headers["Accept"] = "text/html"
+        return boss
+
+    def test_has_a_page_of_it(self, send, patch, manager):
+        ticket = send()
+        patch(ticket, state="running")
+        answer = manager.get(f"@@background-task/{ticket.id}")
+        assert answer.status_code == 200
+        assert "(task of another program)" in answer.text
+        assert "Ask its instance" not in answer.text
+
+    def test_does_not_take_it_for_one_that_is_stuck(self, send, state_of, until):
+        ticket = send()
+        until(lambda: "another program" in Reasons().of(state_of(ticket.id)))
+        id = using(priority=-1).schedule(str, 1)
+        get_scheduler().pause("default")
+        transaction.commit()
+        rows = queue_rows([], datetime.now(UTC))
+        assert [row.oldest.id for row in rows if row.oldest] == [id]
 
 
 class TestControl:

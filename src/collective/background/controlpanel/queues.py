@@ -5,6 +5,7 @@ Comes in: the scheduler's QueueStatus. Goes out: a Row for each queue. Used by
 """
 
 from collective.background.api.scheduling import get_scheduler
+from collective.background.capture.call import EXTERNAL
 from collective.background.model import states
 from collective.background.model.messages import _
 from collective.background.showing.visibility import count_visible
@@ -49,7 +50,8 @@ class Row:
     @property
     def is_nobodys(self):
         """Whether tasks wait that no process has slots for."""
-        return self.status.waiting and not (self.status.slots or self.status.paused)
+        waits = self.status.waiting > 0 and not self.status.paused
+        return waits and self.status.slots == 0
 
 
 def queue_rows(running, now):
@@ -58,15 +60,17 @@ def queue_rows(running, now):
     ``running``: TaskRecords of the tasks of the site that run; ``now``: an aware
     datetime.
     """
-    return [_row(status, running, now) for status in get_scheduler().queues()]
+    scheduler = get_scheduler()
+    lines = scheduler.lines()
+    return [_row(status, running, lines, now) for status in scheduler.queues()]
 
 
-def _row(status, running, now):
+def _row(status, running, lines, now):
     if not status.waiting:
         return Row(status=status)
     begun = [each.began for each in running if each.queue == status.name and each.began]
     waiting, is_all = _waiting(status.name)
-    found = next((task for task in waiting if _could_start(task, now)), None)
+    found = next((task for task in waiting if _could_start(task, lines, now)), None)
     return Row(
         status=status,
         oldest=found if is_all else None,
@@ -123,5 +127,8 @@ def warnings(rows, now):
             yield Message(text, mapping={"name": row.status.name})
 
 
-def _could_start(record, now):
-    return not record.after and (record.eta is None or record.eta <= now)
+def _could_start(record, lines, now):
+    if record.after or (record.eta is not None and record.eta > now):
+        return False
+    standing = lines.standing(record.id) if record.kind == EXTERNAL else None
+    return standing is None or not standing.is_elsewhere

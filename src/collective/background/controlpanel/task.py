@@ -1,6 +1,7 @@
 """The page of one task: ``@@background-task/<id>``, with all that is known of it."""
 
 from collective.background.capture.call import BATCH
+from collective.background.capture.call import EXTERNAL
 from collective.background.controlpanel.actions import perform
 from collective.background.controlpanel.pages import ControlPanelPage
 from collective.background.controlpanel.pages import TASKS
@@ -41,6 +42,7 @@ KINDS = {
     "view": _("publication of a view"),
     "request": _("HTTP request"),
     "batch": _("batch"),
+    EXTERNAL: _("task of another program"),
     "group": _("group of tasks"),
 }
 
@@ -122,8 +124,11 @@ class TaskPage(ControlPanelPage, TaskView):
     def can_be_asked(self):
         """Whether another process may be asked what it does now."""
         is_here = self.stack is not None and self.stack.is_current
-        is_running = self.record.state == states.RUNNING and self.record.kind != KIND
-        return is_running and not is_here and may_see_stack(self.record)
+        is_running = self.record.state == states.RUNNING
+        # Of these no process of ours has a thread.
+        is_nobodys = self.record.kind in (KIND, EXTERNAL)
+        is_asked = is_running and not (is_here or is_nobodys)
+        return is_asked and may_see_stack(self.record)
 
     def without_framework(self, stack):
         return own_frames(stack) or stack
