@@ -19,6 +19,7 @@ from gated_tasks import create
 from gated_tasks import note
 from helpers import TIMEOUT
 from types import SimpleNamespace
+from zope.i18nmessageid import Message
 
 import pytest
 import transaction
@@ -174,10 +175,12 @@ class TestWhatMayRunAgain:
         assert "new" in folder
 
     def test_and_the_log_says_that_it_does_so_alone(self, dead, folder, caplog):
-        task_id = using(rerun=True).schedule(create, folder, "new")
+        title = Message("Row ${n}", mapping={"n": 7})
+        task_id = using(rerun=True, title=title).schedule(create, folder, "new")
         dead.reserves(task_id)
         ended(task_id)
-        assert len([line for line in caplog.messages if "runs alone" in line]) == 1
+        (line,) = (line for line in caplog.messages if "runs alone" in line)
+        assert f"task {task_id} 'Row 7' runs alone" in line
 
     def test_begins_with_a_commit_from_then_on(self, scheduler, dead, folder):
         """Since it may be what the instance has died of."""

@@ -5,6 +5,7 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import using
+from collective.background.database.installing import install
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import TaskNotFound
 from collective.background.exceptions import WaitTimeout
@@ -14,6 +15,7 @@ from helpers import TIMEOUT
 from helpers import waiting
 from threading import Event
 from ZODB.POSException import ConflictError
+from zope.i18nmessageid import Message
 
 import pytest
 import transaction
@@ -356,6 +358,20 @@ class TestWait:
         task_id = begun(gate.task)
         with pytest.raises(TimeoutError, match=f"task {task_id} .* is still running"):
             scheduler.wait(task_id, 0)
+
+    @pytest.mark.parametrize("tier", ["memory", "database"])
+    def test_a_title_is_told_with_its_values(self, site, tier):
+        if tier == "database":
+            install(site)
+            transaction.commit()
+        with waiting():
+            title = Message("Row ${n}", mapping={"n": 7})
+            task_id = using(title=title).schedule(int)
+            transaction.commit()
+            with pytest.raises(WaitTimeout, match="'Row 7' is still queued"):
+                get_scheduler().wait(task_id, 0)
+            with pytest.raises(WaitTimeout, match="'Row 7'"):
+                get_scheduler().wait_all(0)
 
     def test_an_unknown_task(self, scheduler):
         with pytest.raises(TaskNotFound):

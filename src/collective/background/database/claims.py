@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from datetime import UTC
 from transaction.interfaces import TransientError
+from zope.i18n import translate
 
 import logging
 
@@ -85,7 +86,7 @@ def begin(database, claim, application_database):
                 logger.warning(
                     "task %s %r runs alone, as a process has ended that may have been "
                     "running it: no other task of its site begins here before it ends",
-                    *(stored.id, stored.title),
+                    *(stored.id, translate(stored.title)),
                 )
         record = None if is_sent else stored.record(began=task and task.began)
         return task, record, error

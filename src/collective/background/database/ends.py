@@ -21,6 +21,7 @@ from collective.background.scheduling.setbacks import without_another_run
 from datetime import timedelta
 from functools import partial
 from time import monotonic
+from zope.i18n import translate
 
 
 SOON = 0.2  # seconds until a task that has just begun is told of, at the least
@@ -87,7 +88,7 @@ def leave(look, not_over):
                 "what the task had not committed is undone"
             )
             lose(look.scheduler, stored, reason, look.news)
-            look.news.lost.append(stored.title)
+            look.news.lost.append(translate(stored.title))
     # What cannot be written stays ours, until others find out that we are gone.
     stuck = {held.claim.id for held in look.feeder.stuck()}
     for id in set(look.tasks) - stuck:

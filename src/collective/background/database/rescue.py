@@ -13,6 +13,7 @@ from collective.background.exceptions import TaskLost
 from collective.background.model import states
 from collective.background.running import outcome
 from time import monotonic
+from zope.i18n import translate
 
 import logging
 
@@ -114,7 +115,8 @@ def _let_go_begun(scheduler, stored, news, lived_until):
         stored.is_marked = True
         stored.break_off(states.LOST)
         stored.release()
-        logger.info("task %s %r is run again", stored.id, stored.title)
+        title = translate(stored.title)
+        logger.info("task %s %r is run again", stored.id, title)
         return
     reason = (
         "the process in which it ran has ended before the task had; what the task had "

@@ -11,6 +11,7 @@ from collective.background.model import states
 from collective.background.scheduling import rules
 from threading import Event
 from time import monotonic
+from zope.i18n import translate
 
 
 FIRST_LOOK = 0.01  # seconds between two looks, doubled each time
@@ -30,8 +31,9 @@ def wait(scheduler, id, timeout):
 
     record, has_ended = wait_for(scheduler, look, timeout)
     if not has_ended:
+        title = translate(record.title)
         raise WaitTimeout(
-            f"task {id} {record.title!r} is still {record.state} after {timeout} s"
+            f"task {id} {title!r} is still {record.state} after {timeout} s"
         )
     return record
 
@@ -55,7 +57,7 @@ def wait_all(scheduler, timeout):
     if not have_ended:
         raise WaitTimeout(
             f"after {timeout} s there are still unfinished tasks: "
-            + ", ".join(f"{record.title!r} ({record.state})" for record in left)
+            + ", ".join(f"{translate(task.title)!r} ({task.state})" for task in left)
         )
 
 

@@ -36,6 +36,7 @@ from dataclasses import replace
 from dm.zodb.asynchronous.scheduler import TransactionalScheduler as BaseScheduler
 from itertools import islice
 from time import monotonic
+from zope.i18n import translate
 from zope.interface import implementer
 
 
@@ -172,8 +173,9 @@ class TransactionalScheduler(BaseScheduler):
             )
             record = self.lifecycle.record(what)
         if not has_ended:
+            title = translate(record.title)
             raise WaitTimeout(
-                f"task {id} {record.title!r} is still {record.state} after {timeout} s"
+                f"task {id} {title!r} is still {record.state} after {timeout} s"
             )
         return record
 
