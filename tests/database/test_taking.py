@@ -315,7 +315,7 @@ class TestACommitInDoubt:
 class TestTheThread:
     def test_runs_it_and_leaves_its_end(self, send, worker, monkeypatch):
         stored, ran = send(), []
-        monkeypatch.setattr(worker.feeder, "run", ran.append)
+        monkeypatch.setattr(taking, "work_on", lambda feeder, held: ran.append(held))
         thread = Thread(
             target=worker.feeder.offers.run, args=(stored.id, stored.fence, 60)
         )

@@ -12,7 +12,6 @@ What a look has done is true only once it is committed: until then it is kept in
 which is thrown away when the commit fails, and all of it is seen and done again.
 """
 
-from AccessControl.SecurityManagement import noSecurityManager
 from collective.background.capture.call import BATCH
 from collective.background.database import claims
 from collective.background.database.elsewhere import Listening
@@ -24,19 +23,14 @@ from collective.background.database.room import Room
 from collective.background.database.shard import SHARDS
 from collective.background.database.stealing import Stealing
 from collective.background.database.taking import Offers
-from collective.background.exceptions import Superseded
+from collective.background.database.working import work_on
 from collective.background.executing.deployment import works_for
 from collective.background.executing.queues import Job
 from collective.background.model.config import CELERY
-from collective.background.running import outcome
-from collective.background.running.current import keep_log_lines
-from collective.background.running.runner import run
 from collective.background.scheduling.contention import Contention
-from collective.background.telling.events import announce
 from functools import partial
 from math import inf
 from time import monotonic
-from transaction.interfaces import TransientError
 
 import logging
 
@@ -62,7 +56,7 @@ class Feeder:
         self.path = path
         self.home, self.oid = home
         self.site = site
-        self._database = database
+        self.database = database
         self.changed = changed
         self._wake = wake
         self.held = {}  # Held by the ids of tasks: what is reserved here
@@ -173,7 +167,7 @@ class Feeder:
             queue=queue,
             priority=priority,
             source=self,
-            run=partial(self.run, held),
+            run=partial(work_on, self, held),
             refused=partial(self._refused, held),
             age=age,
             user=user,
@@ -196,6 +190,11 @@ class Feeder:
         with self.changed:
             held.is_left = True
         self._wake(within=PATIENCE)
+
+    def _refused(self, held, error):
+        """There is no thread for the task now: it is given back."""
+        logger.warning("the task %s has to wait: %s", held.claim.id, error)
+        self.give_back(held)
 
     def drop(self, held):
         """What was reserved is settled, or is not ours any more."""
@@ -285,70 +284,31 @@ class Feeder:
             # Between two transactions: what an item has begun may not be done twice.
             held.is_stopping = task.is_stopping = True
 
-    # The thread of a task.
+    # For the thread of a task, see ``working``.
 
-    def run(self, held):
-        """Run what is reserved here, and leave its end in the Held.
-
-        That is the whole life of a task's thread, which the dispatcher has begun; or a
-        thread of somebody else does it, see ``taking``.
-        """
-        began = monotonic()
-        with self.changed:
-            held.has_thread = True
-        try:
-            ended = self._begin_and_run(held)
-        except TransientError as conflict:
-            logger.debug("the task %s cannot begin now: %s", held.claim.id, conflict)
-            ended = None
-        except BaseException:  # or nobody would know that the thread has ended
-            logger.exception("the task %s could not be begun", held.claim.id)
-            ended = None
-            held.has_failed = True
-        finally:
-            noSecurityManager()
-        with self.changed:
-            held.has_thread = False
-            held.ended = ended
-            held.is_left = ended is None
-            self._learn(held.queue, monotonic() - began)
-            self.changed.notify_all()
-        self._wake(within=self._patience(held))
-
-    def _begin_and_run(self, held):
-        """Return the Outcome, or None if it has not begun."""
-        try:
-            task, record, error = claims.begin(self.home, held.claim, self._database)
-        except Superseded as reason:
-            logger.info("%s", reason)
-            return None
-        if error is not None:
-            return outcome.failed(error)
+    def began(self, held, task):
+        """It has begun; ``task``: the Task. It is asked to stop if it was to be."""
         with self.changed:
             held.task = task
             task.cancel_requested = held.is_cancelled
             if self.is_stopping:
                 self._stop_if_it_may_run_again(held)
-        keep_log_lines()
         if not held.is_taken_over:
             self._wake(within=PATIENCE)  # others are to know that it runs
-        try:
-            if record is not None:
-                announce(record)
-            ended = run(claims.ClaimedExecution(self, task, held.claim))
-            self.contention.note(task.callable, ended.conflict)
-            return ended
-        except BaseException as error:  # SystemExit and the like, of a subscriber
-            return outcome.failed(error)
 
-    def _learn(self, queue, seconds):
-        before = self.durations.get(queue, seconds)
-        self.durations[queue] = before + (seconds - before) * LEARNING
+    def ended(self, held, ended, seconds):
+        """Its thread has ended, after so many seconds.
 
-    def _refused(self, held, error):
-        """There is no thread for the task now: it is given back."""
-        logger.warning("the task %s has to wait: %s", held.claim.id, error)
-        self.give_back(held)
+        ``ended``: the Outcome; None: it could not begin, and is given back.
+        """
+        with self.changed:
+            held.has_thread = False
+            held.ended = ended
+            held.is_left = ended is None
+            before = self.durations.get(held.queue, seconds)
+            self.durations[held.queue] = before + (seconds - before) * LEARNING
+            self.changed.notify_all()
+        self._wake(within=self._patience(held))
 
     def _patience(self, held):
         """Return how many seconds the end of a task may wait to be written."""

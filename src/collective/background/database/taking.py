@@ -14,6 +14,7 @@ from collective.background.database.holding import Held
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.status import VERSION
 from collective.background.database.wholes import is_unwanted
+from collective.background.database.working import work_on
 from collective.background.executing.stacks import named_thread
 from functools import partial
 from time import monotonic
@@ -72,7 +73,7 @@ class Offers:
         if offer.held is None:
             return offer.refusal
         with named_thread(offer.held.queue, id):
-            self._feeder.run(offer.held)
+            work_on(self._feeder, offer.held)
         return None
 
     def add(self, offer):
