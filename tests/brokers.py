@@ -4,6 +4,7 @@ from helpers import needed
 from processes import free_port
 from processes import Process
 
+import redis
 import shutil
 
 
@@ -26,6 +27,14 @@ class Redis:
         arguments = [text for name in options for text in (f"--{name}", options[name])]
         self.server = Process("Redis", self._program, *arguments)
         self.server.expect("Ready to accept connections")
+
+    def client(self):
+        """Return a client of the server, a ``redis.Redis``."""
+        return redis.Redis.from_url(self.url)
+
+    def flush(self):
+        """Let it lose all messages."""
+        self.client().flushall()
 
     def stop(self):
         """Stop the server; it need not run."""

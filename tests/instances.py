@@ -229,7 +229,7 @@ class CeleryWorker(Leader):
     ``options``: of the command; ``settings``: those of the package.
     """
 
-    ready = "ready."  # what Celery logs
+    ready = "serves, in the role 'celery'"  # one of its children, at least
 
     def __init__(self, folder, *options, **settings):
         self.settings = settings

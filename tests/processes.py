@@ -167,15 +167,19 @@ class Process:
     def pid(self):
         return self._process.pid
 
+    def pids(self):
+        """Return the process ids of it and of its children, as a list."""
+        pids = [self.pid]
+        with suppress(FileNotFoundError):  # the kernel was built without that
+            path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+            pids += map(int, path.read_text().split())
+        return pids
+
     def seconds_computed(self):
         """Return for how long it has used a processor until now, and its children."""
-        pids = [self.pid]
-        with suppress(FileNotFoundError):  # it was built without that
-            path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-            pids += path.read_text().split()
         # Fields after the name, which may have blanks in it: see "man proc". Those of
         # children that have ended count, too.
-        times = [field for pid in pids for field in _stat(pid)[11:15]]
+        times = [field for pid in self.pids() for field in _stat(pid)[11:15]]
         return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
     def memory(self):
@@ -229,11 +233,6 @@ class Leader(Process):
     def __init__(self, name, *command, **options):
         super().__init__(name, *command, process_group=0, **options)
 
-    def children(self):
-        """Return the process ids of its children, as a list."""
-        path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
-
     def freeze(self):
         super().freeze()
         self._send_all(signal.SIGSTOP)
@@ -244,6 +243,11 @@ class Leader(Process):
     def kill(self):
         self._send_all(signal.SIGKILL)
         super().kill()
+
+    def kill_alone(self):
+        """Kill it, and leave its children to themselves. They have its log, too."""
+        self.send(signal.SIGKILL)
+        self.has_ended()
 
     def _send_all(self, signum):
         with suppress(ProcessLookupError):  # nobody is left

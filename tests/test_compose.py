@@ -31,7 +31,7 @@ SECRET = re.compile(r"\$\{(\w+):\?[\w ]+\}")  # what who starts it has to set
 FROM_ENVIRONMENT = re.compile(r"\$\((\w+)\)")  # in files of ZConfig
 ADDRESS = re.compile(r"\b(zeo|redis|0\.0\.0\.0):(\d+)")
 READY = {"zeo": "listening on", "redis": "Ready to accept", "web": "Serving on"}
-READY["worker"] = "ready."
+READY["worker"] = "serves, in the role"
 
 
 def environment(name):

@@ -21,6 +21,9 @@ def main():
         "--seconds", type=int, default=60, help="how long faults happen"
     )
     parser.add_argument("--tasks", type=int, default=500, help="meanwhile")
+    parser.add_argument(
+        "--pool", choices=("prefork", "threads"), help="Celery's; it executes then"
+    )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     arguments = parser.parse_args()
     # So that no process is left behind.

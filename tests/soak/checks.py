@@ -103,7 +103,7 @@ def only_what_an_end_has_interrupted_is_lost(evidence, lease):
 
 def _was_disturbed(evidence, pid, begin, end):
     """Whether an instance was killed, frozen or stopped between two time stamps."""
-    return any(f.pid == pid and f.overlaps(begin, end) for f in evidence.faults)
+    return any(pid in f.pids and f.overlaps(begin, end) for f in evidence.faults)
 
 
 def who_lives_is_not_declared_dead(evidence, lease):

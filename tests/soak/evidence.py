@@ -9,8 +9,7 @@ from datetime import datetime
 from instance_probe.soak import LINES
 from instance_probe.soak import mark_of_callback
 from instance_probe.soak import tell
-from soak.faults import KILL
-from soak.faults import STOP
+from soak.faults import DEADLY
 from soak.plan import Job
 
 import json
@@ -201,7 +200,8 @@ def _verdicts(log):
 
 
 def _crashes(started, faults):
-    ended_by_us = {fault.pid for fault in faults if fault.kind in (KILL, STOP)}
+    deadly = [fault.pids for fault in faults if fault.kind in DEADLY]
+    ended_by_us = frozenset().union(*deadly)
     return [
         f"{instance.name} (process {instance.pid})"
         for instance in started

@@ -1,5 +1,6 @@
 """One run: a cluster, a plan, faults, and then the checks."""
 
+from brokers import Redis
 from clusters import Cluster
 from collections import Counter
 from instances import make_instance
@@ -25,24 +26,27 @@ LEASE = 5.0  # seconds
 DRAIN_TIMEOUT = 1.0
 KEEP = 7 * 24 * 60  # minutes
 NAMES = ("a", "b", "c")  # of the instances that execute
+SLOTS = "2"  # of each, if they are workers of Celery
 PATIENCE = 30.0  # seconds without any change, after which nothing is waited for
 LOOKS = 10  # times PATIENCE, at the most
 
 
-def soak(storage, seconds, tasks, seed, folder, data=None):
+def soak(storage, seconds, tasks, seed, folder, data=None, pool=None):
     """Return the violations that were found, as a list of texts; print what happens.
 
     ``storage``: the name of one; ``seconds``: how long faults happen; ``tasks``: how
     many are scheduled meanwhile; ``seed``: of what is random; ``folder``: an empty
     one, in which the logs are left in ``logs/``; ``data``: the folder ``var`` of an
-    instance with a site; None: one is made.
+    instance with a site; None: one is made; ``pool``: of workers of Celery, which
+    execute then instead of instances.
     """
     begin = monotonic()
 
     def say(text):
         print(f"{monotonic() - begin:7.1f} s  {text}", flush=True)
 
-    print(f"soak test on {storage}: seed {seed}", flush=True)
+    who = "threads" if pool is None else f"Celery ({pool})"
+    print(f"soak test on {storage}, {who}: seed {seed}", flush=True)
     if data is None:
         say("making a site")
         make_instance(folder / "site")
@@ -53,11 +57,19 @@ def soak(storage, seconds, tasks, seed, folder, data=None):
         "drain_timeout": DRAIN_TIMEOUT,
         "keep_count": 100 * tasks,
     }
-    cluster = Cluster(folder, data, storage, **settings)
+    broker = None if pool is None else Redis()
+    workers = {}
+    if broker is not None:
+        settings["celery_broker"] = broker.url
+        workers = dict.fromkeys(NAMES, ("-c", SLOTS, "--pool", pool))
+    cluster = Cluster(folder, data, storage, workers, **settings)
     try:
-        evidence = Run(cluster, seed, folder / "outside", say).gather(tasks, seconds)
+        run = Run(cluster, seed, folder / "outside", say, broker)
+        evidence = run.gather(tasks, seconds)
     finally:
         cluster.close()
+        if broker is not None:
+            broker.close()
         _keep_logs(cluster, folder / "logs")
     violations = check(evidence, LEASE)
     _summarize(evidence, monotonic() - begin)
@@ -68,20 +80,23 @@ def soak(storage, seconds, tasks, seed, folder, data=None):
 
 class Run:
     """``folder``: for what tasks do outside of the database; ``say``: called with what
-    happens, a text."""
+    happens, a text; ``broker``: a Redis, or None."""
 
-    def __init__(self, cluster, seed, folder, say):
+    def __init__(self, cluster, seed, folder, say, broker):
         self._cluster = cluster
         self._seed = seed
         self._folder = folder
         self._say = say
+        self._broker = broker
 
     def gather(self, tasks, seconds):
         """Schedule the tasks while faults happen; return the Evidence after that."""
         web = self._prepare()
         # A generator for each: how many faults there are does not change the plan.
         stories = make_plan(Random(self._seed), tasks, seconds)
-        faults = Faults(self._cluster, NAMES, Random(self._seed), LEASE, self._say)
+        faults = Faults(
+            *(self._cluster, NAMES, Random(self._seed), LEASE, self._say, self._broker)
+        )
         with Teller(web, stories) as teller:
             faults.happen(seconds)
             self._say("no more faults")

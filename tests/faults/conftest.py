@@ -1,0 +1,85 @@
+"""Workers of Celery, Redis, and an instance that only schedules: real processes.
+
+They go on from test to test. When a test has failed, its report has what each of them
+has logged meanwhile.
+"""
+
+from brokers import Redis
+from clusters import Cluster
+from contextlib import closing
+
+import os
+import pytest
+
+
+LEASE = 5  # seconds; on a busy machine an instance is silent for a while
+WORKERS = dict.fromkeys(("one", "two"), ("-c", "2"))
+
+
+class CeleryCluster(Cluster):
+    """``broker``: a Redis; ``faults``: where files let a process be killed at a point,
+    see ``instance_probe/faults.py``."""
+
+    def __init__(self, folder, data):
+        self.broker = Redis()
+        self.faults = folder / "faults"
+        self.faults.mkdir()
+        os.environ["PROBE_FAULTS"] = str(self.faults)
+        settings = {"lease": LEASE, "celery_broker": self.broker.url}
+        super().__init__(folder, data, "zeo", WORKERS, **settings)
+
+    def close(self):
+        super().close()
+        self.broker.close()
+        del os.environ["PROBE_FAULTS"]
+
+
+@pytest.fixture(scope="session")
+def shared_celery(site_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("celery")
+    with closing(CeleryCluster(folder, site_data)) as cluster:
+        (web,) = cluster.run(web={"role": "web"})
+        web.get("probe-persist")
+        cluster.run(one={})
+        web.wait(web.schedule("answer", "it knows the site"))
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared_celery):
+    """A CeleryCluster."""
+    for process in shared_celery.processes:
+        process.skip_log()
+    yield shared_celery
+    shared_celery.tidy(["web", "one"])
+
+
+@pytest.fixture
+def broker(cluster):
+    """The Redis server."""
+    return cluster.broker
+
+
+@pytest.fixture
+def web(cluster):
+    """The Instance that schedules."""
+    (web,) = cluster.run(web={"role": "web"})
+    return web
+
+
+@pytest.fixture
+def worker(cluster, web):
+    """The CeleryWorker that executes, if no other one was started."""
+    (one,) = cluster.run(one={})
+    web.wait(web.schedule("answer", "all know one another"))
+    return one
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("shared_celery")
+    if report.failed and cluster is not None:
+        for process in (*cluster.processes, cluster.broker.server):
+            report.sections.append((f"log of {process.name}", process.recent_log()))
+    return report
