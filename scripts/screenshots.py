@@ -23,7 +23,8 @@ import threading
 
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
-SIZE = {"width": 1280, "height": 720}
+DESK = {"viewport": {"width": 1280, "height": 720}, "locale": "en-US"}
+PHONE = {"viewport": {"width": 375, "height": 667}, "locale": "de-DE"}
 TIMEOUT = 60  # seconds
 CHROMIUM = {
     "executable_path": shutil.which("chromium"),
@@ -34,12 +35,18 @@ CHROMIUM = {
 def main():
     with instance() as application, server(application) as port, browser() as chromium:
         url = f"http://localhost:{port}/Plone"
-        editor = log_in(chromium, url, USER, PASSWORD)
+        add_german()
+        editor = log_in(chromium, url, USER, PASSWORD, DESK)
         with held_after(128):
             use_the_example(editor)
             take(editor, "viewlet")
-            manager = log_in(chromium, url, "admin", "admin")
-            take_control_panel(manager)
+            take_control_panel(log_in(chromium, url, "admin", "admin", DESK))
+            phone = log_in(chromium, url, USER, PASSWORD, PHONE)
+            open_tray(phone)
+            take(phone, "viewlet-phone")
+            phone = log_in(chromium, url, "admin", "admin", PHONE)
+            phone.goto("@@background-tasks-controlpanel")
+            take(phone.locator("#content-core"), "controlpanel-phone")
             stop_tasks()
 
 
@@ -51,9 +58,23 @@ def browser():
         chromium.close()
 
 
-def log_in(chromium, url, user, password):
-    """Return a page in a browser profile of the user."""
-    page = chromium.new_page(base_url=f"{url}/", viewport=SIZE)
+def add_german():
+    """Let the site answer in the language of the browser."""
+    from benchmarks.site import as_editor
+    from plone import api
+
+    import transaction
+
+    with as_editor():
+        languages = ["en", "de"]
+        api.portal.set_registry_record("plone.available_languages", languages)
+        api.portal.set_registry_record("plone.use_request_negotiation", True)
+        transaction.commit()
+
+
+def log_in(chromium, url, user, password, device):
+    """Return a page in a browser profile of the user; ``device``: options of it."""
+    page = chromium.new_page(base_url=f"{url}/", **device)
     page.set_default_timeout(TIMEOUT * 1000)
     page.goto("login")
     page.fill("#__ac_name", user)
@@ -99,6 +120,10 @@ def use_the_example(page):
     submit(page, "run-view", name="yearly-report")
     submit(page, "import-countries", number=249)
     submit(page, "import-countries", number=20)
+    open_tray(page)
+
+
+def open_tray(page):
     page.goto("countries")
     page.locator("#background-tasks summary").click()
     page.locator("[data-task-state=running]").get_by_text("125 / 249").wait_for()

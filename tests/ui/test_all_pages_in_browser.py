@@ -37,6 +37,18 @@ PANEL = (
     "@@background-tasks-settings",
     "@@background-tasks-storage",
 )
+# Whether nothing of an element is cut off by the one around it.
+IS_SHOWN = """
+(element) => {
+  const [inner, outer] = [element, element.parentElement].map((each) =>
+    each.getBoundingClientRect());
+  return inner.right <= outer.right + 1 && inner.bottom <= outer.bottom + 1;
+}
+"""
+ARE_ON_SCREEN = """
+(elements) =>
+  elements.every((each) => each.getBoundingClientRect().right <= window.innerWidth)
+"""
 LANGUAGE = "document.documentElement.lang"
 WIDTH = "document.documentElement.scrollWidth"
 
@@ -107,6 +119,8 @@ class TestPages:
         editor.open("countries")
         editor.page.locator("#background-tasks summary").click()
         editor.page.locator(f"[data-task-id='{ids['running']}']").wait_for()
+        failed = editor.page.locator("summary [data-count=failed]")
+        assert editor.page.evaluate(IS_SHOWN, failed.element_handle())
         found = {"tray": troubles(editor, axe, "#background-tasks")}
         for path in (OWN, f"@@background-failures/{ids['partial']}"):
             editor.open(path)
@@ -115,6 +129,9 @@ class TestPages:
 
     def test_of_a_manager(self, visit, device, ids, axe):
         manager = visit(SITE_OWNER_NAME, **device)
+        manager.open(TASKS)
+        states = manager.page.locator("#background-tasks-list td > .badge")
+        assert states.evaluate_all(ARE_ON_SCREEN)
         found = {}
         for path in (*PANEL, *(f"@@background-task/{id}" for id in ids.values())):
             manager.open(path)
