@@ -17,7 +17,7 @@ from collective.background.memory import admission
 from collective.background.memory import control
 from collective.background.memory import reading
 from collective.background.memory.lifecycle import Lifecycle
-from collective.background.memory.lines import Lines
+from collective.background.memory.places import Lines
 from collective.background.memory.room import entrant_now
 from collective.background.memory.store import Store
 from collective.background.memory.threads import TaskThreads
