@@ -210,6 +210,12 @@ class TestControlPanel:
         notice.get_by_role("link", name="Log in").click()
         expect(manager.page.locator("#__ac_name")).to_be_visible()
 
+    def test_says_so_too_to_who_logs_in_by_the_browser(self, manager, waiting):
+        manager.open(TASKS)
+        manager.page.route("**/*ajax_load=1*", lambda route: route.fulfill(status=401))
+        notice = manager.page.locator("#content [role=alert]:visible")
+        expect(notice).to_contain_text("You are logged out.")
+
     def test_says_that_the_server_does_not_answer(self, manager, waiting):
         manager.open(TASKS)
         manager.page.route("**/*ajax_load=1*", lambda route: route.abort())

@@ -128,7 +128,8 @@
     const begun = performance.now();
     try {
       const response = await fetch(address, { cache: "no-store" });
-      if (response.redirected) {
+      // Who is logged out is led to a form, or asked by the browser itself.
+      if (response.redirected || [401, 403].includes(response.status)) {
         isOver = true;
         tellLoggedOut();
       } else if (response.status === 404) {
