@@ -125,7 +125,7 @@ class TestWhatIsShown:
         etag = editor.poll().headers["ETag"]
         assert "Nothing runs here" in editor.see(TASKS).select_one(standing).text
         line = f"{VIEWLET} summary .background-tasks-standing"
-        assert "another deployment" in editor.see().select_one(line).text
+        assert "seems to be a copy" in editor.see().select_one(line).text
         adopt(copied)
         transaction.commit()
         assert editor.poll(etag=etag).status_code == 200
