@@ -104,7 +104,7 @@
     }
     // Else one that is missing may have ended long ago, or stand further down.
     const isComplete = !wasHidden && !fresh?.querySelector("[data-cut]");
-    const news = before.filter((task) => isNews(task, after.get(task.id)));
+    const news = before.filter((task) => hasGoneOn(task, after.get(task.id)));
     announce(news.map(({ id }) => after.get(id)));
     before.forEach((task) => noteChange(task, after.get(task.id), isComplete));
     if (!fresh && tray()?.querySelector("[data-notice]").hidden) {
@@ -128,7 +128,7 @@
     };
   }
 
-  const isNews = (before, after) => after && after.state !== before.state;
+  const hasGoneOn = (before, after) => after && after.state !== before.state;
 
   function noteChange(before, after, isComplete) {
     if (!after) {

@@ -11,13 +11,13 @@ from collective.background.services.reporting import token_of
 from collective.background.services.representing import ask_again_later
 from collective.background.services.representing import refuse
 from collective.background.services.representing import represent
+from collective.background.showing.rights import VIEW_OWN
 from collective.background.showing.visibility import dismiss_task
 from collective.background.showing.visibility import retry_task
 from zExceptions import BadRequest
 from zExceptions import Unauthorized
 
 
-VIEW_OWN = "View own background tasks"
 ACTIONS = {"retry": retry_task, "dismissed": dismiss_task}
 
 
