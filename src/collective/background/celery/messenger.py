@@ -14,20 +14,21 @@ from zope.interface import implementer
 ONE_TRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0}
 
 
-# The task is tried again, so its thread need not.
-ONE_TRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0}
-
-
 @implementer(IMessenger)
 class Messenger:
     """Uses the broker of the settings."""
 
     def send(self, message):
+        broker = process_executor().settings.celery_broker
+        if broker is None:  # Celery would look for one on this machine
+            raise NotSent("celery_broker is not set in the process that is to send it")
         from collective.background.celery.app import app
+        from collective.background.celery.sending import SENDING
+        from collective.background.celery.sending import transport_options
         from kombu.exceptions import OperationalError
 
-        broker = process_executor().settings.celery_broker
-        with app.connection_for_write(broker, transport_options=ONE_TRY) as connection:
+        options = {**transport_options(broker), **ONE_TRY}
+        with app.connection_for_write(broker, transport_options=options) as connection:
             try:
                 app.send_task(
                     message.name,
@@ -37,12 +38,15 @@ class Messenger:
                     shadow=portable_line(message.title),
                     expires=message.expires,
                     ignore_result=True,
+                    timeout=SENDING,
+                    confirm_timeout=SENDING,
                     retry=False,
                     connection=connection,
                 )
             except (
                 OperationalError,
                 *connection.connection_errors,
+                *connection.recoverable_connection_errors,
                 *connection.channel_errors,
             ) as error:
                 # Without its text, which may have the address and its password.

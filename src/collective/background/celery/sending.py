@@ -1,4 +1,4 @@
-"""Sending: how a message gets to the broker.
+"""Sending: how a message gets to the broker, or is known not to have got there.
 
 One connection, for the thread of the relay.
 """
@@ -14,9 +14,18 @@ from math import inf
 # may differ; an older one does no harm.
 EXPIRES = 86_400
 SENDING = 10.0  # seconds until the broker has to have a message
-# Of the relay alone: a worker may wait for messages as long as it likes.
+# Of who sends: a worker may wait for messages as long as it likes.
 TIMEOUTS = {"socket_timeout": SENDING, "socket_connect_timeout": 5.0}
 REDIS = ("redis", "rediss", "sentinel")
+
+
+def transport_options(url):
+    """Return the options of a connection by which messages are sent, a dictionary.
+
+    ``url``: of the broker. It is not waited for without end, and says what it has got.
+    """
+    is_redis = url.partition(":")[0].partition("+")[0] in REDIS
+    return TIMEOUTS if is_redis else {"confirm_publish": True}
 
 
 class Sender:
@@ -30,9 +39,8 @@ class Sender:
         """Connect to the broker anew. Raises what its library does if it is away."""
         self.close()
         url = self._settings.celery_broker
-        is_redis = url.partition(":")[0].partition("+")[0] in REDIS
         connection = app.connection_for_write(
-            url, transport_options=TIMEOUTS if is_redis else {"confirm_publish": True}
+            url, transport_options=transport_options(url)
         )
         connection.ensure_connection(max_retries=0)
         self._connection = connection
