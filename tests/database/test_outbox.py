@@ -12,12 +12,16 @@ from collective.background.database import reserving
 from collective.background.database.counting import wait_counts
 from collective.background.database.installing import install
 from collective.background.database.instances import instances_for
+from collective.background.database.room import Room
 from collective.background.database.shard import SHARDS
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import QueueFull
+from collective.background.model.loading import load_settings
 from collective.background.testing import serving
 from gated_tasks import create
 from helpers import finished
+from threading import Condition
+from types import SimpleNamespace
 from ZODB.POSException import ConflictError
 
 import logging
@@ -73,6 +77,25 @@ class TestRoom:
         transaction.commit()
         assert len(counts) == 2
         assert get_scheduler().count(states={"queued"}) == 3
+
+    def test_nor_while_a_process_begins_to_serve(self, settings, idle_site):
+        """Its first looks have not counted yet what waits."""
+        settings(max_waiting=2)
+        for _ in range(2):
+            schedule(len, "x")
+        transaction.commit()
+        feeder = SimpleNamespace(room=Room(Condition()), settings=load_settings())
+        feeder.slots = feeder.own = {}
+        feeder.count_now = feeder.wake_up = lambda *args: None
+        outbox.connect(
+            SimpleNamespace(is_stopping=False, feeder_of=lambda scheduler: feeder)
+        )
+        try:
+            schedule(len, "x")
+            with pytest.raises(QueueFull):
+                transaction.commit()
+        finally:
+            outbox.connect(None)
 
     def test_nor_in_the_transaction_that_installs_it(self, site):
         install(site)

@@ -1,7 +1,7 @@
-"""The waiting rooms of a process that does not serve, such as a script.
+"""The waiting rooms of a process that does not serve, such as a script, or not yet.
 
-There are no looks in it that count what waits. So that is done here, but not for each
-task, as the whole index may have to be loaded for it.
+There are no looks in it that have counted what waits. So that is done here, but not for
+each task, as the whole index may have to be loaded for it.
 """
 
 from collective.background.database.counting import wait_counts

@@ -76,7 +76,7 @@ def admit(scheduler, entrant):
     """
     check_admission()
     feeder = feeder_of(scheduler)
-    if feeder is None:
+    if feeder is None or not feeder.room.is_counted:  # or all would find it empty
         room = room_of(scheduler)
         room.let_in(scheduler, entrant, process_executor().settings)
         return room

@@ -40,10 +40,14 @@ def entrant_now():
 
 
 class Room:
-    """``changed``: the Condition under which it is changed."""
+    """``changed``: the Condition under which it is changed.
+
+    ``is_counted``: whether that was done, so that it knows who waits.
+    """
 
     def __init__(self, changed):
         self._changed = changed
+        self.is_counted = False
         self._counts = Counts()
         # Who has come in, and was not counted by a look: after how many looks had begun
         # he was committed; infinity: he is not yet.
@@ -110,6 +114,7 @@ class Room:
         ``look``: its number; ``users``: whose tasks were counted, too.
         """
         with self._changed:
+            self.is_counted = True
             for entrant, committed in list(self._uncounted.items()):
                 if committed < look:
                     del self._uncounted[entrant]
