@@ -21,6 +21,7 @@ PARTS = {
         "storing",
         "working",
         "throughput",
+        "distributed",
         "conflicts",
         "backlog",
     ),

@@ -1,9 +1,11 @@
 """The benchmarks run to their end."""
 
+from helpers import needed
 from pathlib import Path
 from processes import run
 
 import pytest
+import shutil
 import sys
 
 
@@ -29,11 +31,19 @@ ROWS = (
 PARTS = "memory,storing,working,throughput,conflicts,backlog"
 
 
+CELERY = "4 small tasks, threads, rerun"
+
+
 @pytest.mark.slow
-def test_each_benchmark_runs_to_its_end():
+@pytest.mark.parametrize(
+    ("parts", "rows"), [(PARTS, ROWS), ("distributed", [CELERY])], ids=["all", "celery"]
+)
+def test_each_benchmark_runs_to_its_end(parts, rows):
     """With few rounds: what they say then means nothing."""
-    options = ("--quick", "--only", PARTS)
+    if rows == [CELERY]:
+        needed(shutil.which("redis-server"), "redis-server")
+    options = ("--quick", "--only", parts)
     done = run(sys.executable, "-m", "benchmarks", *options, cwd=ROOT, timeout=580)
-    for row in ROWS:
+    for row in rows:
         assert row in done.stdout
     assert "Traceback" not in done.stderr
