@@ -69,6 +69,13 @@ def tell(scheduler, stored, state="running", **more):
     return scheduler.record_of(stored).state
 
 
+def put_off(scheduler, stored):
+    """Its message could not be sent; it is not certain that the broker has it not."""
+    failed = outcome.failed(Retry("broker"), retry_in=1)
+    assert not see_to_sent(scheduler, stored, failed, News())
+    stored.put_off(failed, None, None)
+
+
 def in_line(bare):
     return [task for shard in bare.scheduler.shards for task in shard.line.values()]
 
@@ -160,6 +167,14 @@ class TestAtTheSameMoment:
         with connected(bare.database, bare.scheduler._p_oid) as (scheduler, manager):
             cancel(scheduler, away.id, News())
             tell(bare.scheduler, away)
+            bare.manager.commit()
+            with pytest.raises(ReadConflictError):
+                manager.commit()
+
+    def test_or_the_other_when_the_message_is_not_known_to_be_sent(self, bare, sent):
+        with connected(bare.database, bare.scheduler._p_oid) as (scheduler, manager):
+            put_off(scheduler, scheduler.shards.find(sent.id))
+            tell(bare.scheduler, sent)
             bare.manager.commit()
             with pytest.raises(ReadConflictError):
                 manager.commit()

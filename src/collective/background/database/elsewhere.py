@@ -122,9 +122,10 @@ def see_to_sent(scheduler, task, ended, news):
     if task.has_begun_elsewhere:
         hand_over(scheduler, task)
         return True
+    if task.has_token:
+        hold(task.external)  # or a first report might come at this very moment
     if ended is None or ended.state != states.SUCCEEDED:
         return False
-    hold(task.external)  # or a first report might come at this very moment
     if scheduler.shards.requested(task.id) is not None:
         cancel_waiting(scheduler, task, news)
     else:
