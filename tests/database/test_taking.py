@@ -10,6 +10,7 @@ from threading import Thread
 from time import monotonic
 
 import pytest
+import sys
 
 
 @pytest.fixture
@@ -102,6 +103,18 @@ class TestWhatWasSent:
         assert worker.look()
         assert now(once).has_begun
         assert not again.has_begun
+
+    def test_may_end_in_the_middle_of_a_look(self, send, worker, bare, now):
+        """The look has settled other ends by then, and sees that it was cancelled."""
+        stored = send()
+        offered = offer(worker, stored.id, stored.fence)
+        assert worker.look()
+        bare.scheduler.shards.request(stored.id, "cancel")
+        bare.manager.commit()
+        offered.held.has_thread = False
+        assert worker.look()
+        assert now(stored).instance == worker.id
+        assert offered.held.is_cancelled
 
     def test_its_end_is_settled_with_what_is_taken_over_next(self, send, worker, now):
         first, second = send(), send()
@@ -332,6 +345,42 @@ class TestTheThread:
         assert "in time" in refusal
         assert worker.look()
         assert now(stored).instance != worker.id
+
+    def test_that_is_interrupted_while_it_waits(self, send, worker, now, monkeypatch):
+        stored = send()
+        changed = worker.feeder.changed
+        monkeypatch.setattr(changed, "wait_for", lambda *_: sys.exit())
+        with pytest.raises(SystemExit):
+            worker.feeder.offers.run(stored.id, stored.fence, 60)
+        assert worker.look()
+        assert now(stored).instance != worker.id
+
+    @pytest.mark.parametrize(
+        ("has_begun", "state"), [(False, "queued"), (True, "failed")]
+    )
+    def test_that_is_interrupted_later(
+        self, send, worker, now, monkeypatch, has_begun, state
+    ):
+        """What had begun is not to begin once more."""
+        stored = send()
+
+        def run(feeder, held):
+            if has_begun:
+                held.task = stored.make_task(None)
+            sys.exit()
+
+        def wait_for(*_):
+            worker.look()
+            return True
+
+        monkeypatch.setattr(taking, "work_on", run)
+        monkeypatch.setattr(worker.feeder.changed, "wait_for", wait_for)
+        with pytest.raises(SystemExit):
+            worker.feeder.offers.run(stored.id, stored.fence, 60)
+        assert worker.feeder.held
+        assert worker.look()
+        assert now(stored).state == state
+        assert not worker.feeder.held
 
     def test_that_went_away_meanwhile_leaves_nothing(self, send, worker, now):
         stored = send()

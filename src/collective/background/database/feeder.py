@@ -181,8 +181,11 @@ class Feeder:
     def withdraw(self, held):
         """A task is not to start here; return False if it has started already.
 
-        One that was sent starts elsewhere, after a write that conflicts with ours.
+        One that was sent starts elsewhere, after a write that conflicts with ours; one
+        that was taken over has a thread from the beginning, or has just ended.
         """
+        if held.is_taken_over:
+            return False
         return held.is_sent or self.executor.dispatcher.discard(held.job)
 
     def give_back(self, held):

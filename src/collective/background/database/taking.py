@@ -16,6 +16,7 @@ from collective.background.database.status import VERSION
 from collective.background.database.wholes import is_unwanted
 from collective.background.database.working import work_on
 from collective.background.executing.stacks import named_thread
+from collective.background.running import outcome
 from functools import partial
 from time import monotonic
 
@@ -67,13 +68,17 @@ class Offers:
         offer = Offer(id, fence)
         if not self.add(offer):
             return "it comes twice"
-        with self._changed:
-            if not self._changed.wait_for(lambda: offer.is_decided, patience):
-                self.withdraw(offer)
-        if offer.held is None:
-            return offer.refusal
-        with named_thread(offer.held.queue, id):
-            work_on(self._feeder, offer.held)
+        try:
+            with self._changed:
+                if not self._changed.wait_for(lambda: offer.is_decided, patience):
+                    self.withdraw(offer)
+            if offer.held is None:
+                return offer.refusal
+            with named_thread(offer.held.queue, id):
+                work_on(self._feeder, offer.held)
+        except BaseException as error:  # of a signal, as that of Celery's soft limit
+            self._leave(offer, error)
+            raise
         return None
 
     def add(self, offer):
@@ -90,6 +95,19 @@ class Offers:
             self._waiting.pop((offer.id, offer.fence), None)
             offer.is_withdrawn = True
             offer.refusal = "the database could not be looked at in time"
+
+    def _leave(self, offer, error):
+        """Its thread goes away before it should: nobody is to wait for that."""
+        with self._changed:
+            held = offer.held
+            if not offer.is_decided:
+                self.withdraw(offer)
+            elif held is not None and not held.is_over:
+                held.has_thread = False
+                # What had begun is not to begin once more.
+                held.is_left = held.task is None
+                held.ended = None if held.is_left else outcome.failed(error)
+        self._wake()
 
     def waiting(self):
         """Return the Offers that are not decided, the first one first."""
