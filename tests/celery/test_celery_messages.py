@@ -42,6 +42,7 @@ def test_may_be_of_no_deployment():
         {"scheduler": "ff"},
         {"site": ["/Plone"]},
         {"task": "x" * 1001},
+        {"task": "a1b2\nERROR a line of somebody else"},
         {"fence": "3"},
         {"fence": True},
         {"fence": 3.0},

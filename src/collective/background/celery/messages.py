@@ -41,6 +41,9 @@ class Message:
                 )
             if isinstance(value, str) and len(value) > LONGEST:
                 raise BadMessage(f"{field.name} is too long in a message")
+            if isinstance(value, str) and not value.isprintable():
+                # What is logged of it is to be one line.
+                raise BadMessage(f"{field.name} has a control character in a message")
         try:
             is_oid = len(bytes.fromhex(self.scheduler)) == len(bytes(8))
         except ValueError:
