@@ -373,6 +373,9 @@ class TestInEarnest:
     def broker(self, site, settings):
         """To be used before ``persistent_site``."""
         settings(celery_broker=BROKER)
+        yield
+        # Not before the feeder has stopped, which may have something there.
+        process_executor().relay = None
 
     @pytest.fixture
     def relay(self, broker, persistent_site):
@@ -383,7 +386,6 @@ class TestInEarnest:
         relay.stop()
         relay.leave(Deadline(TIMEOUT))
         executor.forget(relay)
-        executor.relay = None
 
     @pytest.fixture
     def worker(self, scheduler):
