@@ -88,6 +88,14 @@ class TestHandingOver:
         assert member.waits() == []
         assert list(handed_over(bare.scheduler)) == [away]
 
+    def test_lists_of_others_do_not_load_it(self, bare, away):
+        commit(bare)
+        theirs = [(away.user_path, away.user_id)]
+        assert list(handed_over(bare.scheduler, theirs)) == [away]
+        away._p_deactivate()
+        assert list(handed_over(bare.scheduler, [("/acl_users", "other")])) == []
+        assert away._p_changed is None
+
     def test_that_is_seen_to_when_the_message_was_sent(self, bare, sent):
         sent_well = outcome.succeeded(None)
         assert see_to_sent(bare.scheduler, sent, sent_well, News())

@@ -3,6 +3,9 @@
 They are among what waits, and in no line. In the transaction of the caller.
 """
 
+from collective.background.database.shard import number_of
+from collective.background.model.states import WAITING
+
 
 def hand_over(scheduler, task):
     """A StoredTask that is reserved was sent to a worker elsewhere."""
@@ -11,10 +14,19 @@ def hand_over(scheduler, task):
     scheduler.shards.wait(task)
 
 
-def handed_over(scheduler):
-    """Yield all StoredTasks that workers elsewhere have, or will have."""
-    for shard in scheduler.shards:
-        yield from filter(None, (shard.elsewhere or {}).values())
+def handed_over(scheduler, users=None):
+    """Return an iterable of StoredTasks that workers elsewhere have, or will have.
+
+    ``users``: (path, id) of each whose tasks are wanted; None: of all. Those of others
+    are not loaded.
+    """
+    trees = [shard.elsewhere for shard in scheduler.shards if shard.elsewhere]
+    if users is None or count_handed_over(scheduler) == 0:
+        return (task for tree in trees for task in tree.values() if task is not None)
+    # The index has them among what waits.
+    theirs = list(scheduler.shards.newest(WAITING, users))
+    numbers = {-number_of(id) for tree in trees for id in tree} if theirs else ()
+    return (task for number, task in theirs if number in numbers)
 
 
 def count_handed_over(scheduler):

@@ -92,12 +92,13 @@ def _held_as(holding, stored):
     return found if found[0] == stored.fence else nothing
 
 
-def held(scheduler):
+def held(scheduler, users=None):
     """Return all StoredTasks that are reserved, as a list.
 
-    By instances, or handed over to workers elsewhere.
+    By instances, or handed over to workers elsewhere; of the latter, of which there may
+    be many, those of ``users`` only, see there.
     """
-    return [*_held_here(scheduler), *handed_over(scheduler)]
+    return [*_held_here(scheduler), *handed_over(scheduler, users)]
 
 
 def _held_here(scheduler):
@@ -141,7 +142,7 @@ def count(scheduler, filters):
     waiting = selection.states.intersection(states.WAITING)
     number = scheduler.shards.count(selection.states - states.UNFINISHED, users, queue)
     number += scheduler.shards.count(waiting, users, queue)
-    for stored in held(scheduler):
+    for stored in held(scheduler, users):
         if _may_be(stored, selection):
             number += record_of(scheduler, stored).state in selection.states
             number -= stored.state in waiting
@@ -166,22 +167,21 @@ def _matching(scheduler, selection):
     """Return an iterable of StoredTasks that may be wanted, the newest first."""
     if selection.group_id is not None:
         return _of_group(scheduler, selection)
-    reserved = held(scheduler)
+    users = _users_of(scheduler, selection)
+    reserved = held(scheduler, users)
     numbers = {-number_of(stored.id) for stored in reserved}
     indexed = selection.states.difference({states.RUNNING})
     found = (
         pair
-        for pair in scheduler.shards.newest(
-            indexed, _users_of(scheduler, selection), selection.queue
-        )
+        for pair in scheduler.shards.newest(indexed, users, selection.queue)
         if pair[0] not in numbers
     )
     really = sorted(
         (
             (-stored.number, stored)
             for stored in reserved
-            if record_of(scheduler, stored).state in selection.states
-            and _may_be(stored, selection)
+            if _may_be(stored, selection)
+            and record_of(scheduler, stored).state in selection.states
         ),
         key=itemgetter(0),
     )
