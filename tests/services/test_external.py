@@ -108,10 +108,10 @@ class TestSending:
 
     def test_its_name_is_its_title_unless_it_has_one(self, scheduler):
         titles = [
-            scheduler.record(schedule_external(name, **more)).title
-            for name, more in (("a.b", {}), ("a.b", {"title": "Read"}))
+            scheduler.record(schedule_external("a.b", "page 3", **more)).title
+            for more in ({}, {"title": "Read"}, {"title": "Read {}".format})
         ]
-        assert titles == ["a.b", "Read"]
+        assert titles == ["a.b", "Read", "Read page 3"]
 
     def test_it_waits_until_the_worker_begins(self, send, state_of, until):
         ticket = send()

@@ -131,10 +131,10 @@ class Scheduling:
         in memory; and as ``schedule()``.
         """
         call = capture_external(name, payload, celery_queue)
-        options = self._resolve((payload,), {})
+        options = self._options
         if title is not None:
             options = replace(options, title=title)
-        return _add(call, options)
+        return _add(call, in_order(options.resolve((payload,), {})))
 
     def _add(self, call, args, kwargs):
         return _add(call, self._resolve(args, kwargs))
