@@ -42,6 +42,22 @@ class TestTheMainProcess:
         booting.worker_begins(SimpleNamespace(pool_cls=pool, concurrency=3))
         assert booted == []
 
+    @pytest.mark.parametrize(
+        ("pool", "broker", "takes_no_more"),
+        [
+            ("prefork", "redis://localhost/0", True),
+            ("prefork", "amqp://localhost//", False),
+            ("threads", "redis://localhost/0", False),
+        ],
+    )
+    def test_takes_no_more_than_it_has_slots_where_it_can(
+        self, booted, monkeypatch, pool, broker, takes_no_more
+    ):
+        monkeypatch.setitem(app.conf, "worker_disable_prefetch", False)
+        monkeypatch.setitem(app.conf, "broker_url", broker)
+        booting.worker_begins(SimpleNamespace(pool_cls=pool, concurrency=3))
+        assert app.conf.worker_disable_prefetch is takes_no_more
+
     def test_knows_no_other_pools(self, booted):
         with pytest.raises(SystemExit, match="prefork or threads"):
             booting.worker_begins(SimpleNamespace(pool_cls=str, concurrency=3))

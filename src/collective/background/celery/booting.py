@@ -20,6 +20,7 @@ from collective.background.executing.starting import close_databases
 from collective.background.executing.starting import configure
 from collective.background.executing.starting import ROLE
 from collective.background.executing.starting import start
+from collective.background.model.brokers import is_redis
 from collective.background.model.config import CELERY
 from threading import Event
 
@@ -38,7 +39,11 @@ def worker_begins(sender, **kwargs):
     pool = get_implementation(sender.pool_cls)
     if issubclass(pool, thread.TaskPool):
         _boot(sender.concurrency)
-    elif not issubclass(pool, prefork.TaskPool | solo.TaskPool):
+    elif issubclass(pool, prefork.TaskPool):
+        # No message waits here while another worker has a slot. Celery knows that of
+        # Redis only; with threads each task would wait for a second then.
+        app.conf.worker_disable_prefetch = is_redis(app.conf.broker_url or "")
+    elif not issubclass(pool, solo.TaskPool):
         raise SystemExit(f"tasks of Zope need --pool prefork or threads, not {pool}")
 
 

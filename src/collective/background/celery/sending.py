@@ -7,6 +7,7 @@ from collective.background.celery.app import app
 from collective.background.celery.messages import broker_queue
 from collective.background.celery.messages import Message
 from collective.background.celery.messages import TASK
+from collective.background.model.brokers import is_redis
 from math import inf
 
 
@@ -16,7 +17,6 @@ EXPIRES = 86_400
 SENDING = 10.0  # seconds until the broker has to have a message
 # Of who sends: a worker may wait for messages as long as it likes.
 TIMEOUTS = {"socket_timeout": SENDING, "socket_connect_timeout": 5.0}
-REDIS = ("redis", "rediss", "sentinel")
 
 
 def transport_options(url):
@@ -24,8 +24,7 @@ def transport_options(url):
 
     ``url``: of the broker. It is not waited for without end, and says what it has got.
     """
-    is_redis = url.partition(":")[0].partition("+")[0] in REDIS
-    return TIMEOUTS if is_redis else {"confirm_publish": True}
+    return TIMEOUTS if is_redis(url) else {"confirm_publish": True}
 
 
 class Sender:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 
 HIDDEN = "***"
+REDIS = ("redis", "rediss", "sentinel")
 
 
 def check_broker(url):
@@ -34,6 +35,11 @@ def _is_address(url):
         return bool(parts.scheme) and "://" in url and parts.port != 0
     except ValueError:
         return False
+
+
+def is_redis(url):
+    """Whether the address is that of Redis."""
+    return url.partition(":")[0].partition("+")[0] in REDIS
 
 
 def shown_broker(url):
