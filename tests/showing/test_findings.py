@@ -73,7 +73,7 @@ class TestCelery:
         assert "of the queue default" in finding.text
 
     def test_that_is_not_said_twice(self, shared, waiting):
-        observed = self.observed(beating={"a": {}}, relayed=frozenset({"default"}))
+        observed = self.observed(beating={"a": {}}, relayed=frozenset({waiting.queue}))
         assert "executing" not in names(findings.of_site(shared, observed))
         assert "queue" not in names(findings.of_site(shared, observed))
 
@@ -178,6 +178,16 @@ class TestSite:
         assert self.found(shared) == {
             "queue": "1 task waits in the queue imports, which no instance has"
         }
+
+    def test_and_nobody_else_executes_at_the_moment(self, shared, waiting):
+        """Workers of Celery have another one, and none of them is alive."""
+        observed = Observed(
+            beating={"web": {}},
+            silent=frozenset(),
+            offset=0,
+            relayed=frozenset({"default"}),
+        )
+        assert set(self.found(shared, observed)) == {"queue"}
 
     def test_a_later_release(self, shared, waiting):
         waiting.queue = "default"

@@ -176,7 +176,7 @@ def _of_tasks(scheduler, observed):
     waiting = list(islice(scheduler.shards.waiting(), LOOKED_AT))
     known = slots.keys() | observed.relayed  # for these there are other Findings
     homeless = Counter(task.queue for task in waiting if task.queue not in known)
-    for queue, number in sorted(homeless.items()) if slots else ():
+    for queue, number in sorted(homeless.items()) if known else ():
         yield (
             "queue",
             f"{_tasks(number)} in the queue {queue}, which no instance has",
