@@ -65,6 +65,14 @@ class TestFiles:
         text = (DEPLOY / f"skeleton/etc/{configuration}.in").read_text()
         assert set(FROM_ENVIRONMENT.findall(text)) <= set(environment(name))
 
+    def test_secrets_of_the_image_are_those_that_it_takes(self):
+        lines = (DEPLOY / "Dockerfile").read_text()
+        (taken,) = re.findall(r"--mount=type=secret,id=(\w+)", lines)
+        assert list(COMPOSE["secrets"]) == [taken]
+        for name in PLONE:
+            made = SERVICES[name].get("build", {"secrets": [taken]})
+            assert made["secrets"] == [taken]
+
     def test_names_of_services_and_volumes_are_known(self):
         for service in SERVICES.values():
             assert set(service.get("depends_on", ())) <= set(SERVICES)
