@@ -2,7 +2,8 @@
 
 ``@@summarize`` of the example add-on sends it what to do. It reports with the token of
 that task, and reads and writes with an account of its own: INGEST_USER and
-INGEST_PASSWORD. INGEST_BROKER is the address of the broker. ::
+INGEST_PASSWORD, at INGEST_SITE and nowhere else, whatever a message says. INGEST_BROKER
+is the address of the broker. ::
 
     celery -A ingest worker --queues ingest --concurrency 2
 """
@@ -65,6 +66,9 @@ def site():
 
 
 def fetch(session, url):
+    """Raises TaskFailed for an address elsewhere: that is not to see the password."""
+    if not url.startswith(f"{os.environ['INGEST_SITE'].rstrip('/')}/"):
+        raise TaskFailed("The file is not in the site of this worker.")
     answer = session.get(url, timeout=TIMEOUT)
     answer.raise_for_status()
     return answer

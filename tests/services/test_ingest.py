@@ -45,8 +45,9 @@ def python(tmp_path):
 
 
 @pytest.fixture
-def worker(python, redis):
+def worker(python, redis, plone):
     account = {"INGEST_USER": NAME, "INGEST_PASSWORD": PASSWORD}
+    account["INGEST_SITE"] = plone.url
     worker = Process(
         "ingest",
         *(python, "-m", "celery", "-A", "ingest", "worker", "--loglevel", "INFO"),
