@@ -110,6 +110,10 @@ def received(queue):
             return message
 
 
+def refuse(parcel):
+    raise ConnectionError("it is full")
+
+
 def until(relay, is_cut_off):
     wait = Event()
     for _ in range(int(TIMEOUT / 0.01)):
@@ -226,6 +230,24 @@ class TestABrokerThatIsAway:
                 broker.is_away = False
                 until(relay, is_cut_off=False)
                 broker.is_away = True
+
+    def test_one_that_takes_nothing_is_tried_less_and_less(
+        self, start, broker, feeder, caplog
+    ):
+        """Though it can be reached, as a Redis that is full."""
+        broker.send = refuse
+        relay = start(broker)
+        for number in range(4):
+            broker.tries.get(timeout=TIMEOUT)
+            relay.send(parcel(feeder, id=str(number)))
+            feeder.given_back.get(timeout=TIMEOUT)
+        assert relay._pause >= 8 * relaying.FIRST_PAUSE
+        lines = [line for line in caplog.records if line.name == relaying.__name__]
+        assert [line.levelno for line in lines] == [logging.ERROR]
+        broker.send = broker.sent.put
+        broker.tries.get(timeout=TIMEOUT)
+        relay.send(parcel(feeder, id="last"))
+        assert broker.sent.get(timeout=TIMEOUT).held.claim.id == "last"
 
     def test_the_process_lives_and_works(self, start, broker, executor):
         broker.is_away = True

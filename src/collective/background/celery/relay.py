@@ -124,14 +124,18 @@ class Relay:
             self._sender.connect()
             self._reached()
             self._send_all()
+            self._is_well()
         except Exception as error:
             self._cut_off(error)
             self._wait(self._pause)
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
-    def _reached(self):
+    def _is_well(self):
+        """A broker that is full can be reached, and takes nothing all the same."""
         self._pause = FIRST_PAUSE
         self._troubles.is_over(TROUBLE)
+
+    def _reached(self):
         self._is_connected, self.is_cut_off = True, False
         self._wake_watch()
 
@@ -146,6 +150,7 @@ class Relay:
             except Exception:
                 parcel.failed()
                 raise
+            self._is_well()
 
     def _next(self):
         """Return the next Parcel, None if none comes for a while."""
