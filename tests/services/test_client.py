@@ -96,6 +96,13 @@ class TestTask:
         logs = [report["log"] for report in plone.reports if "log" in report]
         assert logs == [["read"]]
 
+    @pytest.mark.parametrize("done", [float("nan"), float("inf"), "much"])
+    def test_what_is_no_number_is_refused_where_it_is_told(self, plone, told, done):
+        """Or no report would be sent any more."""
+        with BackgroundTask(**told) as task, pytest.raises(ValueError):
+            task.progress(done)
+        assert states_of(plone) == ["running", "succeeded"]
+
     def test_signs_of_life_come_by_themselves(self, plone, told, until):
         plone.answers.append({"silence": 0.04})
         with BackgroundTask(**told):

@@ -2,6 +2,7 @@
 
 from collective.background.client.reports import delay
 from collective.background.client.reports import Reports
+from math import isfinite
 from threading import Condition
 from threading import current_thread
 from threading import Thread
@@ -62,7 +63,8 @@ class BackgroundTask:
     def progress(self, done, total=None, message=None):
         """Tell how far it is: numbers of any unit, and a text. Raises Stopped.
 
-        What is None stays as it was.
+        What is None stays as it was. Raises TypeError or ValueError for what is no
+        number.
         """
         told = {"done": _number(done)}
         if total is not None:
@@ -161,8 +163,13 @@ class BackgroundTask:
 
 
 def _number(value):
-    """Return a number that JSON knows."""
-    return value if isinstance(value, int) else float(value)
+    """Return a number that JSON knows. Raises TypeError, ValueError."""
+    if isinstance(value, int):
+        return value
+    number = float(value)
+    if not isfinite(number):
+        raise ValueError(f"{value!r} is no number that JSON knows")
+    return number
 
 
 def _described(error):
