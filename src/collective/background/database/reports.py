@@ -1,9 +1,8 @@
 """What a running task tells: its title, progress, messages and log.
 
-Written once a second at the most, by the instance on which it runs, or which receives
-what a worker elsewhere reports. Of the log only
-what is new is written: the last lines are in parts, of which the full ones do not
-change any more.
+Written once a second at the most by the instance on which it runs; or by the one which
+receives what a worker elsewhere reports. Of the log only what is new is written: the
+last lines are in parts, of which the full ones do not change any more.
 """
 
 from collective.background.database.values import load_message

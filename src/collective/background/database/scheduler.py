@@ -19,8 +19,8 @@ from collective.background.database import elsewhere
 from collective.background.database import former
 from collective.background.database import listing
 from collective.background.database import outbox
+from collective.background.database import overview
 from collective.background.database import questions
-from collective.background.database import statuses
 from collective.background.database import waiting
 from collective.background.database.blobs import blobs_of_transaction
 from collective.background.database.instances import instances_for
@@ -403,13 +403,13 @@ class PersistentTransactionalScheduler(Persistent):
         return None if stored is None else listing.stack_of(self, stored)
 
     def queues(self):
-        return statuses.queues(self)
+        return overview.queues(self)
 
     def lines(self):
         return Lines(self)
 
     def instances(self):
-        return statuses.instances(self)
+        return overview.instances(self)
 
     def wait(self, id, timeout):
         return waiting.wait(self, id, timeout)
