@@ -356,6 +356,13 @@ class TestControlPanel:
         assert "(task of another program)" in answer.text
         assert "Ask its instance" not in answer.text
 
+    def test_does_not_say_that_it_is_in_a_slot(self, send, patch, manager):
+        ticket = send()
+        patch(ticket, state="running")
+        text = manager.get("@@background-tasks-activity").text
+        assert "No task of this site runs." in text
+        assert ticket.id not in text
+
     def test_does_not_take_it_for_one_that_is_stuck(self, send, state_of, until):
         ticket = send()
         until(lambda: "another program" in Reasons().of(state_of(ticket.id)))

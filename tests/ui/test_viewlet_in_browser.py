@@ -29,6 +29,9 @@ SET_HIDDEN = """
   document.dispatchEvent(new Event("visibilitychange"));
 }
 """
+END = """
+(detail) => document.dispatchEvent(new CustomEvent("background-task-ended", { detail }))
+"""
 
 # Of an element, with its margins.
 HEIGHT = """
@@ -269,6 +272,17 @@ class TestViewlet:
         page.locator(f"{VIEWLET} summary").focus()
         page.clock.run_for(LONG)
         expect(notice).to_have_count(0)
+
+    def test_marks_what_was_done_in_part_as_bad(self, editor):
+        editor.open("countries")
+        title = editor.page.title()
+        editor.page.evaluate(SET_HIDDEN, True)
+        editor.page.evaluate(END, {"state": "succeeded", "isPartial": False})
+        expect(editor.page).to_have_title(f"(✓) {title}")
+        editor.page.evaluate(END, {"state": "succeeded", "isPartial": True})
+        expect(editor.page).to_have_title(f"(✗) {title}")
+        editor.page.evaluate(END, {"state": "succeeded", "isPartial": False})
+        expect(editor.page).to_have_title(f"(✗) {title}")
 
     def test_what_users_write_is_no_script(self, editor):
         name = "<script>throw 1</script>"

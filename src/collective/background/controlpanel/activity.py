@@ -6,6 +6,7 @@ are those of the site.
 
 from collections import Counter
 from collective.background.api.scheduling import get_scheduler
+from collective.background.capture.call import EXTERNAL
 from collective.background.controlpanel.charts import chart_of_ends
 from collective.background.controlpanel.charts import chart_of_waits
 from collective.background.controlpanel.pages import ControlPanelPage
@@ -57,8 +58,12 @@ class ActivityPage(ControlPanelPage):
 
     @cached_property
     def running(self):
-        """The site's tasks that are in a slot; there are no more than slots."""
-        return visible_records(everybody=True, states=states.RUNNING, limit=None)
+        """The site's tasks that are in a slot; there are no more than slots.
+
+        What runs in other programs is in none.
+        """
+        found = visible_records(everybody=True, states=states.RUNNING, limit=None)
+        return [record for record in found if record.kind != EXTERNAL]
 
     @cached_property
     def queues(self):

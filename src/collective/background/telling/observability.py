@@ -31,7 +31,7 @@ class MetricProvider:
         yield from _gauge(queues, "running", "Tasks that run")
         yield from _gauge(queues, "waiting", "Tasks that wait for a slot")
         yield from _gauge(queues, "paused", "1 while no task of the queue may start")
-        yield from _gauge(queues, "sent", "Tasks sent to workers that begin them soon")
+        yield from _gauge(queues, "sent", "Tasks sent to workers, and not begun")
         yield from _gauge(queues, "cut_off", "1 while the broker cannot be reached")
         yield from _transitions(queues)
         yield from _histogram(queues, "wait", "Time until the first start of a task")

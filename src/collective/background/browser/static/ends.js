@@ -80,16 +80,17 @@
     }
   }
 
-  function mark(state) {
+  function mark({ state, isPartial }) {
     if (document.hidden) {
-      const isGood = state === "succeeded" && !document.title.startsWith("(✗)");
+      const wasGood = !document.title.startsWith("(✗)");
+      const isGood = wasGood && state === "succeeded" && !isPartial;
       document.title = `(${isGood ? "✓" : "✗"}) ${document.title.replace(MARK, "")}`;
     }
   }
 
   document.addEventListener("background-task-ended", ({ detail }) => {
     show(detail);
-    mark(detail.state);
+    mark(detail);
   });
 
   document.addEventListener("focusin", giveWay);

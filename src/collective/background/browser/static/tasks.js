@@ -120,6 +120,7 @@
       id: item.dataset.taskId,
       state: item.dataset.taskState,
       isActive: item.hasAttribute("data-task-active"),
+      isPartial: item.hasAttribute("data-task-partial"),
       isHere: item.hasAttribute("data-here"),
       title: item.querySelector("[data-field=title]").textContent,
       label: item.querySelector("[data-field=label]").textContent,
