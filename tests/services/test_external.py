@@ -430,6 +430,10 @@ class TestControl:
         ticket = send()
         patch(ticket, state="running")
 
+        def is_elsewhere():
+            transaction.begin()
+            return scheduler.shards.find(ticket.id).is_elsewhere
+
         def default():
             transaction.begin()
             return next(q for q in scheduler.queues() if q.name == "default")
@@ -437,7 +441,7 @@ class TestControl:
         using(queue="default").schedule(str, 1)
         scheduler.pause("default")
         transaction.commit()
-        until(lambda: scheduler.shards.find(ticket.id).is_elsewhere)
+        until(is_elsewhere)
         assert (default().running, default().waiting) == (0, 1)
         scheduler.resume("default")
 
