@@ -74,6 +74,11 @@ def test_long_bodies_are_not_read(title, monkeypatch):
     assert title("POST", body={"title": "A title"}) == "Adding an item to /news"
 
 
+def test_nor_are_those_that_are_nested_deeply(title, monkeypatch):
+    monkeypatch.setattr(json, "dumps", lambda body: "[" * body)
+    assert title("POST", body=100_000) == "Adding an item to /news"
+
+
 def test_no_title_is_told_to_who_may_not_view_the_content(title, news):
     news.manage_permission("View", [], acquire=False)
     assert title("DELETE") == "Deleting “news”"

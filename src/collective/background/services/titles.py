@@ -96,10 +96,10 @@ def _name(context):
 
 
 def _body(request):
-    """Return the fields of the body; none if it is no JSON, or long."""
+    """Return the fields of the body; none if it is no JSON, long, or nested deeply."""
     if int(request.environ.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
         return {}
     try:
         return json_body(request)
-    except DeserializationError:
+    except (DeserializationError, RecursionError):
         return {}
