@@ -135,6 +135,7 @@ setup(
             *CELERY,
             "attrs",
             "beautifulsoup4",
+            "docutils",
             "five.localsitemanager",
             "gunicorn",
             "hypothesis",

@@ -6,8 +6,10 @@ from collective.background.interfaces import IRecurringTask
 from collective.background.recurring.registration import RecurringTask
 from collective.background.recurring.schedules import make_schedule
 from collective.background.testing import drain
+from docutils.core import publish_string
 from http.server import BaseHTTPRequestHandler
 from http.server import HTTPServer
+from io import StringIO
 from pathlib import Path
 from plone import api
 from plone.app.testing import setRoles
@@ -21,6 +23,7 @@ import transaction
 
 
 DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted([*DOCS.parent.glob("*.rst"), *DOCS.glob("*.rst")])
 CHAPTERS = [path for path in sorted(DOCS.glob("*.rst")) if ">>>" in path.read_text()]
 
 
@@ -120,3 +123,12 @@ def test_chapter(functional, chapter, hook_url, recurring_task):
     drain()
     assert results.attempted > 0
     assert results.failed == 0
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_is_valid(path):
+    """Else PyPI does not show it, and others leave a table out."""
+    troubles = StringIO()
+    settings = {"report_level": 2, "warning_stream": troubles}
+    publish_string(path.read_text(), writer_name="null", settings_overrides=settings)
+    assert troubles.getvalue() == ""
