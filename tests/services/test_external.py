@@ -120,6 +120,15 @@ class TestSending:
         assert (record.state, record.kind) == ("queued", "external")
         assert (record.started, record.attempts) == (None, 0)
 
+    def test_a_pause_of_its_queue_comes_too_late_then(
+        self, send, state_of, scheduler, until
+    ):
+        ticket = send()
+        until(lambda: "another program" in Reasons().of(state_of(ticket.id)))
+        scheduler.pause("default")
+        transaction.commit()
+        assert "another program" in Reasons().of(state_of(ticket.id))
+
     def test_nothing_is_sent_when_the_transaction_aborts(self, scheduler, inbox):
         schedule_external("a.b", celery_queue="ingest")
         transaction.abort()

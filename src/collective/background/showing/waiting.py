@@ -5,6 +5,7 @@ panel.
 """
 
 from collective.background.api.scheduling import get_scheduler
+from collective.background.capture.call import EXTERNAL
 from collective.background.deployment import is_foreign
 from collective.background.model.messages import _
 from collective.background.model.records import LOOKED_AHEAD
@@ -34,6 +35,8 @@ class Reasons:
             return self._of_order(record.after)
         if record.kind == KIND:
             return None  # that is what its members wait for
+        if record.kind == EXTERNAL and self._is_elsewhere(record):
+            return _("for another program, which has not begun it yet")
         if self._lines.is_paused(record.queue):
             return _("the queue is paused")
         if self._is_early(record) or self._is_foreign:
@@ -57,6 +60,10 @@ class Reasons:
     def _lines(self):
         return get_scheduler().lines()
 
+    def _is_elsewhere(self, record):
+        standing = self._lines.standing(record.id)
+        return standing is not None and standing.is_elsewhere
+
     def _is_early(self, record):
         return record.eta is not None and record.eta > self._now
 
@@ -71,8 +78,6 @@ class Reasons:
         standing = self._lines.standing(record.id)
         if standing is None:
             return None
-        if standing.is_elsewhere:
-            return _("for another program, which has not begun it yet")
         place = _place(standing.before)
         if standing.holder is not None:
             return _with(self._of_lock(standing.holder), place)
