@@ -7,9 +7,13 @@ from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import schedule_view
 from collective.background import using
+from collective.background.capture.call import BATCH
+from collective.background.controlpanel.task import KINDS as NAMES
 from collective.background.database import questions
 from collective.background.executing.stacks import stack_now
 from collective.background.running import pace
+from collective.background.running.kinds import KINDS
+from collective.background.scheduling.groups import KIND
 from collective.background.testing import drain
 from helpers import finished
 from helpers import TIMEOUT
@@ -55,6 +59,10 @@ def failed(portal):
     """The record of a task of an editor that has failed."""
     login(portal, "editor1")
     return finished(using(title="An import").schedule(fail, 7, password="hush"))
+
+
+def test_each_kind_has_a_name():
+    assert set(NAMES) == {*KINDS, BATCH, KIND}
 
 
 class TestWhatItDoesNow:
