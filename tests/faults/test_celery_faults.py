@@ -4,6 +4,7 @@ Tasks of the kind "create_later" work until there is a file, whose path is their
 """
 
 from base64 import b64decode
+from base64 import b64encode
 from celery import Celery
 from collective.background.celery.messages import broker_queue
 from collective.background.celery.messages import TASK
@@ -134,6 +135,31 @@ class TestMessages:
         thaw(worker)
         all_succeed_once(web, {mark: id})
         assert len(worker.lines_with("is not run at this message")) >= len(forged)
+
+    def test_one_is_malformed(self, web, worker, broker, sent):
+        """It is put back by nobody, and ends no worker."""
+        id, mark, message = sent
+        broker.client().rpop(QUEUE)
+        well_formed = json.loads(message)
+        for body in ([1, 2], None, 1, "text"):
+            body = b64encode(json.dumps(body).encode()).decode()
+            broker.client().lpush(QUEUE, json.dumps(well_formed | {"body": body}))
+        headers = well_formed["headers"]
+        for change in ({"timelimit": "text"}, {"expires": {}}, {"id": []}):
+            changed = {**well_formed, "headers": headers | change}
+            broker.client().lpush(QUEUE, json.dumps(changed))
+        broker.client().lpush(QUEUE, message)
+        thaw(worker)
+        all_succeed_once(web, {mark: id})
+        assert len(worker.lines_with("is ignored: malformed")) == 7
+        assert not worker.lines_with("Unrecoverable error")
+
+    def test_one_is_no_message_at_all(self, web, worker, broker):
+        """The worker ends, and whoever has started it sees that."""
+        worker.is_tampered = True
+        broker.client().lpush(QUEUE, "text")
+        worker.has_ended()
+        assert worker.status == 1
 
     def test_one_is_of_a_task_that_is_gone(self, web, worker, sent):
         id, mark, _ = sent

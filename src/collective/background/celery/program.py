@@ -22,8 +22,15 @@ def run_worker(settings, options, queues):
             )
     if queues:
         options = [*options, "--queues", ",".join(map(broker_queue, queues))]
+    workers = []
+
+    def worker_begins(sender, **kwargs):
+        workers.append(sender)
+
     signals.setup_logging.connect(_leave_logging_alone)
-    return not app.start(["worker", "--loglevel", "INFO", *options])
+    signals.worker_init.connect(worker_begins)
+    app.start(["worker", "--loglevel", "INFO", *options])  # keeps to itself how it ends
+    return not any(worker.exitcode for worker in workers)
 
 
 def _leave_logging_alone(**kwargs):
