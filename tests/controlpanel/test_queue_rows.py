@@ -31,8 +31,8 @@ def ago(seconds):
 
 def row(seconds=None, begun=None, **values):
     """Return a Row of which one has waited for so long, and one was begun then."""
-    status = {"slots": 2, "running": 1, "waiting": 1, "paused": False, **values}
-    status = QueueStatus(name="mail", **status)
+    status = {"slots": 2, "running": 1, "waiting": 1, "paused": False}
+    status = QueueStatus(**({"name": "mail"} | status | values))
     return Row(status=status, since=ago(seconds), begun=ago(begun))
 
 
@@ -162,6 +162,7 @@ def test_a_queue_without_a_worker_of_celery_is_told(relayed):
     assert translate(text).startswith("No worker of Celery has the queue mail")
 
 
-def test_a_broker_that_is_away_is_told(relayed):
-    [text] = warnings([row(61, cut_off=True)], NOW)
-    assert translate(text).startswith("The broker of Celery cannot be reached: the tas")
+def test_a_broker_that_is_away_is_told_once(relayed):
+    [text] = warnings([row(61, cut_off=True), row(name="imports", cut_off=True)], NOW)
+    assert translate(text).startswith("The broker of Celery cannot be reached: tasks ")
+    assert "mail, imports." in translate(text)

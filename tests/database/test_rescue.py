@@ -51,11 +51,14 @@ class TestWhatHadRunForTooLong:
         record = ended(task_id)
         assert record.state == "lost"
         assert "longer than its hard_timeout of 1e-06 seconds" in record.error.message
+        assert record.error.public == "It took longer than it may."
 
     def test_was_not_ended_by_that_if_it_had_not(self, scheduler, dead):
         task_id = using(hard_timeout=3600).schedule(note, "in time")
         dead.begins(task_id)
-        assert "hard_timeout" not in ended(task_id).error.message
+        error = ended(task_id).error
+        assert "hard_timeout" not in error.message
+        assert error.public.startswith("The server was stopped")
 
 
 class TestWhatHadBegun:

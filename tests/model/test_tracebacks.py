@@ -13,6 +13,8 @@ def frame(path, name):
 OWN = frame(f"{SITE}/shop/stock.py", "import_row")
 OTHER = frame("/home/me/src/shop/names.py", "check")
 ZOPE = frame(f"{SITE}/ZPublisher/mapply.py", "mapply")
+CELERY = frame(f"{SITE}/celery/app/trace.py", "trace_task")
+BILLIARD = frame(f"{SITE}/billiard/pool.py", "workloop")
 PLONE = frame(f"{SITE}/plone/api/content.py", "create")
 OURS = frame("/src/collective/background/running/runner.py", "run")
 START = "Traceback (most recent call last):\n"
@@ -23,6 +25,12 @@ def test_frames_of_the_framework_are_left_out():
     text = START + OURS + ZOPE + OWN + PLONE + OTHER + END
     dots = "  …\n"
     assert own_frames(text) == START + dots + OWN + dots + OTHER + END
+
+
+def test_so_are_those_of_celery_below_a_task():
+    text = BILLIARD + CELERY + OURS + OWN + OURS
+    assert own_frames(text) == "  …\n" + OWN + "  …\n"
+    assert own_frames(BILLIARD + CELERY + OURS) == ""
 
 
 def test_all_tracebacks_of_a_chain_are_there():

@@ -321,6 +321,12 @@ class TaskLost(BackgroundError):
     public = _("The server was stopped before the task had ended.")
 
 
+class TaskKilled(TaskLost):
+    """The process was ended, as the task ran for longer than its ``hard_timeout``."""
+
+    public = _("It took longer than it may.")
+
+
 class WorkerSilent(TaskLost):
     """Nothing was heard of the worker elsewhere that has the task."""
 

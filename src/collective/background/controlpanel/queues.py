@@ -99,32 +99,37 @@ def warnings(rows, now):
             "an instance whose role is not web."
         )
         return
+    cut_off = [row.status.name for row in rows if row.status.cut_off]
+    if cut_off:
+        text = _(
+            "The broker of Celery cannot be reached: tasks of these queues wait until "
+            "it is: ${names}. The log of the instances says why."
+        )
+        yield Message(text, mapping={"names": ", ".join(cut_off)})
     relayed = {name for each in instances for name in each.relays}
     for row in rows:
-        text = None
-        if row.status.cut_off:
-            text = _(
-                "The broker of Celery cannot be reached: the tasks of the queue "
-                "${name} wait until it is. The log of the instances says why."
-            )
-        elif row.is_nobodys and row.status.name in relayed:
-            text = _(
-                "No worker of Celery has the queue ${name}: its tasks wait until one "
-                "is started with background celery-worker."
-            )
-        elif row.is_nobodys:
-            text = _(
-                "No process has slots for the queue ${name}: its tasks wait until one "
-                "is started whose setting queues has it."
-            )
-        elif row.is_stuck(now):
-            text = _(
-                "Tasks wait in the queue ${name} though slots are free. They may wait "
-                "for a lock or a limit; if not, look at the log, or call background "
-                "check."
-            )
+        text = None if row.status.cut_off else _warning(row, relayed, now)
         if text is not None:
             yield Message(text, mapping={"name": row.status.name})
+
+
+def _warning(row, relayed, now):
+    if row.is_nobodys and row.status.name in relayed:
+        return _(
+            "No worker of Celery has the queue ${name}: its tasks wait until one is "
+            "started with background celery-worker."
+        )
+    if row.is_nobodys:
+        return _(
+            "No process has slots for the queue ${name}: its tasks wait until one is "
+            "started whose setting queues has it, and whose role is not web."
+        )
+    if row.is_stuck(now):
+        return _(
+            "Tasks wait in the queue ${name} though slots are free. They may wait for "
+            "a lock or a limit; if not, look at the log, or call background check."
+        )
+    return None
 
 
 def _could_start(record, lines, now):

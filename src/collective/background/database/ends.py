@@ -13,6 +13,7 @@ from collective.background.database.rescue import lose
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import settle
 from collective.background.database.wholes import begin
+from collective.background.exceptions import TaskLost
 from collective.background.model import states
 from collective.background.model.trail import note_intervention
 from collective.background.running import outcome
@@ -83,11 +84,11 @@ def leave(look, not_over):
             stored.release()
         else:
             note_intervention(stored, shutdown())
-            reason = (
+            error = TaskLost(
                 "the process in which it ran was stopped before the task had ended; "
                 "what the task had not committed is undone"
             )
-            lose(look.scheduler, stored, reason, look.news)
+            lose(look.scheduler, stored, error, look.news)
             look.news.lost.append(translate(stored.title))
     # What cannot be written stays ours, until others find out that we are gone.
     stuck = {held.claim.id for held in look.feeder.stuck()}

@@ -9,6 +9,7 @@ from collective.background.database.handed_over import hand_over
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import settle
 from collective.background.database.status import VERSION
+from collective.background.exceptions import TaskKilled
 from collective.background.exceptions import TaskLost
 from collective.background.model import states
 from collective.background.running import outcome
@@ -118,21 +119,22 @@ def _let_go_begun(scheduler, stored, news, lived_until):
         title = translate(stored.title)
         logger.info("task %s %r is run again", stored.id, title)
         return
-    reason = (
-        "the process in which it ran has ended before the task had; what the task had "
-        "not committed is undone"
-    )
-    if _was_too_long(stored, lived_until):
-        reason = (
-            f"the task ran for longer than its hard_timeout of {stored.hard_timeout:g} "
-            "seconds, and its process was ended; what it had not committed is undone"
-        )
     if stored.rerun:
-        reason = (
+        error = TaskLost(
             f"{stored.deaths} processes have ended while the task ran there; it is not "
             "run again by itself"
         )
-    lose(scheduler, stored, reason, news)
+    elif _was_too_long(stored, lived_until):
+        error = TaskKilled(
+            f"the task ran for longer than its hard_timeout of {stored.hard_timeout:g} "
+            "seconds, and its process was ended; what it had not committed is undone"
+        )
+    else:
+        error = TaskLost(
+            "the process in which it ran has ended before the task had; what the task "
+            "had not committed is undone"
+        )
+    lose(scheduler, stored, error, news)
 
 
 def _was_too_long(stored, lived_until):
@@ -142,8 +144,8 @@ def _was_too_long(stored, lived_until):
     return ran > stored.hard_timeout
 
 
-def lose(scheduler, stored, reason, news):
-    """A task has ended with its instance. ``reason``: a sentence."""
+def lose(scheduler, stored, error, news):
+    """A task has ended with its instance. ``error``: a TaskLost."""
     scheduler.shards.leave(stored)
-    stored.end(outcome.failed(TaskLost(reason), state=states.LOST))
+    stored.end(outcome.failed(error, state=states.LOST))
     settle(scheduler, stored, news)

@@ -7,23 +7,23 @@ import re
 import sysconfig
 
 
-# Where a frame of Python is; and which packages are Zope's and Plone's, or those below
-# them.
+# Where a frame of Python is; and which packages are Zope's and Plone's, those below
+# them, or Celery's.
 STANDARD_LIBRARY = sysconfig.get_path("stdlib") + "/"
 FRAMEWORK = re.compile(
     r"/(?:src|site-packages)/collective/background/"
     r"|/site-packages/(?:AccessControl|Acquisition|App|BTrees|Chameleon|chameleon"
     r"|DateTime|Missing|OFS|Products/(?:BTreeFolder2|CMF\w+|DCWorkflow|Five"
     r"|GenericSetup|MailHost|PageTemplates|Plone\w+|PluggableAuthService|ZCatalog)"
-    r"|Shared|ZODB|ZPublisher|Zope2|five|persistent|plone|transaction|waitress"
-    r"|decorator|dm|webob|z3c|zExceptions|zodbpickle|zope)(?:/|\.py)"
+    r"|Shared|ZODB|ZPublisher|Zope2|billiard|celery|five|kombu|persistent|plone"
+    r"|transaction|waitress|decorator|dm|webob|z3c|zExceptions|zodbpickle|zope)(?:/|\.py)"
 )
 FRAME = re.compile(r'  File "([^"]+)", line \d+')
 OMITTED = "  …\n"
 
 
 def own_frames(traceback):
-    """Return a traceback without the frames of Python, Zope, Plone and this package.
+    """Return a traceback without the frames of Python, Zope, Plone, Celery and ours.
 
     "" if all of them are; what is left out becomes a line with three dots.
     """
@@ -43,6 +43,6 @@ def own_frames(traceback):
 
 
 def is_of_framework(path):
-    """Whether a file is one of Python, Zope, Plone or this package."""
+    """Whether a file is one of Python, Zope, Plone, Celery or this package."""
     is_standard = path.startswith(STANDARD_LIBRARY) and "/site-packages/" not in path
     return is_standard or path.startswith("<") or bool(FRAMEWORK.search(path))

@@ -180,7 +180,8 @@ def _of_tasks(scheduler, observed):
         yield (
             "queue",
             f"{_tasks(number)} in the queue {queue}, which no instance has",
-            f"start an instance with the setting queues {queue}=1, or cancel them",
+            "start background worker, or an instance whose role is not web, with the "
+            f"setting queues {queue}=1; or cancel them",
         )
     newer = sum(task.version > VERSION for task in waiting)
     if newer:
