@@ -54,6 +54,20 @@ print(current_app._get_current_object() is app)
     ]
 
 
+def test_has_one_task_whatever_add_ons_share():
+    code = """
+from celery import shared_task
+def attack(): pass
+shared_task(name="shared.before")(attack)
+from collective.background.celery.app import app
+import collective.background.celery.worker
+app.finalize()
+shared_task(name="shared.after")(attack)
+print(*app.tasks)
+"""
+    assert run(code) == ["collective.background.run"]
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

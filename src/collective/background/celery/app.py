@@ -6,7 +6,9 @@ where ``zope.conf`` is.
 """
 
 from celery import Celery
+from celery.app.registry import TaskRegistry
 from collective.background.celery.messages import broker_queue
+from collective.background.celery.messages import TASK
 from collective.background.executing.starting import configure_if_told
 from collective.background.model.config import DEFAULT_QUEUE
 from collective.background.model.loading import load_settings
@@ -48,6 +50,18 @@ def configuration():
     }
 
 
+class OneTask(TaskRegistry):
+    """What a message can name. Celery would add its own tasks, and those of add-ons.
+
+    ``@shared_task`` makes them for each application of a process; then who reaches the
+    broker could call them here, with any arguments.
+    """
+
+    def __setitem__(self, name, task):
+        if name == TASK:
+            super().__setitem__(name, task)
+
+
 # Not the current one of the process: an add-on may have one of its own.
-app = Celery("collective.background", set_as_current=False)
+app = Celery("collective.background", set_as_current=False, tasks=OneTask())
 app.add_defaults(configuration)
