@@ -7,7 +7,8 @@ tasks with it at its end.
 
 So a process serves when Zope's own server runs it, which is known when Zope has
 started; under any other server (gunicorn, uvicorn), as soon as it publishes its first
-request, and so after a fork. And so does ``background worker``, which says so itself.
+request, and so after a fork. And so do ``background worker`` and the processes of
+workers of Celery, which say so themselves.
 """
 
 from collective.background.capture.snapshot import find_database
