@@ -10,6 +10,7 @@ from collective.background import using
 from collective.background.capture.call import BATCH
 from collective.background.controlpanel.task import KINDS as NAMES
 from collective.background.database import questions
+from collective.background.exceptions import TaskNotFound
 from collective.background.executing.stacks import stack_now
 from collective.background.running import pace
 from collective.background.running.kinds import KINDS
@@ -137,6 +138,16 @@ class TestWhatItDoesNow:
         assert boss.find("[role=progressbar]")["aria-valuenow"] == "25"
         assert boss.texts("#background-task-left") == ["a few seconds left"]
         assert boss.find("[data-poll-interval]")
+
+
+@pytest.mark.parametrize("name", ["task_stack", "task_arguments"])
+def test_one_that_is_forgotten_meanwhile_is_not_found(boss, failed, monkeypatch, name):
+    def find(id):
+        raise TaskNotFound(id)
+
+    monkeypatch.setattr(f"collective.background.controlpanel.task.{name}", find)
+    boss.look(page(failed.id))
+    assert boss.status == 404
 
 
 class TestTrail:

@@ -53,7 +53,7 @@ class TaskPage(ControlPanelPage, TaskView):
     def act(self):
         action = read_text(self.request.form, "action")
         if action == ASK:
-            ask_for_stack(self.record.id)
+            self._look_up(ask_for_stack)
             self.tell(_("Asked for: what it does is shown here in a moment."))
             return None
         report = perform(action, [self.record.id])
@@ -85,7 +85,7 @@ class TaskPage(ControlPanelPage, TaskView):
         return self.text(KINDS[self.record.kind])
 
     def arguments(self):
-        return task_arguments(self.record.id) if self.is_trusted else ()
+        return self._look_up(task_arguments) if self.is_trusted else ()
 
     def progress(self):
         return progress_text(self.record.progress)
@@ -119,7 +119,7 @@ class TaskPage(ControlPanelPage, TaskView):
     @cached_property
     def stack(self):
         """The Stack of its thread, for who may see inside; None: not known."""
-        return task_stack(self.record.id)
+        return self._look_up(task_stack)
 
     def can_be_asked(self):
         """Whether another process may be asked what it does now."""
