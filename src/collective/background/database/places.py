@@ -43,7 +43,7 @@ class Lines:
         return self._slots.get(queue, 0) > 0
 
     def is_cut_off(self, queue):
-        return queue in cut_off_queues(instances_for(self._scheduler))
+        return queue in self._cut_off
 
     def standing(self, id):
         stored = self._scheduler.shards.find(id)
@@ -87,6 +87,14 @@ class Lines:
         return tuple(islice(numbers, LOOKED_AHEAD + 1))
 
     @cached_property
+    def _instances(self):
+        return instances_for(self._scheduler)
+
+    @cached_property
+    def _cut_off(self):
+        return cut_off_queues(self._instances)
+
+    @cached_property
     def _slots(self):
         return self._scheduler.slots()
 
@@ -124,8 +132,7 @@ class Lines:
         return id not in self._uses and used >= self._limit(queue)
 
     def _limit(self, queue):
-        instances = instances_for(self._scheduler)
-        return least_limit(queue, process_executor().settings, instances)
+        return least_limit(queue, process_executor().settings, self._instances)
 
 
 def _place(line, number):
