@@ -1,6 +1,7 @@
 """Tasks that workers elsewhere have: handed over, reported on, and lost."""
 
 from collective.background.capture.external import capture_external
+from collective.background.database import discarding
 from collective.background.database import elsewhere
 from collective.background.database import instances
 from collective.background.database.changes import cancel
@@ -277,10 +278,17 @@ class TestSilence:
         assert away.state == state
 
 
-def test_what_is_discarded_is_taken_from_workers_too(bare, away):
-    tell(bare.scheduler, away)
+def test_what_is_discarded_is_taken_from_workers_too(bare, away, monkeypatch):
+    monkeypatch.setattr(discarding, "AT_ONCE", 1)
+    other = bare.add(call=capture_external("a.b", None, "celery"))
+    external = External(digest_of(TOKEN), other.reserve("a"), LIFETIME, SILENCE)
+    other.status.send(SimpleNamespace(arguments=()), external)
+    hand_over(bare.scheduler, other)
+    commit(bare)
+    for task in (away, other):
+        tell(bare.scheduler, task)
     commit(bare)
     cancel_all(bare.scheduler, take_from_others=True)
     bare.manager.begin()
-    assert away.state == "cancelled"
+    assert (away.state, other.state) == ("cancelled", "cancelled")
     assert tell(bare.scheduler, away, "succeeded") == "cancelled"

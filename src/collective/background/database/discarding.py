@@ -36,6 +36,10 @@ def cancel_all(scheduler, *, take_from_others):
     _cancel_until_none_is_left(home, asked)
     if take_from_others:
         privately(*home, _take_back).tell()
+        is_left = True
+        while is_left:
+            news, is_left = privately(*home, _take_from_elsewhere)
+            news.tell()
         _cancel_until_none_is_left(home, asked)
 
 
@@ -73,7 +77,15 @@ def _take_back(scheduler):
     news = News()
     for holding in list(filter(None, scheduler.holdings.values())):
         take_back(scheduler, holding, news)
-    for task in list(handed_over(scheduler)):
-        cancel_waiting(scheduler, task, news, intervention(CANCEL))
     settle_groups(scheduler, sorted(news.touched), news)
     return news
+
+
+def _take_from_elsewhere(scheduler):
+    """Returns (News, whether there may be more)."""
+    news = News()
+    tasks = list(islice(handed_over(scheduler), AT_ONCE))
+    for task in tasks:
+        cancel_waiting(scheduler, task, news, intervention(CANCEL))
+    settle_groups(scheduler, sorted(news.touched), news)
+    return news, bool(tasks)
