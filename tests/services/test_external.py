@@ -172,6 +172,11 @@ class TestRefusals:
         with pytest.raises(BadOption, match="celery_broker"):
             schedule_external("a.b")
 
+    def test_a_queue_of_the_workers_of_plone(self, scheduler):
+        """They would drop the message, and log its token."""
+        with pytest.raises(BadOption, match="are for tasks of Plone"):
+            schedule_external("a.b", celery_queue="background-default")
+
     def test_tasks_in_memory(self, site, inbox):
         with pytest.raises(BadOption, match="in the database"):
             schedule_external("a.b")

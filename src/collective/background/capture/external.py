@@ -7,6 +7,7 @@ from collective.background.capture.call import Call
 from collective.background.capture.call import EXTERNAL
 from collective.background.capture.pickling import pack
 from collective.background.model.external import check_name
+from collective.background.model.external import check_queue
 from collective.background.model.external import payload_as_json
 
 
@@ -17,6 +18,6 @@ def capture_external(name, payload, celery_queue):
     Raises BadOption.
     """
     check_name("name", name)
-    check_name("celery_queue", celery_queue)
+    check_queue(celery_queue)
     package = pack((name, payload_as_json(payload), celery_queue))
     return Call(kind=EXTERNAL, name=name, package=package)

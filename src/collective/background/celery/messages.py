@@ -5,13 +5,13 @@ lost, or comes twice, does no harm, and a forged one runs nothing that is not du
 """
 
 from collective.background.exceptions import BadMessage
+from collective.background.model.external import PREFIX
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import fields
 
 
 TASK = "collective.background.run"  # how Celery calls what a worker does with it
-PREFIX = "background-"  # of the queues of the broker
 LONGEST = 1000  # characters of a text; a longer one is none of ours
 
 

@@ -21,6 +21,7 @@ import secrets
 
 
 CELERY_QUEUE = "celery"  # that of an application which names none
+PREFIX = "background-"  # of the queues of the broker that have tasks of Plone
 LIFETIME = 7 * 86_400  # seconds until nobody may report any more
 MAX_PAYLOAD = 100_000  # bytes of JSON, which a broker keeps in memory
 MAX_REPORT = 1_000_000  # bytes
@@ -72,6 +73,16 @@ def check_name(what, name):
         raise BadOption(
             f"{what} is {name!r}; it must be a text without spaces, of at most 200 "
             "characters"
+        )
+
+
+def check_queue(name):
+    """Raise BadOption for a queue from which no worker elsewhere takes messages."""
+    check_name("celery_queue", name)
+    if name.startswith(PREFIX):
+        raise BadOption(
+            f"celery_queue is {name!r}; those that begin with {PREFIX!r} are for tasks "
+            "of Plone, and its workers know no others"
         )
 
 
