@@ -94,3 +94,14 @@ def test_a_long_one_is_cut_where_it_began(monkeypatch):
     stack = stack_now("default", "x")
     assert len(stack.text) == 200
     assert "format_stack" in stack.text
+
+
+def test_it_begins_where_the_task_is_run(monkeypatch):
+    """A process of Celery has commands and a pool around it."""
+    thread_name = stacks.thread_name("default", "x")
+    monkeypatch.setattr(current_thread(), "_name", thread_name)
+    assert "test_questions.py" in stack_now("default", "x").text
+    monkeypatch.setattr(stacks, "RUNNING", __file__)
+    text = stack_now("default", "x").text
+    assert text.startswith(f'  File "{__file__}"')
+    assert "in stack_now" in text

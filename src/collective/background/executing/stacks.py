@@ -8,13 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from datetime import UTC
+from itertools import dropwhile
+from pathlib import Path
 from traceback import format_stack
 
+import os
 import sys
 import threading
 
 
 LENGTH = 20_000  # characters; of what is longer the innermost calls are kept
+# Where tasks are run: what is outside of that is the thread's own affair, or Celery's.
+RUNNING = str(Path(__file__).parents[1] / "running") + os.sep
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +60,8 @@ def stack_now(queue, id):
     frame = thread and sys._current_frames().get(thread.ident)
     if frame is None:
         return None
-    text = "".join(format_stack(frame))[-LENGTH:]
+    calls = format_stack(frame)
+    calls = [*dropwhile(lambda call: RUNNING not in call, calls)] or calls
+    text = "".join(calls)[-LENGTH:]
     text = portable_text(text, LENGTH)
     return Stack(text=text, taken=datetime.now(UTC), is_current=True)
