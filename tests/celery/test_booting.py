@@ -22,6 +22,21 @@ QUEUES = {"imports": 3}
 def environment(monkeypatch):
     monkeypatch.setenv(ROLE, "all")
     monkeypatch.setattr(booting, "PAUSE", 0.0)
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def use_broker(monkeypatch):
+    """Return a function that changes the address of the broker."""
+
+    def use_broker(url):
+        settings = Settings(celery_broker=url)
+        monkeypatch.setattr(booting, "load_settings", lambda: settings)
+        monkeypatch.setitem(app.conf, "broker_url", url)
+
+    use_broker("memory://")
+    return use_broker
 
 
 @pytest.fixture
@@ -51,12 +66,27 @@ class TestTheMainProcess:
         ],
     )
     def test_takes_no_more_than_it_has_slots_where_it_can(
-        self, booted, monkeypatch, pool, broker, takes_no_more
+        self, booted, monkeypatch, use_broker, pool, broker, takes_no_more
     ):
         monkeypatch.setitem(app.conf, "worker_disable_prefetch", False)
-        monkeypatch.setitem(app.conf, "broker_url", broker)
+        use_broker(broker)
         booting.worker_begins(SimpleNamespace(pool_cls=pool, concurrency=3))
         assert app.conf.worker_disable_prefetch is takes_no_more
+
+    @pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "CELERY_BROKER_READ_URL"])
+    def test_listens_to_no_other_broker(self, booted, monkeypatch, name):
+        """Celery would, if the environment says so for another application."""
+        monkeypatch.setenv(name, "redis://:secret@localhost/0")
+        with pytest.raises(SystemExit, match="another broker") as ended:
+            booting.worker_begins(SimpleNamespace(pool_cls=Threads, concurrency=3))
+        assert "secret" not in str(ended.value)
+        assert booted == []
+
+    def test_needs_a_broker(self, booted, use_broker):
+        use_broker(None)
+        with pytest.raises(SystemExit, match="celery_broker"):
+            booting.worker_begins(SimpleNamespace(pool_cls=Threads, concurrency=3))
+        assert booted == []
 
     def test_knows_no_other_pools(self, booted):
         with pytest.raises(SystemExit, match="prefork or threads"):

@@ -22,6 +22,7 @@ from collective.background.executing.starting import ROLE
 from collective.background.executing.starting import start
 from collective.background.model.brokers import is_redis
 from collective.background.model.config import CELERY
+from collective.background.model.loading import load_settings
 from threading import Event
 
 import logging
@@ -36,13 +37,19 @@ PAUSE = 5.0  # seconds until a process that cannot boot ends; then Celery begins
 @signals.worker_init.connect
 def worker_begins(sender, **kwargs):
     """The main process of a worker begins. Raises SystemExit if it cannot work."""
+    broker = load_settings().celery_broker
+    if broker is None or app.conf.broker_read_url != broker:
+        raise SystemExit(
+            "this worker would listen to another broker than celery_broker says; set "
+            "that, and no CELERY_BROKER_URL in the environment, which wins"
+        )
     pool = get_implementation(sender.pool_cls)
     if issubclass(pool, thread.TaskPool):
         _boot(sender.concurrency)
     elif issubclass(pool, prefork.TaskPool):
         # No message waits here while another worker has a slot. Celery knows that of
         # Redis only; with threads each task would wait for a second then.
-        app.conf.worker_disable_prefetch = is_redis(app.conf.broker_url or "")
+        app.conf.worker_disable_prefetch = is_redis(broker)
     elif not issubclass(pool, solo.TaskPool):
         raise SystemExit(f"tasks of Zope need --pool prefork or threads, not {pool}")
 
