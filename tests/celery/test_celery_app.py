@@ -75,6 +75,8 @@ print(*app.tasks)
         ("redis://:secret@host/0", "redis://:***@host/0"),
         ("amqp://me:se@cr:et@host//", "amqp://me:***@host//"),
         ("rediss://host/0?ssl_certfile=a&password=secret", "rediss://host/0"),
+        ("redis://host?password=secret", "redis://***"),
+        ("redis://host?password=se/cr@et", "redis://***"),
         ("memory://", "memory://"),
         ("sentinel://a:1;sentinel://:x@b:2/0", "sentinel://a:1;sentinel://:***@b:2/0"),
     ],

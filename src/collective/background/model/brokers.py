@@ -50,6 +50,8 @@ def shown_broker(url):
 def _shown(url):
     scheme, _, rest = url.partition("://")
     place, slash, path = rest.partition("/")
+    if "?" in place:  # what is a password, and where it ends, is not to be seen
+        return f"{scheme}://{HIDDEN}"
     path = path.partition("?")[0]  # there may be passwords, too
     account, at, server = place.rpartition("@")
     if at:
