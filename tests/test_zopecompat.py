@@ -108,6 +108,8 @@ class TestProcess:
         monkeypatch.setattr(config, "_config", None)
         assert not zopecompat.is_configured()
         monkeypatch.setattr(config, "_config", config.DefaultConfiguration())
+        assert not zopecompat.is_configured()
+        monkeypatch.setattr(config, "_config", object())
         assert zopecompat.is_configured()
 
 

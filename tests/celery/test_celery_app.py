@@ -54,6 +54,29 @@ print(current_app._get_current_object() is app)
     ]
 
 
+ZOPE_CONF = """
+instancehome {folder}
+<zodb_db main>
+  mount-point /
+  <mappingstorage />
+</zodb_db>
+<product-config collective.background>
+  celery_broker redis://localhost:2/0
+</product-config>
+"""
+
+
+def test_finds_the_broker_in_zope_conf(tmp_path):
+    """The program ``celery`` has no option for that, only the variable."""
+    path = tmp_path / "zope.conf"
+    path.write_text(ZOPE_CONF.format(folder=tmp_path))
+    code = """
+from collective.background.celery.app import app
+print(app.conf.broker_url)
+"""
+    assert run(code, ZOPE_CONF=str(path)) == ["redis://localhost:2/0"]
+
+
 def test_has_one_task_whatever_add_ons_share():
     code = """
 from celery import shared_task

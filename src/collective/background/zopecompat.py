@@ -24,6 +24,7 @@ from Products.CMFCore.Skinnable import SKINDATA
 from Products.ZCatalog.interfaces import ICatalogBrain
 from threading import get_ident
 from transaction import TransactionManager
+from types import NoneType
 from webdav.NullResource import NullResource
 from zExceptions import upgradeException
 from ZODB.DB import DB
@@ -57,8 +58,11 @@ import transaction
 
 
 def is_configured():
-    """Whether ``zope.conf`` was read (App.config, its ``_config``)."""
-    return config._config is not None
+    """Whether ``zope.conf`` was read (App.config, its ``_config``).
+
+    Whoever asks for the configuration before gets a default one, which is kept.
+    """
+    return not isinstance(config._config, NoneType | config.DefaultConfiguration)
 
 
 # The database.
