@@ -2,6 +2,7 @@
 
 from collective.background.database import looking
 from collective.background.database import taking
+from collective.background.database.pacing import PATIENCE
 from collective.background.database.taking import Offer
 from collective.background.scheduling.contention import OFTEN
 from members import Member
@@ -82,6 +83,23 @@ def offer(worker, id, fence):
     return made
 
 
+@pytest.fixture
+def succeed(worker, now):
+    """Return a function that has a worker run a task, and returns its Held."""
+
+    def succeed(stored):
+        offered = offer(worker, stored.id, stored.fence)
+        assert worker.look()
+        held = offered.held
+        held.task = now(stored).make_task(None)
+        worker.ends(held)
+        held.has_thread = False
+        held.ended_at = monotonic()
+        return held
+
+    return succeed
+
+
 class TestWhatWasSent:
     def test_is_the_instance_s_that_runs_it(self, send, sender, worker, now):
         stored = send()
@@ -126,6 +144,37 @@ class TestWhatWasSent:
         assert worker.look()
         assert now(first).state == "succeeded"
         assert second.instance == worker.id
+        assert set(worker.feeder.held) == {second.id}
+
+    def test_its_success_may_wait_until_there_are_more(self, send, worker, succeed):
+        first, second = succeed(send()), send()
+        offer(worker, second.id, second.fence)
+        assert worker.look()
+        assert set(worker.feeder.held) == {first.claim.id, second.id}
+        assert worker.feeder.look_at <= first.ended_at + 2 * PATIENCE
+        assert worker.look()
+        assert set(worker.feeder.held) == {second.id}
+
+    def test_but_not_for_long(self, send, worker, succeed):
+        first, second = succeed(send()), send()
+        first.ended_at -= PATIENCE
+        offer(worker, second.id, second.fence)
+        assert worker.look()
+        assert set(worker.feeder.held) == {second.id}
+
+    @pytest.mark.parametrize("options", [{"lock": "erp"}, {"unique": "erp"}])
+    def test_nor_if_others_wait_for_it(self, send, worker, succeed, options):
+        succeed(send(**options))
+        second = send()
+        offer(worker, second.id, second.fence)
+        assert worker.look()
+        assert set(worker.feeder.held) == {second.id}
+
+    def test_nor_if_it_is_no_success(self, send, worker, succeed):
+        first, second = succeed(send()), send()
+        worker.ends(first, "failed")
+        offer(worker, second.id, second.fence)
+        assert worker.look()
         assert set(worker.feeder.held) == {second.id}
 
     def test_keeps_its_locks_from_others(self, send, sender, worker, bare, now):

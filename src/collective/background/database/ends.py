@@ -6,6 +6,7 @@ settled, put off, or given back. All functions work in the transaction of a Look
 
 from collective.background.capture.call import EXTERNAL
 from collective.background.database.elsewhere import see_to_sent
+from collective.background.database.pacing import PATIENCE
 from collective.background.database.reports import has_told
 from collective.background.database.reports import Report
 from collective.background.database.rescue import let_go
@@ -21,6 +22,7 @@ from collective.background.scheduling.actors import shutdown
 from collective.background.scheduling.setbacks import without_another_run
 from datetime import timedelta
 from functools import partial
+from math import inf
 from time import monotonic
 from zope.i18n import translate
 
@@ -38,6 +40,22 @@ def settle_ends(look, *only):
         if stored is not None:
             _settle(look, held, stored)
         look.drop(held)
+
+
+def settle_due_ends(look):
+    """The same, but those of a worker of Celery may wait until there are more of them.
+
+    While threads wait for this look only to begin their next tasks: who writes in the
+    index with each task conflicts with others, and loads it again and again.
+    """
+    found = look.feeder.over()
+    since = min((held.ended_at for held in found), default=inf)
+    may_wait = look.offers and all(held.may_wait for held in found)
+    if may_wait and monotonic() < since + PATIENCE:
+        # The next one that is taken over after that comes before this, if any does.
+        look.again_at(since + 2 * PATIENCE)
+    else:
+        settle_ends(look)
 
 
 def report(look):

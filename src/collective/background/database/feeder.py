@@ -306,6 +306,7 @@ class Feeder:
         """
         with self.changed:
             held.has_thread = False
+            held.ended_at = monotonic()
             held.ended = ended
             held.is_left = ended is None
             before = self.durations.get(held.queue, seconds)
@@ -316,7 +317,8 @@ class Feeder:
     def _patience(self, held):
         """Return how many seconds the end of a task may wait to be written."""
         if held.is_taken_over:
-            return BRIEFLY
+            is_followed = held.may_wait and len(self.over()) > 1
+            return PATIENCE if is_followed else BRIEFLY
         return PATIENCE if self._has_more(held.queue) else 0.0
 
     def _has_more(self, queue):

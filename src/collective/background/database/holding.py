@@ -1,6 +1,9 @@
 """What a process knows of each task that it has reserved."""
 
+from collective.background.capture.call import CALL
+from collective.background.model import states
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(eq=False)
@@ -11,9 +14,12 @@ class Held:
     - ``job``: what the dispatcher has of it, or None
     - ``is_taken_over``: whether it runs without the dispatcher, and others know that it
       does; the next one comes soon, so that its end may wait for that
+    - ``is_wanted``: whether others may wait for what it has: a lock, its unique key, or
+      a slot of a queue with a limit
     - ``sent_at``: when it was given to the relay, for a worker of Celery (monotonic);
       None: it is not for one
     - ``task``: the Task, once it has begun; ``ended``: its Outcome, once it has ended
+    - ``ended_at``: when that was (monotonic)
     - ``has_thread``: whether it uses a thread; ``is_left``: whether it could not begin,
       and is to be given back; ``has_failed``: because it could not be loaded
     - ``is_bare``: whether its end could not be written as it is, so that nothing is
@@ -31,9 +37,11 @@ class Held:
     locks: tuple = ()
     job: object = None
     is_taken_over: bool = False
+    is_wanted: bool = True
     sent_at: float | None = None
     task: object = None
     ended: object = None
+    ended_at: float = -inf
     has_thread: bool = False
     is_left: bool = False
     has_failed: bool = False
@@ -52,6 +60,13 @@ class Held:
     @property
     def is_over(self):
         return self.ended is not None or self.is_left
+
+    @property
+    def may_wait(self):
+        """Whether its end may be settled later: the work itself has written it."""
+        if self.is_wanted or None in (self.task, self.ended):
+            return False
+        return self.ended.state == states.SUCCEEDED and self.task.call.kind == CALL
 
 
 def waiting_for_locks(found, queue=None):

@@ -77,6 +77,8 @@ class Look:
 
     def reserve(self):
         """Put in line what is due, and reserve some of what waits."""
+        if not (self.feeder.slots or self.feeder.relayed):
+            return  # as a worker of Celery, which gets everything from others
         self._next_due = put_in_line(self, everywhere=self._is_counting)
         for queue, chosen in reserving.choose(self):
             for stored in chosen:

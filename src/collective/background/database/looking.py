@@ -148,7 +148,7 @@ def _bare(ended):
 def usual(look):
     """What a process does at every look."""
     following.check_claims(look)
-    ends.settle_ends(look)
+    ends.settle_due_ends(look)
     see_to_elsewhere(look)
     following.follow_requests(look)
     following.check_groups(look)

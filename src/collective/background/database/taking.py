@@ -11,6 +11,7 @@ with this one, which also settles what has ended here.
 """
 
 from collective.background.database.holding import Held
+from collective.background.database.permits import limit_of
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.status import VERSION
 from collective.background.database.wholes import is_unwanted
@@ -18,6 +19,7 @@ from collective.background.database.working import work_on
 from collective.background.executing.stacks import named_thread
 from collective.background.running import outcome
 from functools import partial
+from math import inf
 from time import monotonic
 
 
@@ -210,5 +212,13 @@ def _take(look, offer, stored):
     look.tasks[stored.id] = (stored.fence, look.now, None)
     look.uses[stored.id] = stored.queue, stored.locks
     claim = look.feeder.claim_of(stored, stored.fence)
-    held = Held(claim, stored.queue, stored.locks, is_taken_over=True)
+    held = Held(
+        claim,
+        stored.queue,
+        stored.locks,
+        is_taken_over=True,
+        is_wanted=bool(stored.locks)
+        or stored.unique is not None
+        or limit_of(look, stored.queue) < inf,
+    )
     look.then.append(partial(look.feeder.offers.accept, offer, held))
