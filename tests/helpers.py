@@ -167,7 +167,7 @@ def note_where_they_are(subscribe):
     return seen
 
 
-# Tasks whose results only look like JSON.
+# Tasks whose results only look like JSON, NO_JSON below.
 
 
 def contain_itself():
@@ -176,5 +176,12 @@ def contain_itself():
     return value
 
 
+def be_no_number():
+    return {"mean": float("nan")}
+
+
 def have_many_digits():
     return 10**5000  # Python makes no texts of such numbers
+
+
+NO_JSON = [contain_itself, have_many_digits, be_no_number]

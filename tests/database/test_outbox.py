@@ -16,7 +16,7 @@ from collective.background.database.room import Room
 from collective.background.database.shard import SHARDS
 from collective.background.exceptions import BadOption
 from collective.background.exceptions import QueueFull
-from collective.background.model.loading import load_settings
+from collective.background.executing.executor import process_executor
 from collective.background.testing import serving
 from gated_tasks import create
 from helpers import finished
@@ -84,7 +84,9 @@ class TestRoom:
         for _ in range(2):
             schedule(len, "x")
         transaction.commit()
-        feeder = SimpleNamespace(room=Room(Condition()), settings=load_settings())
+        feeder = SimpleNamespace(
+            room=Room(Condition()), settings=process_executor().settings
+        )
         feeder.slots = feeder.own = {}
         feeder.count_now = feeder.wake_up = lambda *args: None
         outbox.connect(

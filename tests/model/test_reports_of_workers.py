@@ -14,10 +14,21 @@ import pytest
 LEAST = {"run": "one", "number": 1}
 
 
+def nested(depth):
+    value = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
 class TestReport:
     def test_the_least(self):
         report = parse_report(LEAST)
         assert (report.state, report.is_last, report.tells) == (None, False, False)
+
+    def test_a_result_is_left_as_it_is(self):
+        for result in (nested(100), {"a": ["text", None]}, "text", 3, None):
+            assert parse_report({**LEAST, "result": result}).result == result
 
     def test_texts_become_harmless(self):
         report = parse_report({**LEAST, "log": ["a\nb"], "title": "x" * 1_000})
@@ -53,6 +64,8 @@ class TestReport:
             ({"messages": [{"text": "a", "type": "loud"}]}, "type of a message"),
             ({"messages": [{}]}, "text of a message"),
             ({"error": {"message": 3}}, "JSON string"),
+            ({"result": nested(101)}, "may have 100 levels"),
+            ({"result": {"a": [1, nested(99)]}}, "may have 100 levels"),
         ],
     )
     def test_what_is_refused(self, more, text):

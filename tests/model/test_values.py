@@ -13,6 +13,8 @@ from collective.background.model.records import QueueStatus
 from collective.background.model.records import Response
 from collective.background.model.records import TaskMessage
 from collective.background.model.records import TaskRecord
+from collective.background.model.trail import Attempt
+from collective.background.model.trail import Intervention
 from collective.background.model.values import value
 from copy import deepcopy
 from dataclasses import field
@@ -28,9 +30,11 @@ import zodbpickle.pickle
 
 # The fields without a default. There can be no new ones: older pickles lack them.
 REQUIRED = {
+    Attempt: {"number", "state", "started", "finished", "instance"},
     BatchFailure: {"index", "item", "error"},
     BatchResult: {"done", "failures"},
     ErrorInfo: {"type", "message", "traceback"},
+    Intervention: {"action", "when", "by"},
     InstanceStatus: {"id", "slots", "running"},
     Progress: set(),
     QueueStatus: {"name", "slots", "running", "waiting", "paused"},
@@ -42,10 +46,12 @@ REQUIRED = {
     UserReference: {"kind"},
 }
 NAMES = {
+    "attempt",
     "batch",
     "error",
     "failure",
     "instance",
+    "intervention",
     "message",
     "progress",
     "queue",

@@ -5,8 +5,7 @@ from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import schedule_view
 from collective.background.model.spool import MEMORY_LIMIT
-from helpers import contain_itself
-from helpers import have_many_digits
+from helpers import NO_JSON
 from helpers import TIMEOUT
 from helpers import waiting
 from plone import api
@@ -191,7 +190,7 @@ class TestOthers:
         assert answer.status_code == 404
         assert "a complex, cannot be told as JSON" in answer.json()["message"]
 
-    @pytest.mark.parametrize("function", [contain_itself, have_many_digits])
+    @pytest.mark.parametrize("function", NO_JSON)
     def test_what_only_looks_like_json(self, as_editor, editor, function):
         task_id = as_editor(schedule, function)
         answer = editor.get(f"@tasks/{task_id}/result")

@@ -72,7 +72,7 @@ def _as_json(result, request):
     """Return the bytes of a result. Raises NO_JSON."""
     if isinstance(result, BatchResult):
         return json.dumps(_failures(result, request), indent=2, default=repr).encode()
-    return json.dumps(json_compatible(result), indent=2).encode()
+    return json.dumps(json_compatible(result), indent=2, allow_nan=False).encode()
 
 
 def _failures(result, request):

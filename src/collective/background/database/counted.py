@@ -63,16 +63,24 @@ class CountedRoom(Room):
             self.admit(entrant, settings)
 
     def _count(self, scheduler, settings):
-        if scheduler._p_serial == z64:  # what only this transaction knows is empty
-            return
         began = monotonic()
-        look = self.begin_look()
-        database = scheduler._p_jar.db()
-        with connected(database, scheduler._p_oid) as (mine, manager):
-            manager.begin()
-            now = microseconds(clock_of(database).now())
-            users = self.whose(settings)
-            counts = wait_counts(mine.shards, now, users)
-        self.counted(counts, look, users)
+        count(self, scheduler, settings)
         took = monotonic() - began
         self._count_at = began + max(COUNTING, took / SHARE)
+
+
+def count(room, scheduler, settings):
+    """Count for a Room what waits in a scheduler, in a transaction of its own.
+
+    ``settings``: those of the process.
+    """
+    if scheduler._p_serial == z64:  # what only this transaction knows is empty
+        return
+    look = room.begin_look()
+    database = scheduler._p_jar.db()
+    with connected(database, scheduler._p_oid) as (mine, manager):
+        manager.begin()
+        now = microseconds(clock_of(database).now())
+        users = room.whose(settings)
+        counts = wait_counts(mine.shards, now, users)
+    room.counted(counts, look, users)

@@ -6,6 +6,7 @@ in a script, an export or a console, the instances that serve find what is there
 """
 
 from collective.background.database.ahead import idle_slots
+from collective.background.database.counted import count
 from collective.background.database.counted import room_of
 from collective.background.database.private import privately
 from collective.background.database.settling import News
@@ -76,10 +77,12 @@ def admit(scheduler, entrant):
     """
     check_admission()
     feeder = feeder_of(scheduler)
-    if feeder is None or not feeder.room.is_counted:  # or all would find it empty
+    if feeder is None:
         room = room_of(scheduler)
         room.let_in(scheduler, entrant, process_executor().settings)
         return room
+    if not feeder.room.is_counted:  # by a look; until then it would be empty to all
+        count(feeder.room, scheduler, feeder.settings)
     try:
         feeder.room.admit(entrant, feeder.settings)
     except QueueFull:

@@ -14,6 +14,7 @@ from collective.background.model.records import TaskMessage
 from dataclasses import dataclass
 from dataclasses import field
 from hashlib import sha256
+from itertools import chain
 
 import json
 import re
@@ -25,6 +26,7 @@ PREFIX = "background-"  # of the queues of the broker that have tasks of Plone
 LIFETIME = 7 * 86_400  # seconds until nobody may report any more
 MAX_PAYLOAD = 100_000  # bytes of JSON, which a broker keeps in memory
 MAX_REPORT = 1_000_000  # bytes
+MAX_DEPTH = 100  # of lists and objects in each other, in a result
 MAX_LINES = 200  # of a log, and messages, in one report
 LINE_LENGTH = 1_000  # characters
 TRACEBACK_LENGTH = 20_000
@@ -176,7 +178,7 @@ def parse_report(values):
             portable_line(_typed("a line of log", line, str), LINE_LENGTH)
             for line in _some(values, "log")
         ),
-        result=values.get("result"),
+        result=_result(values.get("result")),
         error=_error(values.get("error")),
     )
 
@@ -197,6 +199,18 @@ def _check_names(what, values, cls):
             f"{what} has {portable_line(', '.join(unknown))}; it may have "
             f"{', '.join(cls.__dataclass_fields__)}"
         )
+
+
+def _result(value):
+    # What JSON still reads, others may not: how deep depends on the release of Python.
+    found = [value]
+    for _ in range(MAX_DEPTH + 1):
+        found = [each for each in found if isinstance(each, dict | list)]
+        if not found:
+            return value
+        parts = (each.values() if isinstance(each, dict) else each for each in found)
+        found = list(chain.from_iterable(parts))
+    raise BadReport(f"result is nested too deeply; it may have {MAX_DEPTH} levels")
 
 
 def _line(values, name):

@@ -11,7 +11,7 @@ from zope.i18n import translate
 
 
 # What is raised for a value that cannot be JSON: of another class, a number with
-# thousands of digits, what contains itself.
+# thousands of digits or that is none, what contains itself.
 NO_JSON = (TypeError, ValueError, RecursionError)
 
 

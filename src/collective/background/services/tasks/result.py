@@ -57,7 +57,8 @@ def _replay(result, request):
 def _as_json(result, request):
     """Return a result as a text; if it cannot be JSON, one that says so."""
     try:
-        return json.dumps(json_compatible(_plain(result, request)), indent=2)
+        value = json_compatible(_plain(result, request))
+        return json.dumps(value, indent=2, allow_nan=False)
     except NO_JSON:
         name = type(result).__name__
         text = f"The result, a {name}, cannot be told as JSON"
