@@ -87,6 +87,20 @@ def sent(bare, feeder):
     return [bare.scheduler.shards.find(id) for id in found]
 
 
+def test_what_workers_have_is_not_loaded(bare, sends, works):
+    sender, worker = sends(), works()
+    bare.add()
+    bare.manager.commit()
+    bare.manager.begin()
+    [stored] = sent(bare, sender)
+    holding = bare.scheduler.holdings[worker.id] = Holding(worker.id)
+    holding.keep({stored.id: (stored.fence, None, None)}, {})
+    take_over(bare, stored, worker)
+    stored._p_deactivate()
+    assert not sent(bare, sender)
+    assert stored._p_changed is None
+
+
 def received():
     """Return the next payload at the broker; as of then, the transaction is new."""
     name = broker_queue("default")

@@ -36,8 +36,10 @@ def follow_requests(look):
 
 def check_claims(look):
     """Stop what is not ours any more, and give back what we do not know of."""
+    taken_over = _taken_over(look)
     for held in look.feeder.not_over():
-        if look.mine(held) is None:
+        claim = held.claim
+        if (claim.id, claim.fence) in taken_over or look.mine(held) is None:
             look.tasks.pop(held.claim.id, None)
             look.feeder.stop_running(held, superseded=True)
             if look.withdraw(held) and not held.has_thread:
@@ -51,6 +53,19 @@ def check_claims(look):
         if look.has(stored, look.tasks[id][0]):
             let_go(look.scheduler, stored, look.news)
         del look.tasks[id]
+
+
+def _taken_over(look):
+    """Return {(id, fence)} of what workers of Celery have, if anything was sent.
+
+    So what they have begun need not be loaded: they write both in one transaction.
+    """
+    if not look.sent:
+        return set()
+    holdings = look.scheduler.holdings
+    workers = [id for id, each in look.instances.items() if each.is_celery_worker]
+    found = [holdings[id].tasks for id in workers if id in holdings and id != look.me]
+    return {(id, tasks[id][0]) for tasks in found for id in tasks}
 
 
 def follow_pauses(look):

@@ -84,6 +84,9 @@ class Choice:
         self._permits = permits
         self._taken = {number_of(id) for id in (*look.before, *look.tasks)}
         self._taken |= look.feeder.newer
+        if outlet.is_sent:
+            # Workers have them, which are in line until their ends are settled.
+            self._taken |= set(_reserved_numbers(look.scheduler))
         self._turns = look.feeder.turns.get(queue, Turns()).copy()
         own = look.feeder.own[queue]
         self._own, self._foreign = [], []
