@@ -119,8 +119,10 @@ class Faults:
             instance.thaw()
             fault.end = time()
             return
-        ends = {KILL: instance.kill, STOP: instance.stop, LEADER: instance.kill_alone}
-        ends[kind]()
+        if kind == LEADER:
+            instance.kill_alone()
+        else:
+            {KILL: instance.kill, STOP: instance.stop}[kind]()
         self._cluster.start(name)
 
     def _kill_child(self, instance):
