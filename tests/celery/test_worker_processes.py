@@ -96,7 +96,7 @@ class TestChildren:
         ids = [web.schedule("answer", f"{number}") for number in range(TASKS + 1)]
         records = [web.wait(id) for id in ids]
         assert {record["state"] for record in records} == {"succeeded"}
-        # A message that came twice, on a busy machine, counts as a task of a child, too.
+        # On a busy machine a message may come twice, which counts for a child, too.
         assert len({record["instance"] for record in records}) >= 2
         # The first one has said that it ends, so nobody waits for its lease.
         until(lambda: records[0]["instance"] not in workers(web))
