@@ -4,8 +4,10 @@ from choosing import LEASE
 from choosing import only_on_zeo
 from instances import background
 from instances import Worker
+from processes import END
 from processes import run_anyhow
 from threading import Event
+from time import monotonic
 
 import json
 import pytest
@@ -59,8 +61,11 @@ def probe(worker):
     return ask
 
 
-def until(ask, *expected):
-    while ask(*expected[:1])[0] != expected[1]:
+def until(ask, path, status):
+    """Wait until a probe is answered with this status."""
+    end = monotonic() + END
+    while ask(path)[0] != status:
+        assert monotonic() < end
         Event().wait(0.05)
 
 

@@ -25,6 +25,7 @@ import sys
 
 logger = logging.getLogger(__name__)
 
+WAKING = 1.0  # seconds until it acts on a signal at the latest
 FORMAT = "%(asctime)s %(levelname)s [%(name)s][%(threadName)s] %(message)s"
 
 
@@ -46,7 +47,10 @@ def work(arguments):
         handle_signals()
         with answer_probes(arguments.health_host, arguments.health_port):
             serve()
-            Event().wait()
+            # The main thread acts on signals, and is not always woken by one, which
+            # another thread may get.
+            while not Event().wait(WAKING):
+                continue
     except (SystemExit, KeyboardInterrupt):
         logger.info("the worker ends")
     finally:
