@@ -50,21 +50,21 @@ def see_the_list(panel, site):
 
 def see_failures(panel, site):
     """By their error, with the frames of the add-on first; all tried again."""
-    site.schedule_many("create_if_allowed", ["it fails"] * FAILING)
+    site.schedule_many("fail_always", ["it fails"] * FAILING)
     site.wait_all()
-    row = "#background-tasks-failures tbody tr:has(a[href*=create_if_allowed])"
+    row = "#background-tasks-failures tbody tr:has(a[href*=fail_always])"
     panel.open(STATISTICS)
-    assert "LookupError in instance_probe.tasks.create_if_allowed" in panel.text(row)
+    assert "LookupError in instance_probe.tasks.fail_always" in panel.text(row)
     assert panel.text(f"{row} td") == str(FAILING)
 
     panel.follow(f"{row} .btn")
     told = panel.press("#background-tasks-many button")
     assert f"{FAILING} queued again" in told
     site.wait_all()
-    panel.open(f"{LIST}?state=failed&callable=create_if_allowed")
+    panel.open(f"{LIST}?state=failed&callable=fail_always")
     panel.follow(f"#title-{panel.ids()[0]}")
-    assert "it was not allowed" in panel.text("#content")
-    assert "create_if_allowed" in panel.text("#background-task-own-frames")
+    assert "it cannot be done" in panel.text("#content")
+    assert "fail_always" in panel.text("#background-task-own-frames")
     assert "runner.py" not in panel.text("#background-task-own-frames")
     assert "runner.py" in panel.text("details #background-task-traceback")
     assert panel.find("[data-copy=background-task-traceback]")
@@ -73,7 +73,7 @@ def see_failures(panel, site):
     assert "admin" in panel.text("#background-task-interventions")
 
     panel.open(STATISTICS)
-    row = "#background-tasks-measures tbody tr:has(a[href*=create_if_allowed]) td"
+    row = "#background-tasks-measures tbody tr:has(a[href*=fail_always]) td"
     _, count, bad, median, high = panel.texts(row)
     assert (count, bad) == (str(FAILING), str(FAILING))
     assert "s" in median and "s" in high
@@ -169,7 +169,7 @@ def test_of_three_instances_that_share_nothing(site_data, tmp_path, monkeypatch,
         assert f":{first.pid}:" in instance
         for other in others:
             panel = Panel(other)
-            assert panel.open(f"{LIST}?callable=create_if_allowed").ids() == []
+            assert panel.open(f"{LIST}?callable=fail_always").ids() == []
             see_recurring_tasks(panel, other, until)
     finally:
         for instance in instances:

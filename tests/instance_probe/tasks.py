@@ -57,6 +57,10 @@ def create_if_allowed(context, mark):
     create(context, mark)
 
 
+def fail_always(context, mark):
+    raise LookupError("it cannot be done")
+
+
 def create_later(context, mark):
     """Do it as soon as there is a file, whose path is the mark."""
     logger.info("%s has begun", mark)
@@ -218,6 +222,7 @@ TASKS = (
     write,
     create,
     create_if_allowed,
+    fail_always,
     create_later,
     create_unless_cancelled,
     exclude,
