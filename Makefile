@@ -7,7 +7,7 @@ VENV ?= venv
 INSTANCE ?= instance
 PORT ?= 8080
 PYTEST_ARGS ?=
-# Processes that share the tests; all slow ones are run by one of them.
+# Processes that share the tests; see tests/conftest.py.
 PYTEST_SHARED = --numprocesses 2 --dist loadgroup
 SOAK_ARGS ?=
 BENCH_ARGS ?=

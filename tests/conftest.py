@@ -51,7 +51,8 @@ def pytest_collection_modifyitems(items):
     """Let several processes share the tests (``make test``) by files.
 
     Those that start processes of their own stay together, and so do not disturb one
-    another.
+    another. So far pytest-xdist 3.8 only wants it: pytest has nodes with another
+    attribute for their names, so that single tests are handed out.
     """
     for item in items:
         is_slow = item.get_closest_marker("slow")
