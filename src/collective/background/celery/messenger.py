@@ -22,26 +22,20 @@ class Messenger:
         broker = process_executor().settings.celery_broker
         if broker is None:  # Celery would look for one on this machine
             raise NotSent("celery_broker is not set in the process that is to send it")
-        from collective.background.celery.app import app
-        from collective.background.celery.sending import SENDING
-        from collective.background.celery.sending import transport_options
+        from collective.background.celery.sending import connection_to
+        from collective.background.celery.sending import post
         from kombu.exceptions import OperationalError
 
-        options = {**transport_options(broker), **ONE_TRY}
-        with app.connection_for_write(broker, transport_options=options) as connection:
+        with connection_to(broker, **ONE_TRY) as connection:
             try:
-                app.send_task(
+                post(
+                    connection,
                     message.name,
-                    args=[message.payload],
+                    message.payload,
                     queue=message.queue,
                     headers=message.headers,
                     shadow=portable_line(message.title),
                     expires=message.expires,
-                    ignore_result=True,
-                    timeout=SENDING,
-                    confirm_timeout=SENDING,
-                    retry=False,
-                    connection=connection,
                 )
             except (
                 OperationalError,

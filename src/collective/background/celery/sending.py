@@ -19,12 +19,33 @@ SENDING = 10.0  # seconds until the broker has to have a message
 TIMEOUTS = {"socket_timeout": SENDING, "socket_connect_timeout": 5.0}
 
 
-def transport_options(url):
-    """Return the options of a connection by which messages are sent, a dictionary.
+def connection_to(url, **options):
+    """Return a connection by which messages are sent, which is not open so far.
 
     ``url``: of the broker. It is not waited for without end, and says what it has got.
+    ``options``: further ones of the transport.
     """
-    return TIMEOUTS if is_redis(url) else {"confirm_publish": True}
+    usual = TIMEOUTS if is_redis(url) else {"confirm_publish": True}
+    return app.connection_for_write(url, transport_options={**usual, **options})
+
+
+def post(connection, name, payload, **options):
+    """Send a message by a connection, or raise what its library does.
+
+    ``name``: of the task of Celery; ``payload``: its one argument, what JSON knows;
+    ``options``: those of ``send_task()``.
+    """
+    app.send_task(
+        name,
+        args=(payload,),
+        connection=connection,
+        ignore_result=True,
+        # RabbitMQ takes nothing, and says so to nobody, while its memory is full.
+        timeout=SENDING,
+        confirm_timeout=SENDING,
+        retry=False,
+        **options,
+    )
 
 
 class Sender:
@@ -38,9 +59,7 @@ class Sender:
         """Connect to the broker anew. Raises what its library does if it is away."""
         self.close()
         url = self._settings.celery_broker
-        connection = app.connection_for_write(
-            url, transport_options=transport_options(url)
-        )
+        connection = connection_to(url)
         connection.ensure_connection(max_retries=0)
         self._connection = connection
 
@@ -56,21 +75,15 @@ class Sender:
             fence=claim.fence,
         )
         limit = None if parcel.hard_timeout == inf else parcel.hard_timeout
-        app.send_task(
+        post(
+            self._connection,
             TASK,
-            args=(message.payload(),),
+            message.payload(),
             task_id=f"{claim.id}.{claim.fence}",
             queue=broker_queue(parcel.held.queue),
-            connection=self._connection,
-            serializer="json",
-            ignore_result=True,
             expires=EXPIRES,
-            # RabbitMQ takes nothing, and says so to nobody, while its memory is full.
-            timeout=SENDING,
-            confirm_timeout=SENDING,
             time_limit=limit,
             shadow=parcel.title,
-            retry=False,
         )
 
     def close(self):

@@ -38,9 +38,8 @@ def work(arguments):
     before = dict(os.environ)
     starter = configure(arguments.config)
     apply_environment(starter.cfg.environment, before)
-    os.environ[ROLE] = (
-        "worker"  # whatever zope.conf, which others may have as well, says
-    )
+    # Whatever zope.conf, which others may have as well, says.
+    os.environ[ROLE] = "worker"
     start(starter.prepare)
     executor = process_executor()
     try:

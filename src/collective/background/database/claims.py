@@ -55,7 +55,6 @@ def begin(database, claim, application_database):
     """
     with connected(database, claim.oid) as (stored, manager):
         check(stored, claim)
-        status = stored.status
         is_sent = stored.kind == EXTERNAL
         error = task = None
         try:
@@ -67,12 +66,10 @@ def begin(database, claim, application_database):
                 raise
             logger.exception("the task %s cannot be loaded", stored.id)
             error = reason
-        attempts = max(stored.attempts, status.attempts)
+        attempts = stored.attempt
         # It may have begun with the commit by which it was taken over.
-        has_begun = status.begun == claim.fence
-        attempts += not has_begun
-        if stored.begins_with_commit and not has_begun:
-            status.begin(claim.fence, attempts)
+        if stored.begins_with_commit and not stored.has_begun:
+            stored.begin()
             hold(stored)
             current = manager.get()
             current.note(f"Background task begins: {stored.id}")

@@ -13,6 +13,7 @@ All functions work in the transaction of the caller.
 from collective.background.database.claims import hold
 from collective.background.database.handed_over import hand_over
 from collective.background.database.handed_over import handed_over
+from collective.background.database.instances import BEATS
 from collective.background.database.instances import Silences
 from collective.background.database.reports import Report
 from collective.background.database.settling import cancel_waiting
@@ -33,10 +34,8 @@ from dataclasses import replace
 from time import monotonic
 
 
-BEATS = 6  # looks in the time of the shortest silence
 LONGEST_PAUSE = 10.0  # seconds between two looks at what is elsewhere
 AT_ONCE = 50  # tasks that are lost in one transaction
-SLACK = 5.0  # seconds that a look may take longer than usual
 
 
 class Listening:
@@ -47,7 +46,7 @@ class Listening:
 
     def __init__(self, silence):
         self._pause = min(silence / BEATS, LONGEST_PAUSE)
-        self._silences = Silences(silence, min(2 * self._pause + SLACK, silence / 2))
+        self._silences = Silences.looked_for(silence, self._pause)
         self.look_at = 0.0  # of the monotonic clock
 
     def silent(self, tasks):

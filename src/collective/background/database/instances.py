@@ -19,6 +19,7 @@ from types import MappingProxyType
 VERSION = 1
 KEY = "collective.background.instances"  # in the root of the database
 BEATS = 6  # heartbeats in the time of a lease
+SLACK = 5.0  # seconds that a look may take longer than usual
 LATE = 1.0  # seconds by which one may be late
 RECONNECT = 30.0  # seconds that a client may need until it can write again
 
@@ -158,6 +159,11 @@ class Silences:
         self._looked = None
         self._patient_until = 0.0
         self._since = {}  # (beat, moment of the clock) by id
+
+    @classmethod
+    def looked_for(cls, lease, pause):
+        """Return those of who looks every ``pause`` seconds."""
+        return cls(lease, min(2 * pause + SLACK, lease / 2))
 
     def dead(self, others):
         """Return {id: seconds} of those that were silent for longer than the lease.

@@ -5,9 +5,9 @@ has the moment of that, by the clock of the database's server.
 """
 
 from collections import Counter
+from collective.background.database.instances import BEATS
 from collective.background.database.instances import instances_of
-from collective.background.database.presence import BEATS
-from collective.background.database.presence import SLACK
+from collective.background.database.instances import SLACK
 from collective.background.database.private import own_connection
 from dataclasses import dataclass
 from dataclasses import field

@@ -19,8 +19,6 @@ import logging
 
 logger = logging.getLogger(__name__)
 
-SLACK = 5.0  # seconds that a look may take longer than usual
-
 
 class Presence:
     """``executor``: of the process; ``clock``: the Clock of the database.
@@ -33,7 +31,7 @@ class Presence:
         self._clock = clock
         lease = executor.settings.lease
         self.pause = lease / BEATS
-        self._silences = Silences(lease, min(2 * self.pause + SLACK, lease / 2))
+        self._silences = Silences.looked_for(lease, self.pause)
         self._beaten_at = float("-inf")
         self._beat = 0  # the last one
         self._is_draining = False

@@ -207,8 +207,7 @@ def _against(look, stored, offer):
 def _take(look, offer, stored):
     stored.hand_over(look.me)
     if stored.begins_with_commit and not stored.has_begun:
-        attempts = max(stored.attempts, stored.status.attempts) + 1
-        stored.status.begin(stored.fence, attempts)
+        stored.begin()
     look.tasks[stored.id] = (stored.fence, look.now, None)
     look.uses[stored.id] = stored.queue, stored.locks
     claim = look.feeder.claim_of(stored, stored.fence)

@@ -183,6 +183,11 @@ class StoredTask(Persistent):
         return self.has_token and self.external.began is not None
 
     @property
+    def attempt(self):
+        """The number of the attempt that the present reservation makes, from 1."""
+        return max(self.attempts, self.status.attempts) + (not self.has_begun)
+
+    @property
     def is_undone(self):
         """Whether it has succeeded, but what it did was undone in the database since.
 
@@ -308,6 +313,10 @@ class StoredTask(Persistent):
         """A worker elsewhere has it now, or will."""
         self.instance = ELSEWHERE
         self.eta = None
+
+    def begin(self):
+        """Its present reservation begins; see ``begins_with_commit``."""
+        self.status.begin(self.fence, self.attempt)
 
     def take_turns(self):
         """Those of its kind conflict: it is to have their lock from the beginning."""
