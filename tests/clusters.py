@@ -88,6 +88,15 @@ class Cluster:
         """All that were started, with the server of the database, as a list."""
         return [*self._instances.values(), *self.storage.servers]
 
+    def logs(self):
+        """Return (name, log) of each process, without what was skipped, as a list."""
+        return [(process.name, process.recent_log()) for process in self.processes]
+
+    def skip_logs(self):
+        """What is in the logs now is of no interest any more."""
+        for process in self.processes:
+            process.skip_log()
+
     def tidy(self, usual):
         """Kill the instances that a test has tampered with, or has added.
 

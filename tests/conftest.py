@@ -4,6 +4,7 @@ and ``demo``, that of the example add-on, which is served over HTTP.
 pytest-plone builds ``portal``, ``app`` and its other fixtures on these.
 """
 
+from clusters import Cluster
 from collective.background import interfaces
 from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
 from collective.background.testing import BACKGROUND_INTEGRATION_TESTING
@@ -14,6 +15,7 @@ from instances import Instance
 from instances import make_instance
 from instances import make_site
 from instances import START
+from itertools import chain
 from pathlib import Path
 from plone import api
 from plone.app.testing import setRoles
@@ -61,9 +63,17 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport():
-    """Make what a test has printed or logged fit to be sent to another process."""
+def pytest_runtest_makereport(item):
+    """Add what the clusters of a test that has failed have logged.
+
+    And make what it has printed or logged fit to be sent to another process.
+    """
     report = yield
+    if report.failed:
+        fixtures = getattr(item, "funcargs", {}).values()
+        clusters = {each for each in fixtures if isinstance(each, Cluster)}
+        for name, log in chain.from_iterable(each.logs() for each in clusters):
+            report.sections.append((f"log of {name}", log))
     report.sections = [
         (name, text.encode(errors="backslashreplace").decode())
         for name, text in report.sections

@@ -46,8 +46,7 @@ def shared(site_data, tmp_path_factory, broker):
 
 @pytest.fixture
 def cluster(shared):
-    for process in shared.processes:
-        process.skip_log()
+    shared.skip_logs()
     return shared
 
 

@@ -42,8 +42,7 @@ def shared_cluster(request, site_data, tmp_path_factory):
 @pytest.fixture
 def cluster(shared_cluster):
     """A Cluster, see ``clusters.py``."""
-    for process in shared_cluster.processes:
-        process.skip_log()
+    shared_cluster.skip_logs()
     yield shared_cluster
     shared_cluster.tidy(USUAL)
 
@@ -52,13 +51,3 @@ def cluster(shared_cluster):
 def instances(cluster):
     """Two: one that executes, and one that only schedules."""
     return cluster.run(**USUAL)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = yield
-    cluster = getattr(item, "funcargs", {}).get("cluster")
-    if report.failed and cluster is not None:
-        for process in cluster.processes:
-            report.sections.append((f"log of {process.name}", process.recent_log()))
-    return report

@@ -65,10 +65,15 @@ def shared_executor(request, site_data, tmp_path_factory):
 
 
 @pytest.fixture
-def executor(shared_executor):
+def cluster(shared_executor):
+    """The Cluster of the Executor."""
+    shared_executor.cluster.skip_logs()
+    return shared_executor.cluster
+
+
+@pytest.fixture
+def executor(shared_executor, cluster):
     """An Executor, by turns of each kind."""
-    for process in shared_executor.cluster.processes:
-        process.skip_log()
     return shared_executor
 
 
@@ -76,13 +81,3 @@ def executor(shared_executor):
 def web(executor):
     """The Instance that people use."""
     return executor.web
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = yield
-    executor = getattr(item, "funcargs", {}).get("shared_executor")
-    if report.failed and executor is not None:
-        for process in executor.cluster.processes:
-            report.sections.append((f"log of {process.name}", process.recent_log()))
-    return report

@@ -28,6 +28,10 @@ class CeleryCluster(Cluster):
         settings = {"lease": LEASE, "celery_broker": self.broker.url}
         super().__init__(folder, data, "zeo", WORKERS, **settings)
 
+    def logs(self):
+        server = self.broker.server
+        return [*super().logs(), (server.name, server.recent_log())]
+
     def close(self):
         super().close()
         self.broker.close()
@@ -48,8 +52,7 @@ def shared_celery(site_data, tmp_path_factory):
 @pytest.fixture
 def cluster(shared_celery):
     """A CeleryCluster."""
-    for process in shared_celery.processes:
-        process.skip_log()
+    shared_celery.skip_logs()
     yield shared_celery
     shared_celery.tidy(["web", "one"])
 
@@ -73,13 +76,3 @@ def worker(cluster, web):
     (one,) = cluster.run(one={})
     web.wait(web.schedule("answer", "all know one another"))
     return one
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = yield
-    cluster = getattr(item, "funcargs", {}).get("shared_celery")
-    if report.failed and cluster is not None:
-        for process in (*cluster.processes, cluster.broker.server):
-            report.sections.append((f"log of {process.name}", process.recent_log()))
-    return report

@@ -21,6 +21,7 @@ from collective.background.showing.results import content_url
 from collective.background.showing.results import download_url
 from collective.background.showing.results import failures_url
 from collective.background.showing.results import is_for_people
+from collective.background.showing.rights import is_of_this_site
 from collective.background.showing.stacks import ask_for_stack
 from collective.background.showing.stacks import may_see_stack
 from collective.background.showing.stacks import task_stack
@@ -30,7 +31,6 @@ from collective.background.showing.trail import intervention_text
 from collective.background.showing.visibility import is_trusted
 from collective.background.showing.visibility import task_arguments
 from functools import cached_property
-from plone import api
 from Products.Five.browser.pagetemplatefile import ViewPageTemplateFile
 from urllib.parse import urlencode
 
@@ -154,8 +154,7 @@ class TaskPage(ControlPanelPage, TaskView):
 
     def user_url(self):
         """The address of the user's page, for a user of this site."""
-        users = "/".join(api.portal.get().acl_users.getPhysicalPath())
-        if self.record.user_id is None or self.record.user_path != users:
+        if not is_of_this_site(self.record.user_id, self.record.user_path):
             return None
         query = urlencode({"userid": self.record.user_id})
         return self.url(f"@@user-information?{query}")

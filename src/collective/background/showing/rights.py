@@ -22,6 +22,7 @@ from collective.background.scheduling.groups import KIND
 from collective.background.scheduling.room import MANAGE
 from functools import cache
 from functools import cached_property
+from plone import api
 from zope.component.hooks import getSite
 
 
@@ -37,6 +38,15 @@ def current_reference():
         return current_user()
     except (BadOption, NotPortable):
         return None
+
+
+def is_of_this_site(user_id, user_path):
+    """Whether that is a user of the current site, and not of Zope or of another site.
+
+    ``user_id``: None for anonymous; ``user_path``: of his user folder.
+    """
+    folder = "/".join(api.portal.get().acl_users.getPhysicalPath())
+    return user_id is not None and user_path == folder
 
 
 def may_manage():

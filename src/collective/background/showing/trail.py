@@ -9,6 +9,7 @@ from collective.background.model import trail
 from collective.background.model.messages import _
 from collective.background.model.trail import Attempt
 from collective.background.scheduling.groups import KIND
+from collective.background.showing.rights import is_of_this_site
 from collective.background.showing.serializing import serialize_error
 from dataclasses import asdict
 from plone import api
@@ -90,8 +91,7 @@ def _user(intervention):
 
 def _full_name(intervention):
     """Return what a user of this site is called; "": not known."""
-    users = "/".join((*api.portal.get().getPhysicalPath(), "acl_users"))
-    if intervention.user_id is None or intervention.user_path != users:
+    if not is_of_this_site(intervention.user_id, intervention.user_path):
         return ""
     user = api.user.get(userid=intervention.user_id)
     return "" if user is None else user.getProperty("fullname", "") or ""
