@@ -1,5 +1,6 @@
 """Taking over: what one instance has reserved and sent is run by another one."""
 
+from collective.background.database import ends
 from collective.background.database import looking
 from collective.background.database import taking
 from collective.background.database.pacing import PATIENCE
@@ -146,12 +147,15 @@ class TestWhatWasSent:
         assert second.instance == worker.id
         assert set(worker.feeder.held) == {second.id}
 
-    def test_its_success_may_wait_until_there_are_more(self, send, worker, succeed):
+    def test_its_success_may_wait_until_there_are_more(
+        self, send, worker, succeed, monkeypatch
+    ):
+        monkeypatch.setattr(ends, "PATIENCE", 3600.0)
         first, second = succeed(send()), send()
         offer(worker, second.id, second.fence)
         assert worker.look()
         assert set(worker.feeder.held) == {first.claim.id, second.id}
-        assert worker.feeder.look_at <= first.ended_at + 2 * PATIENCE
+        assert worker.feeder.look_at <= first.ended_at + 2 * 3600.0
         assert worker.look()
         assert set(worker.feeder.held) == {second.id}
 
