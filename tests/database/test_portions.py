@@ -6,6 +6,7 @@ from collective.background import group
 from collective.background import schedule
 from collective.background import using
 from collective.background.database import changes
+from collective.background.database import portions
 from collective.background.database.settling import News
 from collective.background.exceptions import IllegalTransition
 from gated_tasks import fail
@@ -19,11 +20,14 @@ import transaction
 
 
 MANY = 25
+FOR_EVER = 1e12  # seconds
 
 
 @pytest.fixture(autouse=True)
 def small_portions(monkeypatch):
+    """And who comes first by his id is the one that sees to all of them."""
     monkeypatch.setattr(changes, "PORTION", 10)
+    monkeypatch.setattr(portions, "TURN", FOR_EVER)
 
 
 def many(function=len, **options):
@@ -98,6 +102,16 @@ class TestCancel:
         transaction.begin()
         with pytest.raises(IllegalTransition, match="in a moment"):
             paused.retry(ids[0])
+
+    def test_goes_on_though_an_instance_stands_still(
+        self, paused, another, monkeypatch
+    ):
+        """That may be alive, and work for other sites only."""
+        monkeypatch.setattr(portions, "TURN", 0.05)
+        whole, _ = many()
+        paused.cancel(whole)
+        assert paused.wait(whole, TIMEOUT).state == "cancelled"
+        assert another.is_known()
 
     def test_goes_on_when_the_instance_is_dead(
         self, short_lease, paused, another, persistent_site

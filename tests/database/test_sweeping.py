@@ -40,6 +40,19 @@ class TestWhatIsForgotten:
         until(lambda: scheduler.record(old) is None)
         assert scheduler.record(young) is not None
 
+    def test_though_an_instance_stands_still(self, scheduler, another, monkeypatch):
+        """That may be alive, and work for other sites only."""
+        monkeypatch.setattr(sweeping, "TURN", 0.01)
+        old = finished(schedule(len, "x")).id
+        is_old(old)
+
+        def is_forgotten():
+            sweep()
+            return scheduler.record(old) is None
+
+        until(is_forgotten)
+        assert another.is_known()
+
     def test_the_oldest_of_too_many(self, settings, scheduler):
         ids = [finished(schedule(len, "x")).id for _ in range(4)]
         settings(keep_count=2)
@@ -100,7 +113,8 @@ def test_what_cannot_be_forgotten_holds_up_nothing_else(scheduler, monkeypatch):
     assert scheduler.record(old) is not None
 
 
-def test_one_instance_is_enough(scheduler, another):
+def test_one_instance_is_enough(scheduler, another, monkeypatch):
+    monkeypatch.setattr(sweeping, "TURN", 1e12)
     Another("!the first of all").joins()
     transaction.commit()
     old = finished(schedule(len, "x")).id

@@ -1,14 +1,17 @@
 """What is done to large groups: to some of their members at a time.
 
 Who wants it leaves a mark, in a transaction that is short and conflicts with nobody;
-from then on, no task is reserved of a group that is to be cancelled. The looks of one
-instance do the rest: each sees to some of the members, in the order of their ids.
+from then on, no task is reserved of a group that is to be cancelled. The looks of the
+instance that is on duty do the rest: each sees to some of the members, in the order of
+their ids.
 
 A mark is (what, id of the last member that was seen to), with who wants it. It is kept
 where wishes for reserved tasks are, too.
 """
 
 from collective.background.database import changes
+from collective.background.database.duty import is_on_duty
+from collective.background.database.duty import left_of
 from collective.background.database.shard import CANCEL
 from collective.background.database.shard import DISMISS
 from collective.background.database.shard import FORGET
@@ -25,14 +28,17 @@ import logging
 
 logger = logging.getLogger(__name__)
 
+TURN = 5.0  # seconds for which an instance sees to them before it is another's turn
+
 
 def go_on(look, id):
     """See to the next members of a group that has a mark.
 
     ``id``: of the group. Returns whether that is not all of them.
     """
-    if look.me != min(look.instances, default=look.me):
-        return True  # one is enough; but that one may die
+    if not is_on_duty(look, TURN):
+        look.again_in(left_of(look, TURN))
+        return True
     scheduler, shards = look.scheduler, look.scheduler.shards
     (what, last), by = shards.requested(id), shards.requested_by(id)
     later = scheduler.groups[id].members.keys(last, excludemin=True)

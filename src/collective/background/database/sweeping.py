@@ -5,6 +5,7 @@ In the transaction of a Look, some at a time.
 
 from collective.background.database.changes import forget
 from collective.background.database.counting import count_ended
+from collective.background.database.duty import is_on_duty
 from collective.background.database.shard import microseconds
 from functools import partial
 from itertools import islice
@@ -12,6 +13,7 @@ from time import monotonic
 
 
 SWEEP = 5.0  # seconds between two looks for what is too old, if nothing is left
+TURN = 60.0  # seconds for which one instance does it: longer than between two sweeps
 AT_ONCE = 100  # tasks that are forgotten in one transaction
 
 
@@ -20,7 +22,7 @@ def sweep(look):
 
     If there are more, it is time for the next sweep.
     """
-    if look.me == min(look.instances, default=look.me):  # one is enough
+    if is_on_duty(look, TURN):
         _forget_some(look)
     if not look.has_more:
         swept_at = monotonic()
