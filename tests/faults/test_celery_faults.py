@@ -136,23 +136,34 @@ class TestMessages:
         all_succeed_once(web, {mark: id})
         assert len(worker.lines_with("is not run at this message")) >= len(forged)
 
-    def test_one_is_malformed(self, web, worker, broker, sent):
-        """It is put back by nobody, and ends no worker."""
+    def test_one_is_malformed(self, web, worker, broker, sent, tmp_path):
+        """It is put back by nobody, ends no worker, and takes none of its slots."""
         id, mark, message = sent
         broker.client().rpop(QUEUE)
         well_formed = json.loads(message)
         for body in ([1, 2], None, 1, "text"):
             body = b64encode(json.dumps(body).encode()).decode()
             broker.client().lpush(QUEUE, json.dumps(well_formed | {"body": body}))
-        headers = well_formed["headers"]
-        for change in ({"timelimit": "text"}, {"expires": {}}, {"id": []}):
-            changed = {**well_formed, "headers": headers | change}
-            broker.client().lpush(QUEUE, json.dumps(changed))
+        headers = [{"id": []}, {"expires": {}}, {"timelimit": "text"}]
+        limits = ("text", -1, 10**400, [])
+        headers += [{"timelimit": [limit, None]} for limit in limits]
+        headers += [{"timelimit": [None, limit]} for limit in limits]
+        for index, change in enumerate(headers):
+            own = well_formed["headers"] | {"id": f"{index}"} | change
+            changed = json.dumps(well_formed | {"headers": own})
+            broker.client().lpush(QUEUE, changed)
         broker.client().lpush(QUEUE, message)
         thaw(worker)
         all_succeed_once(web, {mark: id})
-        assert len(worker.lines_with("is ignored: malformed")) == 7
+        assert len(worker.lines_with("is ignored: malformed")) == 4 + len(headers)
         assert not worker.lines_with("Unrecoverable error")
+        files = [tmp_path / name for name in ("one", "two")]
+        ids = {str(file): web.schedule("create_later", str(file)) for file in files}
+        for file in files:
+            worker.expect(f"{file} has begun")
+        for file in files:
+            file.touch()
+        all_succeed_once(web, ids)
 
     def test_one_is_no_message_at_all(self, web, worker, broker):
         """The worker ends, and whoever has started it sees that."""
@@ -192,18 +203,23 @@ class TestDeaths:
         assert done == {mark: numbers[state] for mark, state in states.items()}
 
     def test_the_parent_is_killed(self, cluster, web, worker, until, tmp_path):
-        """Its children do not go on for ever; what one had is done elsewhere."""
+        """Its children do not go on; what may run again is done elsewhere."""
         children = worker.pids()[1:]
-        file = tmp_path / "go on"
-        id = web.schedule("create_later", str(file), rerun=True)
-        worker.expect(f"{file} has begun")
+        again, once = marks = tmp_path / "again", tmp_path / "once"
+        ids = [
+            web.schedule("create_later", str(again), rerun=True),
+            web.schedule("create_later", str(once)),
+        ]
+        for mark in marks:
+            worker.expect(f"{mark} has begun")
         worker.send(signal.SIGKILL)
         worker.is_tampered = True
-        cluster.run(two={})
-        file.touch()
-        assert web.wait(id)["state"] == "succeeded"
-        assert web.done(str(file)) == (1, 1)
         until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children))
+        for mark in marks:
+            mark.touch()
+        cluster.run(two={})
+        assert [web.wait(id)["state"] for id in ids] == ["succeeded", "lost"]
+        assert [web.done(str(mark)) for mark in marks] == [(1, 1), (0, 0)]
 
     def test_it_is_silent_for_longer_than_the_lease(self, cluster, web, tmp_path):
         """Another one takes the task over; what the first one did is refused."""

@@ -1,0 +1,52 @@
+"""What Celery knows of a message before a process of a worker has it."""
+
+from collective.background.celery.app import app
+from collective.background.celery.messages import TASK
+from collective.background.celery.worker import MALFORMED
+from collective.background.celery.worker import WellFormed
+from math import nan
+from types import SimpleNamespace
+
+import pytest
+
+
+def request(**headers):
+    """Return the request that a message makes, which has these further headers."""
+    made = app.amqp.as_task_v2("an id", TASK, args=({},))
+    message = SimpleNamespace(
+        headers={**made.headers, **headers},
+        properties=made.properties,
+        payload=made.body,
+        body=made.body,
+        content_type="application/json",
+        content_encoding="utf-8",
+        delivery_info={},
+    )
+    return WellFormed(message, app=app)
+
+
+def test_it_is_what_the_task_uses():
+    assert app.tasks[TASK].Request is WellFormed
+
+
+@pytest.mark.parametrize("limits", [None, [None, None], [2.5, None], [3, 2]])
+def test_one_may_have_limits(limits):
+    made = request(timelimit=limits)
+    assert (made.id, tuple(made.time_limits)) == ("an id", tuple(limits or [None] * 2))
+
+
+LIMITS = ["2", 0, -1, nan, [], {}, 10**400]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *({"timelimit": [limit, None]} for limit in LIMITS),
+        *({"timelimit": [None, limit]} for limit in LIMITS),
+        *({"timelimit": limit} for limit in ("text", 1, [1], [1, 2, 3])),
+        *({"id": id} for id in ([], {}, 1, None)),
+    ],
+)
+def test_one_is_malformed(headers):
+    with pytest.raises(MALFORMED):
+        request(**headers)
