@@ -7,7 +7,6 @@ from collective.background.database import instances
 from collective.background.database.changes import cancel
 from collective.background.database.claims import ClaimedExecution
 from collective.background.database.discarding import cancel_all
-from collective.background.database.elsewhere import Listening
 from collective.background.database.elsewhere import report
 from collective.background.database.elsewhere import see_to_elsewhere
 from collective.background.database.elsewhere import see_to_sent
@@ -25,11 +24,12 @@ from collective.background.model.external import LIFETIME
 from collective.background.model.external import parse_report
 from collective.background.running import outcome
 from datetime import datetime
+from datetime import timedelta
 from datetime import UTC
 from itertools import count
 from members import Member
 from types import SimpleNamespace
-from ZODB.POSException import ReadConflictError
+from ZODB.POSException import ConflictError
 
 import pytest
 
@@ -88,14 +88,6 @@ class TestHandingOver:
         member.look()
         assert member.waits() == []
         assert list(handed_over(bare.scheduler)) == [away]
-
-    def test_lists_of_others_do_not_load_it(self, bare, away):
-        commit(bare)
-        theirs = [(away.user_path, away.user_id)]
-        assert list(handed_over(bare.scheduler, theirs)) == [away]
-        away._p_deactivate()
-        assert list(handed_over(bare.scheduler, [("/acl_users", "other")])) == []
-        assert away._p_changed is None
 
     def test_that_is_seen_to_when_the_message_was_sent(self, bare, sent):
         sent_well = outcome.succeeded(None)
@@ -169,7 +161,7 @@ class TestAtTheSameMoment:
             tell(scheduler, scheduler.shards.find(stored.id))
             change(bare.scheduler, stored.id)
             bare.manager.commit()
-            with pytest.raises(ReadConflictError):
+            with pytest.raises(ConflictError):
                 manager.commit()
 
     def test_or_the_other(self, bare, away):
@@ -177,7 +169,7 @@ class TestAtTheSameMoment:
             cancel(scheduler, away.id, News())
             tell(bare.scheduler, away)
             bare.manager.commit()
-            with pytest.raises(ReadConflictError):
+            with pytest.raises(ConflictError):
                 manager.commit()
 
     def test_or_the_other_when_the_message_is_not_known_to_be_sent(self, bare, sent):
@@ -185,47 +177,124 @@ class TestAtTheSameMoment:
             put_off(scheduler, scheduler.shards.find(sent.id))
             tell(bare.scheduler, sent)
             bare.manager.commit()
-            with pytest.raises(ReadConflictError):
+            with pytest.raises(ConflictError):
                 manager.commit()
 
 
 class TestSilence:
+    """Looks of several instances; ``silence`` is one minute."""
+
     @pytest.fixture
-    def passes(self, monkeypatch):
-        """Return a function that lets time pass."""
-        times = SimpleNamespace(now=1000.0)
+    def passes(self, bare, monkeypatch):
+        """Return a function that lets time pass, also that of the database."""
+        clock = SimpleNamespace(now=datetime.now(UTC), monotonic=1000.0)
         for module in (elsewhere, instances):
-            monkeypatch.setattr(module, "monotonic", lambda: times.now)
+            monkeypatch.setattr(module, "monotonic", lambda: clock.monotonic)
 
         def passes(seconds):
-            times.now += seconds
+            clock.monotonic += seconds
+            clock.now += timedelta(seconds=seconds)
 
+        passes.clock = SimpleNamespace(now=lambda: clock.now)
         return passes
 
-    def test_counts_while_somebody_listens(self, bare, away, passes):
-        tell(bare.scheduler, away)
-        listening = Listening(60.0)
-        away.external.lease = 60.0
-        for _ in range(7):
-            assert listening.silent([away]) == {}
-            passes(10)
-        assert listening.silent([away]) == {away.id: 60.0}
+    @pytest.fixture
+    def listens(self, bare, passes):
+        """Return a function: an instance looks at what is elsewhere, and goes on."""
 
-    def test_does_not_count_during_an_outage(self, bare, away, passes):
+        def join(**settings):
+            member = Member(bare, passes.clock, silence=60.0, **settings)
+
+            def listens(seconds):
+                """Do it for so long."""
+                for _ in range(seconds // 10):
+                    assert member.look(work=see_to_elsewhere)
+                    passes(10)
+                assert member.look(work=see_to_elsewhere)
+                bare.manager.begin()
+
+            return listens
+
+        return join
+
+    @pytest.fixture
+    def begun(self, bare, away):
         tell(bare.scheduler, away)
-        listening = Listening(60.0)
         away.external.lease = 60.0
-        listening.silent([away])
+        commit(bare)
+        return away
+
+    def test_counts_while_somebody_listens(self, begun, listens):
+        one = listens()
+        one(60)
+        assert begun.state == "queued"
+        one(10)
+        assert begun.state == "lost"
+        assert "silent for 60 seconds" in begun.error.message
+
+    def test_begins_anew_with_each_report(self, bare, begun, listens, passes):
+        passes(-60)  # before it reports
+        one = listens()
+        one(60)
+        one(50)
+        assert begun.state == "queued"
+        one(20)
+        assert begun.state == "lost"
+
+    def test_does_not_count_during_an_outage(self, begun, listens, passes):
+        one = listens()
+        one(10)
         passes(3600)
-        assert listening.silent([away]) == {}
-        passes(10)
-        assert listening.silent([away]) == {}
+        one(60)
+        assert begun.state == "queued"
 
-    def test_what_has_not_begun_is_silent(self, away, passes):
-        listening = Listening(1.0)
-        listening.silent([away])
-        passes(10)
-        assert listening.silent([away]) == {}
+    def test_what_has_not_begun_is_silent(self, away, listens):
+        listens()(120)
+        assert away.state == "queued"
+
+    def test_nobody_is_waited_for(self, begun, listens):
+        """Others may stand still for this site."""
+        for _ in range(2):
+            listens()  # which it does not
+        listens()(70)
+        assert begun.state == "lost"
+
+    def test_of_two_that_find_it_one_conflicts(self, bare, begun, passes):
+        both = [Member(bare, passes.clock, silence=60.0) for _ in range(2)]
+        for _ in range(7):
+            assert all(member.look(work=see_to_elsewhere) for member in both)
+            passes(10)
+        for member in both:
+            member.begin(work=see_to_elsewhere)
+        assert [member.commit() for member in both] == [True, False]
+        assert both[1].look(work=see_to_elsewhere)
+        bare.manager.begin()
+        assert begun.state == "lost"
+
+    def test_workers_of_celery_leave_that_to_others(self, begun, listens):
+        listens(role="celery")(120)
+        assert begun.state == "queued"
+
+    def test_all_are_seen_in_half_of_that_time(self, bare, begun, listens, monkeypatch):
+        """Some in each look."""
+        for _ in range(19):
+            other = bare.add(call=capture_external("a.b", None, "celery"))
+            external = External(digest_of(TOKEN), other.reserve("a"), LIFETIME, 60.0)
+            other.status.send(SimpleNamespace(arguments=()), external)
+            hand_over(bare.scheduler, other)
+        commit(bare)
+        seen = []
+        lose_some = elsewhere._lose_some
+
+        def note(look, tasks):
+            seen.append([task.id for task in tasks])
+            return lose_some(look, tasks)
+
+        monkeypatch.setattr(elsewhere, "_lose_some", note)
+        listens()(20)
+        ids = [id for some in seen for id in some]
+        assert [len(some) for some in seen] == [7, 7, 7]
+        assert len(set(ids)) == 20
 
     def test_what_nobody_begins_is_lost_in_the_end(self, bare, away):
         away.external.expires = datetime.now(UTC)
@@ -256,26 +325,6 @@ class TestSilence:
         look = bare.look(bare.feeder())
         see_to_elsewhere(look)
         assert look._again_at == float("inf")
-
-    @pytest.mark.parametrize(
-        ("mine", "other", "state"),
-        [
-            ("web", "web", "queued"),
-            ("web", "celery", "lost"),
-            ("celery", "web", "queued"),
-            ("celery", "celery", "queued"),
-        ],
-    )
-    def test_one_instance_is_enough(self, bare, away, mine, other, state):
-        """The first one by its id; workers of Celery only if there is no other."""
-        away.external.expires = datetime.now(UTC)
-        look = bare.look(bare.feeder())
-        look.instances = {
-            id: SimpleNamespace(role=role)
-            for id, role in (("", other), (look.me, mine))
-        }
-        see_to_elsewhere(look)
-        assert away.state == state
 
 
 def test_what_is_discarded_is_taken_from_workers_too(bare, away, monkeypatch):

@@ -119,6 +119,7 @@ def test_who_has_its_lock(held, site):
     first = held(title="Import", lock="erp")
     second, third = committed(*(using(lock="erp").schedule(int) for _ in range(2)))
     assert get_scheduler().lines().standing(second).holder == first
+    assert get_scheduler().lines().running() == {first}
     assert reason(second) == "“Import” has its lock, next in line"
     assert reason(third) == "“Import” has its lock, second in line"
     assert reason(third, "de") == "„Import“ hat ihre Sperre, als Übernächste dran"

@@ -237,7 +237,7 @@ class ITransactionalScheduler(Interface):
 
 
 class ILines(Interface):
-    """Where tasks stand that wait. For one request: it looks at each line once.
+    """Where tasks stand that wait, and what runs. For one request: it looks once.
 
     What it costs does not grow with the number of tasks.
     """
@@ -250,6 +250,12 @@ class ILines(Interface):
 
     def is_cut_off(queue):
         """Whether its tasks go to workers of Celery, but the broker is away."""
+
+    def running():
+        """Return the ids of the tasks that run in a slot, a set.
+
+        So without those of workers that are no Plone.
+        """
 
     def standing(id):
         """Return the Standing of a task; None if it stands in no line.

@@ -6,7 +6,6 @@ are those of the site.
 
 from collections import Counter
 from collective.background.api.scheduling import get_scheduler
-from collective.background.capture.call import EXTERNAL
 from collective.background.controlpanel.charts import chart_of_ends
 from collective.background.controlpanel.charts import chart_of_waits
 from collective.background.controlpanel.pages import ControlPanelPage
@@ -20,7 +19,7 @@ from collective.background.model.brokers import shown_broker
 from collective.background.model.messages import _
 from collective.background.showing.page import read_text
 from collective.background.showing.presentation import STATE_LABELS
-from collective.background.showing.visibility import visible_records
+from collective.background.showing.visibility import find_visible
 from collective.background.telling.history import HOUR
 from collective.background.telling.history import MINUTE
 from functools import cached_property
@@ -58,12 +57,13 @@ class ActivityPage(ControlPanelPage):
 
     @cached_property
     def running(self):
-        """The site's tasks that are in a slot; there are no more than slots.
+        """The site's tasks that are in a slot, the newest first.
 
-        What runs in other programs is in none.
+        There are no more than slots; what runs in other programs is in none.
         """
-        found = visible_records(everybody=True, states=states.RUNNING, limit=None)
-        return [record for record in found if record.kind != EXTERNAL]
+        found = find_visible(get_scheduler().lines().running())
+        running = [each for each in found.values() if each.state == states.RUNNING]
+        return sorted(running, key=lambda record: record.created, reverse=True)
 
     @cached_property
     def queues(self):

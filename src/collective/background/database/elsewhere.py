@@ -4,20 +4,24 @@
 
     thread of an instance: External ─► commit ─► message ─► its end: ``see_to_sent``
     report over HTTP: ``report`` ─► External, Report ─► … ─► the end, settled
-    look of one instance: ``see_to_elsewhere``: what was silent for too long is lost
+    looks of instances: ``see_to_elsewhere``: what was silent for too long is lost
 
 From the first report on a task is *running*, whether that look was there before or not.
 All functions work in the transaction of the caller.
 """
 
 from collective.background.database.claims import hold
+from collective.background.database.handed_over import count_handed_over
 from collective.background.database.handed_over import hand_over
 from collective.background.database.handed_over import handed_over
+from collective.background.database.handed_over import note_begin
+from collective.background.database.instances import Attention
 from collective.background.database.instances import BEATS
-from collective.background.database.instances import Silences
+from collective.background.database.instances import gap_of
 from collective.background.database.reports import Report
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import settle
+from collective.background.database.shard import SHARDS
 from collective.background.exceptions import BadReport
 from collective.background.exceptions import ExternalFailed
 from collective.background.exceptions import NotPortable
@@ -31,6 +35,11 @@ from collective.background.model.records import ErrorInfo
 from collective.background.running import outcome
 from collective.background.scheduling import rules
 from dataclasses import replace
+from functools import partial
+from itertools import chain
+from itertools import islice
+from math import ceil
+from random import randrange
 from time import monotonic
 
 
@@ -39,61 +48,76 @@ AT_ONCE = 50  # tasks that are lost in one transaction
 
 
 class Listening:
-    """Who of the workers elsewhere is silent, as the instance that listens has seen it.
+    """How an instance goes round what is elsewhere: it looks at some of it at a time.
 
-    ``silence``: the setting (seconds).
+    So often that it has seen all in half of ``silence``, the setting (seconds).
     """
 
     def __init__(self, silence):
-        self._pause = min(silence / BEATS, LONGEST_PAUSE)
-        self._silences = Silences.looked_for(silence, self._pause)
+        self._silence = silence
+        self.pause = min(silence / BEATS, LONGEST_PAUSE)
+        self._attention = Attention(gap_of(silence, self.pause))
+        self._after = f"{randrange(SHARDS):02x}"  # not where others begin
         self.look_at = 0.0  # of the monotonic clock
 
-    def silent(self, tasks):
-        """Return {id: seconds} of the StoredTasks that were silent for so long."""
-        self.look_at = monotonic() + self._pause
-        return self._silences.dead(
-            {task.id: task.external for task in tasks if task.has_begun_elsewhere}
-        )
+    def next_ones(self, scheduler):
+        """Return the StoredTasks whose turn it is, as a list."""
+        number = ceil(count_handed_over(scheduler) * 2 * self.pause / self._silence)
+        others = chain(handed_over(scheduler, self._after), handed_over(scheduler))
+        return list(islice(others, number))
+
+    def went_on(self, id, look_at):
+        """All were seen to as far as the task with this id; when to go on."""
+        self._after, self.look_at = id, look_at
+
+    def silences(self, tasks, now):
+        """Return {id: seconds} of the StoredTasks that were silent for so long.
+
+        ``now``: aware, by the clock of the database.
+        """
+        listened = monotonic() - self._attention.look()
+        found = {}
+        for task in tasks:
+            if task.has_begun_elsewhere:
+                lease = max(self._silence, task.external.lease)
+                if min(listened, task.external.silent_for(now)) > lease:
+                    found[task.id] = lease
+        return found
 
 
 def see_to_elsewhere(look):
     """Let be lost what was silent for too long, or has waited there for too long.
 
-    One instance of all does it. What it costs grows with the number of tasks that are
-    elsewhere.
+    Each instance does it that serves, and nobody is waited for: some of them may stand
+    still for this site, and two that find the same conflict.
     """
-    feeder = look.feeder
-    if not _listens(look):
-        return
-    if monotonic() >= feeder.listening.look_at:
-        tasks = list(handed_over(look.scheduler))
+    listening = look.feeder.listening
+    if look.feeder.settings.role == CELERY:
+        return  # it may be replaced by another one before it has listened for so long
+    look_at = listening.look_at
+    if monotonic() >= look_at:
+        tasks = listening.next_ones(look.scheduler)
         if not tasks:
             return  # nobody is to be woken up for nothing
-        silent = feeder.listening.silent(tasks)
-        lost = [
-            task
-            for task in tasks
-            if task.id in silent or look.now > task.external.expires
-        ]
-        for task in lost[:AT_ONCE]:
-            _lose(look, task, silent.get(task.id))
-        if len(lost) > AT_ONCE:
-            feeder.listening.look_at = 0.0
-            look.has_more = True
-            return
-    look.again_at(feeder.listening.look_at)
+        look_at = _lose_some(look, tasks)
+    look.again_at(look_at)
 
 
-def _listens(look):
-    """Whether this instance is the one: one that lives for long, if there is any.
-
-    Workers of Celery may be replaced by others all the time, each of which would have
-    to listen from the beginning.
-    """
-    found = look.instances.items()
-    lasting = [id for id, instance in found if instance.role != CELERY]
-    return look.me == min(lasting or look.instances, default=look.me)
+def _lose_some(look, tasks):
+    """Return when to look at the next ones (monotonic)."""
+    listening = look.feeder.listening
+    silences = listening.silences(tasks, look.now)
+    left, look_at = AT_ONCE, monotonic() + listening.pause
+    for task in tasks:
+        id = task.id
+        if id in silences or look.now > task.external.expires:
+            _lose(look, task, silences.get(id))
+            left -= 1
+        if not left:
+            look.has_more, look_at = True, 0.0
+            break
+    look.then.append(partial(listening.went_on, id, look_at))
+    return look_at
 
 
 def _lose(look, task, silence):
@@ -162,6 +186,8 @@ def report(scheduler, id, token, told, news):
         scheduler.shards.leave(task)
         task.end(_outcome(told))
         settle(scheduler, task, news)
+    else:
+        note_begin(scheduler, task)
     return scheduler.record_of(task)
 
 

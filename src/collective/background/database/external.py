@@ -10,6 +10,7 @@ from datetime import timedelta
 from datetime import UTC
 from hmac import compare_digest
 from persistent import Persistent
+from persistent.timestamp import TimeStamp
 
 
 VERSION = 1
@@ -54,6 +55,14 @@ class External(Persistent):
             return False
         # Clocks may be set back.
         return 0 <= (datetime.now(UTC) - self.heard).total_seconds() < PACE
+
+    def silent_for(self, now):
+        """Return for how many seconds nothing was heard of the worker.
+
+        ``now``: aware, by the clock of the database, as is what this was written by.
+        """
+        self._p_activate()  # or it has no serial
+        return now.timestamp() - TimeStamp(self._p_serial).timeTime()
 
     def hear(self, report):
         """An ExternalReport has come; return False if it has come before."""

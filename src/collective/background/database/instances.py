@@ -141,29 +141,49 @@ def remove_instance(connection, id):
     connection.root().get(KEY, {}).pop(id, None)
 
 
+class Attention:
+    """Since when this process looks at others, so that their silence counts.
+
+    Only while it could read and write itself: from look to look, each of which follows
+    a heartbeat of its own. After a gap it begins anew, and nobody is dead before all
+    had the time to connect again.
+
+    ``gap``: seconds between two looks that are too many.
+    """
+
+    def __init__(self, gap):
+        self._gap = gap
+        self._looked = self._since = None
+
+    def look(self):
+        """Return that moment, of the monotonic clock; it may be yet to come."""
+        now = monotonic()
+        if self._looked is None:
+            self._since = now
+        elif now - self._looked > self._gap:
+            self._since = now + min(now - self._looked, RECONNECT)
+        self._looked = now
+        return self._since
+
+
+def gap_of(lease, pause):
+    """Return the gap for who looks every ``pause`` seconds, of an Attention."""
+    return min(2 * pause + SLACK, lease / 2)
+
+
 class Silences:
     """For how long others were silent, as this process has seen it.
 
-    Their silence counts only while this process could read and write itself: from look
-    to look, each of which follows a heartbeat of its own. After a gap it begins anew,
-    and nobody is dead before all had the time to connect again.
-
     ``lease``: of this process (seconds). An instance with a longer one is heard of less
     often, and has that much time.
-    ``gap``: seconds between two looks that are too many.
+    ``gap``: see Attention.
     """
 
     def __init__(self, lease, gap):
         self._lease = lease
-        self._gap = gap
-        self._looked = None
-        self._patient_until = 0.0
+        self._attention = Attention(gap)
+        self._began = None
         self._since = {}  # (beat, moment of the clock) by id
-
-    @classmethod
-    def looked_for(cls, lease, pause):
-        """Return those of who looks every ``pause`` seconds."""
-        return cls(lease, min(2 * pause + SLACK, lease / 2))
 
     def dead(self, others):
         """Return {id: seconds} of those that were silent for longer than the lease.
@@ -171,17 +191,16 @@ class Silences:
         ``others``: {id: Instance} of the others, as they are just after a heartbeat of
         this process was committed. The seconds are the lease that counts.
         """
-        now = monotonic()
-        if self._looked is not None and now - self._looked > self._gap:
+        began, now = self._attention.look(), monotonic()
+        if began != self._began:
+            self._began = began
             self._since.clear()
-            self._patient_until = now + min(now - self._looked, RECONNECT)
-        self._looked = now
         for id, other in others.items():
             if self._since.get(id, (None,))[0] != other.beat:
                 self._since[id] = (other.beat, now)
         for id in set(self._since) - set(others):
             del self._since[id]
-        if now < self._patient_until:
+        if now < began:
             return {}
         leases = {id: max(self._lease, other.lease) for id, other in others.items()}
         return {

@@ -2,11 +2,12 @@
 
 The index knows a task by the state that it had before an instance has reserved it. So
 who looks at what waits leaves out what is reserved, and looks for that in the Holdings.
+What workers elsewhere have begun is in none of these, and runs in the index.
 """
 
 from collections import Counter
 from collective.background.database.counting import paths_of_users
-from collective.background.database.handed_over import handed_over
+from collective.background.database.handed_over import asked_to_stop
 from collective.background.database.questions import stack_of_stored
 from collective.background.database.shard import CANCEL
 from collective.background.database.shard import FORGET
@@ -57,11 +58,12 @@ def record_of_group(scheduler, group):
         if _is_within(scheduler, stored, group)
         and (record := record_of(scheduler, stored)).state == states.RUNNING
     ]
-    is_unwanted = wanted_of(scheduler, group) in (CANCEL, FORGET)
-    record = record_of_whole(
-        group,
-        cancel_requested=is_unwanted or any(each.cancel_requested for each in running),
+    is_unwanted = (
+        wanted_of(scheduler, group) in (CANCEL, FORGET)
+        or any(record.cancel_requested for record in running)
+        or any(_is_within(scheduler, each, group) for each in asked_to_stop(scheduler))
     )
+    record = record_of_whole(group, cancel_requested=is_unwanted)
     if running and record.state in states.UNFINISHED:
         started = record.started or min(each.started for each in running)
         record = replace(record, state=states.RUNNING, started=started, attempts=1)
@@ -92,16 +94,8 @@ def _held_as(holding, stored):
     return found if found[0] == stored.fence else nothing
 
 
-def held(scheduler, users=None):
-    """Return all StoredTasks that are reserved, as a list.
-
-    By instances, or handed over to workers elsewhere; of the latter, of which there may
-    be many, those of ``users`` only, see there.
-    """
-    return [*_held_here(scheduler), *handed_over(scheduler, users)]
-
-
-def _held_here(scheduler):
+def held(scheduler):
+    """Return all StoredTasks that instances have reserved, as a list."""
     found = (
         scheduler.shards.find(id)
         for holding in scheduler.holdings.values()
@@ -116,7 +110,7 @@ def running_by(scheduler, attribute):
 
     Without those that workers elsewhere have, which are in no slot.
     """
-    records = (record_of(scheduler, stored) for stored in _held_here(scheduler))
+    records = (record_of(scheduler, stored) for stored in held(scheduler))
     return Counter(
         getattr(record, attribute)
         for record in records
@@ -139,13 +133,11 @@ def count(scheduler, filters):
         return sum(1 for _ in selection.pick(_matching(scheduler, selection)))
     users = _users_of(scheduler, selection)
     queue = selection.queue
-    waiting = selection.states.intersection(states.WAITING)
-    number = scheduler.shards.count(selection.states - states.UNFINISHED, users, queue)
-    number += scheduler.shards.count(waiting, users, queue)
-    for stored in held(scheduler, users):
+    number = scheduler.shards.count(selection.states, users, queue)
+    for stored in held(scheduler):
         if _may_be(stored, selection):
             number += record_of(scheduler, stored).state in selection.states
-            number -= stored.state in waiting
+            number -= stored.state in selection.states
     return selection.limited(number)
 
 
@@ -168,12 +160,11 @@ def _matching(scheduler, selection):
     if selection.group_id is not None:
         return _of_group(scheduler, selection)
     users = _users_of(scheduler, selection)
-    reserved = held(scheduler, users)
+    reserved = held(scheduler)
     numbers = {-number_of(stored.id) for stored in reserved}
-    indexed = selection.states.difference({states.RUNNING})
     found = (
         pair
-        for pair in scheduler.shards.newest(indexed, users, selection.queue)
+        for pair in scheduler.shards.newest(selection.states, users, selection.queue)
         if pair[0] not in numbers
     )
     really = sorted(

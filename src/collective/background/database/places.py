@@ -45,6 +45,9 @@ class Lines:
     def is_cut_off(self, queue):
         return queue in self._cut_off
 
+    def running(self):
+        return self._running
+
     def standing(self, id):
         stored = self._scheduler.shards.find(id)
         if stored is None or stored.state not in WAITING or id in self._running:

@@ -6,6 +6,7 @@ For all sites together. Called by the watch, in its connection.
 from collective.background.database.claims import hold
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import BEATS
+from collective.background.database.instances import gap_of
 from collective.background.database.instances import Instance
 from collective.background.database.instances import instance_of
 from collective.background.database.instances import instances_of
@@ -31,7 +32,7 @@ class Presence:
         self._clock = clock
         lease = executor.settings.lease
         self.pause = lease / BEATS
-        self._silences = Silences.looked_for(lease, self.pause)
+        self._silences = Silences(lease, gap_of(lease, self.pause))
         self._beaten_at = float("-inf")
         self._beat = 0  # the last one
         self._is_draining = False

@@ -85,7 +85,8 @@ def _new_tree(first=FIRST, last=LAST):
 class Shard(Persistent):
     """One of many places for tasks. Values are StoredTasks unless it says otherwise.
 
-    - ``waiting``, ``ended``: by state and age, the newest first
+    - ``waiting``, ``ended``: by state and age, the newest first; what workers elsewhere
+      have begun is in the former, as running
     - ``waiting_of``, ``ended_of``: by user, state and age
     - ``line``: those that may start: by queue, priority and age, the first one first
     - ``turns``: the same by queue, priority, user and age
@@ -123,18 +124,18 @@ class Shard(Persistent):
 
     def trees(self, state):
         """Return the trees in which the tasks of a state are: by age, and by user."""
-        if state in states.WAITING:
+        if state in states.UNFINISHED:
             return self.waiting, self.waiting_of
         return self.ended, self.ended_of
 
     def index(self, task):
-        by_age, by_user = self.trees(task.state)
+        by_age, by_user = self.trees(_listed_as(task))
         by_age[_age_key(task)] = task
         by_user[_user_key(task)] = task
 
     def unindex(self, task):
-        """Called before the state of a task is changed."""
-        by_age, by_user = self.trees(task.state)
+        """Called before that is changed as which a task is listed."""
+        by_age, by_user = self.trees(_listed_as(task))
         by_age.pop(_age_key(task), None)
         by_user.pop(_user_key(task), None)
 
@@ -151,7 +152,7 @@ class Shard(Persistent):
 
     def find(self, id):
         number = -number_of(id)
-        for state in (*states.WAITING, *states.FINISHED):
+        for state in (*states.WAITING, states.RUNNING, *states.FINISHED):
             tree, _ = self.trees(state)
             for task in tree.values((state, number), (state, number, LAST[0])):
                 if task.id == id:
@@ -159,13 +160,22 @@ class Shard(Persistent):
         return None
 
 
+def _listed_as(task):
+    """Return the state by which the index knows a task.
+
+    What runs here waits there; but what a worker elsewhere has begun is in no Holding,
+    so nobody else would know of it.
+    """
+    return states.RUNNING if task.is_elsewhere and task.started else task.state
+
+
 def _age_key(task):
-    return task.state, -task.number, task.queue
+    return _listed_as(task), -task.number, task.queue
 
 
 def _user_key(task):
     user = user_of(task.user_path, task.user_id)
-    return *user, task.state, -task.number, task.queue
+    return *user, _listed_as(task), -task.number, task.queue
 
 
 def user_of(path, id):

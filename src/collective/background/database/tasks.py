@@ -310,9 +310,11 @@ class StoredTask(Persistent):
         self.instance = instance
 
     def go_elsewhere(self):
-        """A worker elsewhere has it now, or will."""
+        """A worker elsewhere has it now, or will; and perhaps it has begun it."""
         self.instance = ELSEWHERE
         self.eta = None
+        if self.has_begun_elsewhere:
+            self.started = self.external.began
 
     def begin(self):
         """Its present reservation begins; see ``begins_with_commit``."""

@@ -3,6 +3,8 @@
 from collective.background.interfaces import ILines
 from collective.background.model.records import LOOKED_AHEAD
 from collective.background.model.records import Standing
+from collective.background.model.selection import Selection
+from collective.background.model.states import RUNNING
 from collective.background.model.states import WAITING
 from functools import cache
 from itertools import islice
@@ -25,6 +27,11 @@ class Lines:
 
     def is_cut_off(self, queue):
         return False
+
+    def running(self):
+        wanted = Selection(states=RUNNING)
+        with self._lifecycle.changed:
+            return {task.id for task in self._lifecycle.store.select(wanted)}
 
     def standing(self, id):
         task = self._lifecycle.find(id)
