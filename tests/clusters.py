@@ -17,14 +17,16 @@ class Cluster:
 
     ``folder``: where it may write; ``data``: the folder ``var`` of an instance with
     a site; ``storage``: the name of one; ``workers``: the options of their command, by
-    the names of those that are workers of Celery; ``settings``: those of the package
-    that all have. ``started``: all that were started so far, in order.
+    the names of those that are workers of Celery; ``variables``: further ones of their
+    environment, by their names; ``settings``: those of the package that all have.
+    ``started``: all that were started so far, in order.
     """
 
-    def __init__(self, folder, data, storage, workers=(), **settings):
+    def __init__(self, folder, data, storage, workers=(), variables=None, **settings):
         self.name = storage
         self._folder = folder
         self._workers = dict(workers)
+        self._variables = variables
         self._settings = settings
         self._instances = {}
         self.started = []
@@ -51,10 +53,10 @@ class Cluster:
         return instance
 
     def _make(self, name, settings):
+        options = {"variables": self._variables, **settings}
         if name in self._workers:
-            options = self._workers[name]
-            return CeleryWorker(self.folder(name), *options, **settings)
-        return Instance(self.folder(name), **settings)
+            return CeleryWorker(self.folder(name), *self._workers[name], **options)
+        return Instance(self.folder(name), **options)
 
     def folder(self, name):
         """Return the folder of an instance, which need not run."""

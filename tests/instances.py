@@ -150,12 +150,13 @@ class Site:
 class Instance(Site, Process):
     """Zope, serving the folder of an instance on a free port of this machine.
 
-    It does so as soon as ``serves()``. ``settings``: those of the package.
+    It does so as soon as ``serves()``. ``variables``: further ones of its environment,
+    by their names; ``settings``: those of the package.
     """
 
     ready = "Serving on"  # what it logs
 
-    def __init__(self, folder, **settings):
+    def __init__(self, folder, variables=None, **settings):
         port = free_port()
         Site.__init__(self, f"http://localhost:{port}/Plone")
         self.settings = settings
@@ -164,7 +165,7 @@ class Instance(Site, Process):
             self,
             folder.name,
             *self.command(folder, port),
-            env=environ(**settings),
+            env={**environ(**settings), **(variables or {})},
             stdout=subprocess.DEVNULL,  # only says that it begins and ends
         )
 
@@ -226,19 +227,19 @@ def background(folder):
 class CeleryWorker(Leader):
     """``background celery-worker`` in the folder of an instance, which may be served.
 
-    ``options``: of the command; ``settings``: those of the package.
+    ``options``: of the command; ``variables`` and ``settings``: as of an Instance.
     """
 
     ready = "serves, in the role 'celery'"  # one of its children, at least
 
-    def __init__(self, folder, *options, **settings):
+    def __init__(self, folder, *options, variables=None, **settings):
         self.settings = settings
         self._serves = False
         command = (SCRIPTS / "background", "celery-worker", *options, zope_conf(folder))
         super().__init__(
             f"Celery worker of {folder.name}",
             *command,
-            env=environ(**settings),
+            env={**environ(**settings), **(variables or {})},
             cwd=folder,
         )
 

@@ -8,7 +8,6 @@ from brokers import Redis
 from clusters import Cluster
 from contextlib import closing
 
-import os
 import pytest
 
 
@@ -24,9 +23,10 @@ class CeleryCluster(Cluster):
         self.broker = Redis()
         self.faults = folder / "faults"
         self.faults.mkdir()
-        os.environ["PROBE_FAULTS"] = str(self.faults)
+        # Not of this process, which may start those of other clusters.
+        variables = {"PROBE_FAULTS": str(self.faults)}
         settings = {"lease": LEASE, "celery_broker": self.broker.url}
-        super().__init__(folder, data, "zeo", WORKERS, **settings)
+        super().__init__(folder, data, "zeo", WORKERS, variables, **settings)
 
     def logs(self):
         server = self.broker.server
@@ -35,7 +35,6 @@ class CeleryCluster(Cluster):
     def close(self):
         super().close()
         self.broker.close()
-        del os.environ["PROBE_FAULTS"]
 
 
 @pytest.fixture(scope="session")
