@@ -8,11 +8,11 @@ at the feeder of its site; or a line in the log.
 """
 
 from billiard import current_process
-from celery.worker.request import Request
 from celery.worker.strategy import default
 from collective.background.celery.app import app
 from collective.background.celery.messages import parse
 from collective.background.celery.messages import TASK
+from collective.background.celery.requests import WellFormed
 from collective.background.database.outbox import current_watch
 from collective.background.exceptions import BadMessage
 from collective.background.executing.executor import process_executor
@@ -20,29 +20,11 @@ from contextlib import contextmanager
 
 import logging
 import signal
-import sys
 
 
 logger = logging.getLogger(__name__)
 
 MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
-
-
-class WellFormed(Request):
-    """What Celery knows of a message. Raises one of ``MALFORMED`` if it cannot be run.
-
-    Celery itself looks at some of that later, when the message has a slot of the worker
-    already: nobody would give that back.
-    """
-
-    def __init__(self, message, **options):
-        super().__init__(message, **options)
-        hard, soft = self.time_limits
-        for limit in (hard, soft):
-            if limit is not None and not 0 < limit <= sys.float_info.max:
-                raise ValueError(f"{limit!r} is no number of seconds")
-        if not isinstance(self.id, str):
-            raise TypeError(f"{self.id!r} is no id")
 
 
 def take_what_is_well_formed(task, app, consumer):
