@@ -21,6 +21,7 @@ from plone import api
 from plone.app.testing import setRoles
 from plone.app.testing import TEST_USER_ID
 from pytest_plone import fixtures_factory
+from registries import let_threads_look_up
 from webtest.http import StopableWSGIServer
 from zope.i18n.compile import compile_mo_file
 from ZPublisher.httpexceptions import HTTPExceptionHandler
@@ -42,7 +43,11 @@ settings.load_profile("busy")
 
 
 def pytest_configure(config):
-    """Make the files of translations that a build of the package makes."""
+    """Make the files of translations that a build of the package makes.
+
+    And let tests register components though threads are at work.
+    """
+    let_threads_look_up()
     locales = Path(interfaces.__file__).parent / "locales"
     for catalogue in locales.glob("*/LC_MESSAGES/*.po"):
         compile_mo_file(catalogue.stem, catalogue.parent)

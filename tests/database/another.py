@@ -9,7 +9,9 @@ from collective.background.database.instances import add_instance
 from collective.background.database.instances import Holding
 from collective.background.database.instances import Instance
 from collective.background.database.instances import instance_of
+from collective.background.database.instances import instances_for
 from collective.background.database.private import connected
+from collective.background.executing.executor import process_executor
 from collective.background.running import outcome
 from contextlib import contextmanager
 from datetime import datetime
@@ -109,3 +111,14 @@ def until(condition):
         assert monotonic() < deadline
         Event().wait(0.01)
         transaction.begin()
+
+
+def until_looked_who_is_alive():
+    """Wait until this process has done that once more, after what is committed now."""
+
+    def beat():
+        return instances_for(get_scheduler())[process_executor().instance].beat
+
+    transaction.begin()
+    before = beat()
+    until(lambda: beat() > before + 1)

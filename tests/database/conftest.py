@@ -5,11 +5,14 @@ from another import SHORT_LEASE
 from another import until
 from bare import Bare
 from collective.background import get_scheduler
+from collective.background.database import instances
 from collective.background.database.installing import install
 from collective.background.database.tasks import StoredTask
 from collective.background.testing import serving
 from persistent import Persistent
 from threading import Event
+from time import monotonic
+from types import SimpleNamespace
 
 import gated_tasks
 import pytest
@@ -60,9 +63,23 @@ def another(scheduler):
 
 
 @pytest.fixture
-def short_lease(site, settings):
-    """To be used before ``persistent_site``: who is silent is dead very soon."""
+def short_lease(site, settings, monkeypatch):
+    """To be used before ``persistent_site``: who is silent is dead after three looks.
+
+    However long they take: the clock by which silences are measured goes on with each.
+    Returns that: ``now``, what it says; ``by``, how many seconds it goes on.
+    """
     settings(lease=SHORT_LEASE)
+    clock = SimpleNamespace(now=monotonic(), by=0.4 * SHORT_LEASE)
+    dead = instances.Silences.dead
+
+    def look(silences, others):
+        clock.now += clock.by
+        return dead(silences, others)
+
+    monkeypatch.setattr(instances, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(instances.Silences, "dead", look)
+    return clock
 
 
 class Gates:

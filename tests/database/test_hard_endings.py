@@ -146,9 +146,12 @@ class TestAnEndThatCannotEvenBeWrittenBare:
         transaction.begin()
         assert scheduler.count() == 3
 
-    def test_is_left_to_others_at_the_end_of_the_process(self, scheduler, missing):
+    def test_is_left_to_others_at_the_end_of_the_process(
+        self, scheduler, missing, monkeypatch
+    ):
         """They see in the database what was committed, and who had it."""
         task_id, _ = missing
+        monkeypatch.setattr(looking, "STUCK", 600.0)
         scheduler.drain(TIMEOUT)
         transaction.begin()
         assert scheduler.shards.find(task_id).is_reserved

@@ -300,17 +300,17 @@ class TestWhatBecomesOfIt:
         assert feeder.look_at <= monotonic() + feeder.settings.lease
 
     def test_for_a_while_it_is_soon_looked_whether_workers_want_more(
-        self, bare, feeder, task
+        self, clock, bare, feeder, task
     ):
-        assert feeder.look_at <= monotonic() + relaying.BRISK
+        assert feeder.look_at <= clock.now + relaying.BRISK
         take_over(bare, task, SimpleNamespace(id="a worker"))
-        feeder.sent_at -= relaying.WHILE / 2
+        clock.now += relaying.WHILE / 2
         assert sent(bare, feeder) == []
-        assert feeder.look_at <= monotonic() + relaying.WHILE
-        feeder.sent_at -= relaying.WHILE
+        assert feeder.look_at <= clock.now + relaying.WHILE
+        clock.now += relaying.WHILE
         feeder.count_at = inf  # nor is there anything else to do
         assert sent(bare, feeder) == []
-        assert feeder.look_at > monotonic() + relaying.WHILE
+        assert feeder.look_at > clock.now + relaying.WHILE
 
     def test_what_could_not_be_sent_waits_on(self, bare, feeder, task):
         (parcel,) = feeder.executor.relay._parcels

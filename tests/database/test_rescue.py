@@ -2,6 +2,7 @@
 
 from another import Another
 from another import until
+from another import until_looked_who_is_alive
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
@@ -152,12 +153,14 @@ class TestWhatWasOnlyReserved:
         assert (record.state, record.attempts) == ("succeeded", 1)
         assert "new" in folder
 
-    def test_may_be_cancelled_meanwhile(self, scheduler, dead, folder):
+    def test_may_be_cancelled_meanwhile(self, short_lease, scheduler, dead, folder):
+        short_lease.by, by = 0.0, short_lease.by  # nobody knows yet that it is dead
         task_id = schedule(create, folder, "new")
         dead.reserves(task_id)
         transaction.commit()
         record = scheduler.cancel(task_id)
         assert (record.state, record.cancel_requested) == ("queued", True)
+        short_lease.by = by
         record = ended(task_id)
         assert record.state == "cancelled"
         assert "before it had begun" in record.error.message
@@ -236,16 +239,20 @@ def test_a_task_that_kills_its_process(bare):
 
 
 class TestInstances:
-    def test_one_that_is_heard_of_keeps_its_tasks(self, paused, another, folder):
+    def test_one_that_is_heard_of_keeps_its_tasks(
+        self, short_lease, paused, another, folder
+    ):
+        short_lease.by, seconds = 0.0, short_lease.by
         task_id = schedule(create, folder, "new")
         another.begins(task_id)
         transaction.commit()
         silent = Another("silent-host:1:abcd").joins()
         transaction.commit()
         while silent.is_known():
-            transaction.begin()
             another.beats()
             transaction.commit()
+            short_lease.now += seconds
+            until_looked_who_is_alive()
         assert paused.record(task_id).state == "running"
         assert paused.record(task_id).instance == another.id
 

@@ -220,7 +220,8 @@ class TestSeveralInstances:
                 assert numbers == sorted(numbers)
         cluster.close()
 
-    def test_what_has_just_come_is_left_to_its_owner(self):
+    def test_what_has_just_come_is_left_to_its_owner(self, monkeypatch):
+        monkeypatch.setattr(stealing, "GRACE", 600.0)
         cluster = Cluster()
         feeders = [cluster.join() for _ in range(2)]
         task = cluster.add_of("ann")

@@ -4,6 +4,7 @@ from another import Another
 from another import elsewhere
 from another import SHORT_LEASE
 from another import until
+from another import until_looked_who_is_alive
 from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background.database import instances
@@ -28,7 +29,7 @@ from collective.background.model.config import Settings
 from collective.background.testing import serving
 from helpers import finished
 from helpers import TIMEOUT
-from time import monotonic
+from threading import Event
 from ZODB.POSException import ConflictError
 from ZODB.POSException import StorageError
 from ZODB.utils import p64
@@ -165,29 +166,26 @@ class TestOutage:
         self, short_lease, paused, another, monkeypatch, caplog
     ):
         """Neither this instance nor the other one could write; both live on."""
+        short_lease.by = 0.0
         task_id = schedule(len, "x")
         another.begins(task_id)
         transaction.commit()
-        failed = []
+        failed = Event()
 
         def fail(*args):
-            failed.append(monotonic())
+            failed.set()
             raise StorageError("simulated")
 
         with monkeypatch.context() as patch:
             patch.setattr(paused._p_jar.db().storage, "tpc_begin", fail)
-            until(lambda: failed and failed[-1] - failed[0] > 2 * SHORT_LEASE)
-        before = own_beat()
-        until(lambda: own_beat() > before + 1)
+            assert failed.wait(TIMEOUT)
+            short_lease.now += 2 * SHORT_LEASE
+        until_looked_who_is_alive()
         another.beats()
         transaction.commit()
         assert paused.record(task_id).state == "running"
         assert another.is_known()
         assert not [line for line in caplog.messages if "was silent" in line]
-
-
-def own_beat():
-    return instances_for(get_scheduler())[process_executor().instance].beat
 
 
 class TestDiscovery:

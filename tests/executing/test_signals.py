@@ -17,6 +17,7 @@ from helpers import finished
 from helpers import TIMEOUT
 from logging import getLogger
 from logging import Handler
+from signal import default_int_handler
 from signal import getsignal
 from signal import raise_signal
 from signal import SIG_DFL
@@ -35,8 +36,9 @@ SIGNALS = (SIGTERM, SIGINT)
 
 @pytest.fixture(autouse=True)
 def put_back():
-    """Leave no handler."""
+    """Leave no handler. A shell lets what runs in its background ignore SIGINT."""
     before = {signum: getsignal(signum) for signum in SIGNALS}
+    signal(SIGINT, default_int_handler)
     yield
     for signum, handler in before.items():
         signal(signum, handler)
