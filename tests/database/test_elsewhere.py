@@ -63,6 +63,15 @@ def commit(bare):
     bare.manager.begin()
 
 
+def send(bare):
+    """Return another one that was handed over."""
+    stored = bare.add(call=capture_external("a.b", None, "celery"))
+    external = External(digest_of(TOKEN), stored.reserve("a"), LIFETIME, SILENCE)
+    stored.status.send(SimpleNamespace(arguments=()), external)
+    hand_over(bare.scheduler, stored)
+    return stored
+
+
 def tell(scheduler, stored, state="running", **more):
     """Report on a task; return its state."""
     told = {"run": "one", "number": next(numbers), "state": state, **more}
@@ -278,10 +287,7 @@ class TestSilence:
     def test_all_are_seen_in_half_of_that_time(self, bare, begun, listens, monkeypatch):
         """Some in each look."""
         for _ in range(19):
-            other = bare.add(call=capture_external("a.b", None, "celery"))
-            external = External(digest_of(TOKEN), other.reserve("a"), LIFETIME, 60.0)
-            other.status.send(SimpleNamespace(arguments=()), external)
-            hand_over(bare.scheduler, other)
+            send(bare)
         commit(bare)
         seen = []
         lose_some = elsewhere._lose_some
@@ -329,10 +335,7 @@ class TestSilence:
 
 def test_what_is_discarded_is_taken_from_workers_too(bare, away, monkeypatch):
     monkeypatch.setattr(discarding, "AT_ONCE", 1)
-    other = bare.add(call=capture_external("a.b", None, "celery"))
-    external = External(digest_of(TOKEN), other.reserve("a"), LIFETIME, SILENCE)
-    other.status.send(SimpleNamespace(arguments=()), external)
-    hand_over(bare.scheduler, other)
+    other = send(bare)
     commit(bare)
     for task in (away, other):
         tell(bare.scheduler, task)

@@ -4,8 +4,10 @@ from collective.background import get_scheduler
 from collective.background import using
 from collective.background.exceptions import BadOption
 from helpers import finished
+from helpers import waiting
 
 import pytest
+import transaction
 
 
 SOON = 0.000001  # seconds; no task begins as soon as that
@@ -37,6 +39,15 @@ class TestBeginBy:
         late = using(begin_by=SOON)
         task_id = finished(late.schedule(lambda: calls.append(1))).id
         get_scheduler().retry(task_id)
+        assert finished(task_id).state == "succeeded"
+
+    def test_also_if_it_was_cancelled_while_it_waited(self, tier):
+        scheduler = get_scheduler()
+        with waiting():
+            task_id = using(begin_by=SOON).schedule(int)
+            transaction.commit()
+            scheduler.cancel(task_id)
+            scheduler.retry(task_id)
         assert finished(task_id).state == "succeeded"
 
     def test_what_could_never_begin_is_refused(self):

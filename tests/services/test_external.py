@@ -150,6 +150,14 @@ class TestSending:
         settings(celery_broker="memory://")
         assert inbox.get(id).id == id
 
+    def test_too_late_unless_it_is_tried_again(self, scheduler, inbox, state_of, until):
+        id = using(begin_by=0.000001).schedule_external("a.b", celery_queue="ingest")
+        transaction.commit()
+        until(lambda: state_of(id).state == "failed")
+        assert state_of(id).error.type.endswith("TooLate")
+        scheduler.retry(id)
+        assert inbox.get(id).id == id
+
     def test_the_token_is_nowhere_else(self, send, boss, scheduler, patch, caplog):
         caplog.set_level("DEBUG")
         ticket = send({"a": 1})

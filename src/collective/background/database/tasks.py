@@ -282,7 +282,7 @@ class StoredTask(Persistent):
         task.attempts = max(self.attempts, status.attempts)
         task.failures, task.outages = self.failures, self.outages
         task.conflicts = self.conflicts
-        task.timeline = self.timeline
+        task.timeline, task.interventions = self.timeline, self.interventions
         task.cursor = status.cursor
         task.batch_failures = status.batch_failures() if self.size else ()
         if self.report is not None:

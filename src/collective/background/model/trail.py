@@ -101,6 +101,11 @@ def note_intervention(what, intervention):
         what.interventions = (*what.interventions, intervention)[-INTERVENTIONS:]
 
 
+def was_tried_again(what):
+    """Whether somebody has wanted that; ``what``: a task of any kind."""
+    return any(each.action == RETRY for each in what.interventions)
+
+
 def last_intervention(record):
     """Return the Intervention by which a task has come to its state, or None.
 

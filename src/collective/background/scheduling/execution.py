@@ -11,6 +11,7 @@ from collective.background.exceptions import TooLate
 from collective.background.model import states
 from collective.background.model.conflicts import after_success
 from collective.background.model.trail import note_attempt
+from collective.background.model.trail import was_tried_again
 from collective.background.running.pace import Pace
 from collective.background.running.politeness import Manners
 from collective.background.scheduling.task import LOG_LINES
@@ -136,8 +137,10 @@ class Execution:
 
     def check_begin(self):
         """Raise TooLate if it begins for the first time, and later than it may."""
-        waited = (datetime.now(UTC) - self._task.created).total_seconds()
-        if self._task.attempts <= 1 and waited > self.options.begin_by:
+        task = self._task
+        waited = (datetime.now(UTC) - task.created).total_seconds()
+        is_first = task.attempts <= 1 and not was_tried_again(task)
+        if is_first and waited > self.options.begin_by:
             raise TooLate(
                 f"it was to begin within {self.options.begin_by} seconds, and its turn "
                 f"came after {waited:.0f}"
