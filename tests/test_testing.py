@@ -261,6 +261,13 @@ class TestScheduled:
         schedule(int)
         assert records == []
 
+    def test_it_leaves_the_registry_alone(self, functional):
+        """Threads of tasks may be looking something up there."""
+        registry = getGlobalSiteManager()
+        before = list(registry.registeredHandlers())
+        with scheduled():
+            assert list(registry.registeredHandlers()) == before
+
     def test_it_goes_together_with_eager(self, folder):
         with eager(), scheduled() as records:
             schedule(lambda folder: schedule(add_document, folder, "page"), folder)

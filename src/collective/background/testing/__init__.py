@@ -34,6 +34,7 @@ from zope.component import getGlobalSiteManager
 from zope.i18n import translate
 
 import transaction
+import zope.event
 
 
 __all__ = [
@@ -113,14 +114,16 @@ def scheduled():
     records = []
 
     def note(event):
-        records.append(event.record)
+        if ITaskScheduled.providedBy(event):
+            records.append(event.record)
 
-    site_manager = getGlobalSiteManager()
-    site_manager.registerHandler(note, (ITaskScheduled,))
+    # Not in the registry: threads of tasks may be looking there, and it is not made for
+    # being changed meanwhile.
+    zope.event.subscribers.append(note)
     try:
         yield records
     finally:
-        site_manager.unregisterHandler(note, (ITaskScheduled,))
+        zope.event.subscribers.remove(note)
 
 
 def tick(now):
