@@ -40,7 +40,7 @@ def test_a_delay_is_that_of_the_common_clock(instances, start):
     """Whether it is scheduled in time and executed ten minutes early, or vice versa."""
     a, web = instances
     ahead = start("ahead", MINUTES).serves()
-    ahead.expect("600 seconds ahead of that of the database's server")
+    ahead.expect("seconds ahead of that of the database's server")
     for scheduling, frozen in ((web, a), (ahead, ahead)):
         begin = monotonic()
         id = scheduling.schedule("answer", "it is time", delay=DELAY)
