@@ -15,6 +15,7 @@ PAYLOAD = {
     "scheduler": "00000000000000ff",
     "site": "/Plone",
     "task": "a1b2",
+    "oid": "0000000000000100",
     "fence": 3,
 }
 
@@ -22,7 +23,6 @@ PAYLOAD = {
 def test_travels_as_json():
     message = Message(**PAYLOAD)
     assert parse(json.loads(json.dumps(message.payload()))) == message
-    assert message.oid == b"\0\0\0\0\0\0\0\xff"
 
 
 def test_has_ids_only():
@@ -40,6 +40,8 @@ def test_may_be_of_no_deployment():
         {"database": None},
         {"scheduler": "no digits"},
         {"scheduler": "ff"},
+        {"oid": "ff"},
+        {"oid": None},
         {"site": ["/Plone"]},
         {"task": "x" * 1001},
         {"task": "a1b2\nERROR a line of somebody else"},

@@ -95,7 +95,7 @@ def start(executor, monkeypatch):
 
 
 def parcel(feeder, id="a1b2", queue="default", title="A title", hard_timeout=inf):
-    claim = Claim(id=id, oid=bytes(8), fence=3, instance="me", database_name="main")
+    claim = Claim(id=id, oid=bytes(8), fence=3, database_name="main")
     held = Held(claim, queue, sent_at=0.0)
     return Parcel(feeder=feeder, held=held, title=title, hard_timeout=hard_timeout)
 
@@ -138,6 +138,7 @@ class TestMessages:
             scheduler="0000000000000005",
             site="/Plone",
             task="a1b2",
+            oid="0000000000000000",
             fence=3,
         )
         assert kwargs == {}

@@ -58,7 +58,7 @@ def test_it_comes_back_twice(redis, relay):
     feeder = SimpleNamespace(path="/Plone", oid=bytes(8), give_back=given_back.put)
 
     def send(id):
-        claim = Claim(id=id, oid=bytes(8), fence=1, instance="me", database_name="main")
+        claim = Claim(id=id, oid=bytes(8), fence=1, database_name="main")
         held = Held(claim, "default", sent_at=0.0)
         relay.send(Parcel(feeder=feeder, held=held, title=id, hard_timeout=inf))
         return held

@@ -48,19 +48,25 @@ class Another:
         """It is alive."""
         instance_of(self._root, self.id).beat += 1
 
-    def reserves(self, task_id, *, begins=False, started=None, report=None):
+    def reserves(
+        self, task_id, *, begins=False, started=None, report=None, is_sent=False
+    ):
         """Reserve a task; return its StoredTask.
 
         ``begins``: whether it also begins it, with a commit. ``started`` and
-        ``report``: what it tells in its Holding.
+        ``report``: what it tells in its Holding. ``is_sent``: whether it is for a
+        worker of Celery.
         """
         scheduler = self._home
         stored = scheduler.shards.find(task_id)
-        fence = stored.reserve(self.id)
+        if stored.is_reserved:
+            stored.release()  # whoever has it is silent
+        fence = stored.reserve(self.id, is_sent=is_sent)
         if begins:
-            stored.status.begin(fence, max(stored.attempts, stored.status.attempts) + 1)
+            stored.begin(self.id)
         holding = scheduler.holdings.get(self.id) or Holding(self.id)
-        holding.tasks = {**holding.tasks, task_id: (fence, started, report)}
+        tasks = {**holding.tasks, task_id: (fence, started, report)}
+        holding.keep(tasks, holding.uses, tasks if is_sent else ())
         scheduler.holdings[self.id] = holding
         return stored
 
@@ -78,9 +84,10 @@ class Another:
         task = stored.make_task(None)
         task.attempts, task.started = stored.status.attempts, stored.status.began
         if cursor is None:
-            stored.status.succeed(stored.fence, task, outcome.pack_result(result))
+            package = outcome.pack_result(result)
+            stored.status.succeed(stored.fence, task, package, self.id)
         else:
-            stored.status.reach(stored.fence, task, cursor, [])
+            stored.status.reach(stored.fence, task, cursor, [], self.id)
         return stored
 
     def is_known(self):

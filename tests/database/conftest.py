@@ -4,10 +4,15 @@ from another import Another
 from another import SHORT_LEASE
 from another import until
 from bare import Bare
+from bare import Nobody
 from collective.background import get_scheduler
+from collective.background.celery.relay import Relay
 from collective.background.database import instances
 from collective.background.database.installing import install
+from collective.background.database.instances import add_instance
+from collective.background.database.instances import Instance
 from collective.background.database.tasks import StoredTask
+from collective.background.model.config import CELERY
 from collective.background.testing import serving
 from persistent import Persistent
 from threading import Event
@@ -120,3 +125,34 @@ def loaded(monkeypatch):
 
     monkeypatch.setattr(StoredTask, "__setstate__", note, raising=False)
     return ids
+
+
+@pytest.fixture
+def sends(bare):
+    """Return a function that makes the Feeder of a process that sends tasks."""
+
+    def sends(relays=None, **settings):
+        feeder = bare.feeder(celery_broker="memory://", **settings)
+        relay = Relay(feeder.executor, Nobody())  # without its thread
+        relay._is_connected = True
+        feeder.executor.relay = relay
+        id = feeder.executor.instance
+        instance = Instance(id, feeder.settings.role, feeder.slots)
+        instance.relays = tuple(relay.queues)
+        add_instance(bare.connection, instance)
+        return feeder
+
+    return sends
+
+
+@pytest.fixture
+def works(bare):
+    """Return a function that makes an Instance of a worker."""
+
+    def works(**slots):
+        number = len(bare.connection.root().get("collective.background.instances", ()))
+        instance = Instance(f"worker {number}", CELERY, slots or {"default": 2})
+        add_instance(bare.connection, instance)
+        return instance
+
+    return works

@@ -4,6 +4,7 @@ Each has a connection of its own, and makes its looks when a test says so, also 
 the same time. What is reserved is at work once its dispatcher would start it.
 """
 
+from collective.background.database import sent
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Instance
 from collective.background.database.instances import instances_of
@@ -44,16 +45,14 @@ class Member:
 
         ``dead``: ids to rescue; ``work``: see ``looking``.
         """
-        offers = self.feeder.offers.waiting()
         self._manager.begin()
         for id in dead:
             remove_instance(self.connection, id)
         instances = instances_of(self.connection)
-        self._look = Look(
-            self.feeder, self.scheduler, self._clock, instances, 1, offers=offers
-        )
+        self._look = Look(self.feeder, self.scheduler, self._clock, instances, 1)
         if dead:
             rescue_all(self._look, set(dead))
+            sent.rescue(self._look, set(dead))
         work(self._look)
         self._look.finish()
 

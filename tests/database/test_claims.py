@@ -74,19 +74,19 @@ class TestBegin:
         feeder = outbox.feeder_of(paused)
         claim = feeder.claim_of(stored, stored.fence - 1)
         with pytest.raises(Superseded):
-            claims.begin(paused._p_jar.db(), claim, None)
+            claims.begin(stored, transaction.manager, claim, None, another.id)
 
     def test_conflicts_with_who_takes_the_task_away(self, paused, another):
         task_id = schedule(len, "x")
+        another.reserves(task_id)
         transaction.commit()
         with elsewhere(paused) as (mine, manager):
             stored = mine.shards.find(task_id)
-            stored.status.begin(stored.fence, 1)
-            claims.hold(stored)
+            claim = outbox.feeder_of(paused).claim_of(stored, stored.fence)
             another.reserves(task_id)
             transaction.commit()
             with pytest.raises(ConflictError):
-                manager.commit()
+                claims.begin(stored, manager, claim, None, "this one")
 
     def test_a_conflict_while_it_is_loaded_does_not_fail_it(
         self, scheduler, monkeypatch

@@ -223,7 +223,7 @@ def test_a_task_that_ends_at_the_last_moment(bare, monkeypatch):
     held = Held(feeder.claim_of(stored, stored.fence), stored.queue)
     held.has_thread = True
     held.task = stored.make_task(None)
-    stored.status.begin(stored.fence, 1)
+    stored.begin(feeder.executor.instance)
     feeder.held[stored.id] = held
     bare.manager.commit()
 

@@ -46,16 +46,6 @@ def test_what_others_commit_is_seen_as_soon_after_a_long_rest(monkeypatch):
     assert max(clock.waits) <= glance
 
 
-def test_who_is_waited_for_does_not_pause():
-    clock = Clock()
-    watched = Pacing(Database(), clock, has_ended=lambda: False)
-    watched.wake_up(is_waited_for=True)
-    watched.pause(3600.0)
-    assert clock.waits == []
-    watched.pause(0.001)  # once
-    assert len(clock.waits) == 1
-
-
 def test_what_may_wait_is_looked_at_with_what_may_not():
     clock = Clock()
     watched = Pacing(Database(), clock, has_ended=lambda: False)

@@ -7,13 +7,11 @@ from collective.background.celery.messages import broker_queue
 from collective.background.celery.relay import Relay
 from collective.background.celery.sending import Sender
 from collective.background.database import changes
-from collective.background.database import relaying
+from collective.background.database import sent as sent_tasks
 from collective.background.database import stealing
 from collective.background.database.claims import Claim
 from collective.background.database.holding import Held
-from collective.background.database.instances import add_instance
 from collective.background.database.instances import Holding
-from collective.background.database.instances import Instance
 from collective.background.database.instances import instances_for
 from collective.background.database.instances import instances_of
 from collective.background.database.looking import last
@@ -40,44 +38,6 @@ import transaction
 BROKER = "memory://"
 
 
-class Nobody:
-    """It is at the broker at once, as far as the relay knows."""
-
-    def connect(self):
-        pass
-
-
-@pytest.fixture
-def sends(bare):
-    """Return a function that makes the Feeder of a process that sends tasks."""
-
-    def sends(relays=None, **settings):
-        feeder = bare.feeder(celery_broker=BROKER, **settings)
-        relay = Relay(feeder.executor, Nobody())  # without its thread
-        relay._is_connected = True
-        feeder.executor.relay = relay
-        id = feeder.executor.instance
-        instance = Instance(id, feeder.settings.role, feeder.slots)
-        instance.relays = tuple(relay.queues)
-        add_instance(bare.connection, instance)
-        return feeder
-
-    return sends
-
-
-@pytest.fixture
-def works(bare):
-    """Return a function that makes an Instance of a worker."""
-
-    def works(**slots):
-        number = len(bare.connection.root().get("collective.background.instances", ()))
-        instance = Instance(f"worker {number}", CELERY, slots or {"default": 2})
-        add_instance(bare.connection, instance)
-        return instance
-
-    return works
-
-
 def sent(bare, feeder):
     """Make a look; return the StoredTasks that are sent and not taken over yet."""
     bare.see_to(feeder, usual)
@@ -85,20 +45,6 @@ def sent(bare, feeder):
     found = () if holding is None else holding.sent
     assert {held.claim.id for held in feeder.for_workers()} == set(found)
     return [bare.scheduler.shards.find(id) for id in found]
-
-
-def test_what_workers_have_is_not_loaded(bare, sends, works):
-    sender, worker = sends(), works()
-    bare.add()
-    bare.manager.commit()
-    bare.manager.begin()
-    [stored] = sent(bare, sender)
-    holding = bare.scheduler.holdings[worker.id] = Holding(worker.id)
-    holding.keep({stored.id: (stored.fence, None, None)}, {})
-    take_over(bare, stored, worker)
-    stored._p_deactivate()
-    assert not sent(bare, sender)
-    assert stored._p_changed is None
 
 
 def received():
@@ -117,7 +63,7 @@ def _raise(error):
 
 def take_over(bare, stored, worker):
     """As a worker does with what was sent to it."""
-    stored.instance = worker.id
+    stored.hand_over(worker.id)
     bare.manager.commit()
     bare.manager.begin()
 
@@ -267,7 +213,6 @@ class TestWhatBecomesOfIt:
             id=task.id,
             oid=task._p_oid,
             fence=1,
-            instance=feeder.executor.instance,
             database_name="unnamed",
         )
         assert parcel.feeder is feeder
@@ -302,15 +247,15 @@ class TestWhatBecomesOfIt:
     def test_for_a_while_it_is_soon_looked_whether_workers_want_more(
         self, clock, bare, feeder, task
     ):
-        assert feeder.look_at <= clock.now + relaying.BRISK
+        assert feeder.look_at <= clock.now + sent_tasks.BRISK
         take_over(bare, task, SimpleNamespace(id="a worker"))
-        clock.now += relaying.WHILE / 2
+        clock.now += sent_tasks.WHILE / 2
         assert sent(bare, feeder) == []
-        assert feeder.look_at <= clock.now + relaying.WHILE
-        clock.now += relaying.WHILE
+        assert feeder.look_at <= clock.now + sent_tasks.WHILE
+        clock.now += sent_tasks.WHILE
         feeder.count_at = inf  # nor is there anything else to do
         assert sent(bare, feeder) == []
-        assert feeder.look_at > clock.now + relaying.WHILE
+        assert feeder.look_at > clock.now + sent_tasks.WHILE
 
     def test_what_could_not_be_sent_waits_on(self, bare, feeder, task):
         (parcel,) = feeder.executor.relay._parcels
@@ -418,7 +363,7 @@ class TestInEarnest:
         assert scheduler.record(task_id).state == "queued"
         sent = {queue.name: queue.sent for queue in scheduler.queues()}
         assert sent == {"default": 1, "mail": 0}
-        stored.instance = worker.id
+        stored.hand_over(worker.id)
         transaction.commit()
         until(lambda: not relay.backlog())
         until(lambda: not any(h and h.tasks for h in scheduler.holdings.values()))

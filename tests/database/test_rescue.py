@@ -7,7 +7,9 @@ from collective.background import get_scheduler
 from collective.background import schedule
 from collective.background import schedule_batch
 from collective.background import using
+from collective.background.database.instances import add_instance
 from collective.background.database.instances import Holding
+from collective.background.database.instances import Instance
 from collective.background.database.reports import Report
 from collective.background.database.rescue import DEATHS
 from collective.background.database.rescue import rescue_all
@@ -221,7 +223,7 @@ def test_a_task_that_kills_its_process(bare):
         holding.tasks = {stored.id: (fence, None, None)}
         bare.scheduler.holdings[holding.instance] = holding
         if stored.begins_with_commit:
-            stored.status.begin(fence, stored.status.attempts + 1)
+            stored.begin(holding.instance)
         bare.manager.commit()
         bare.manager.begin()
         rescue_all(bare.look(bare.feeder()), {holding.instance})
@@ -274,7 +276,7 @@ class TestWhatWasOnlySent:
     def reserved(self, bare, relay, **options):
         stored = bare.add(**options)
         holding = Holding(relay)
-        fence = stored.reserve(relay)
+        fence = stored.reserve(relay, is_sent=True)
         uses = {stored.id: ("default", ())}
         holding.keep({stored.id: (fence, None, None)}, uses, (stored.id,))
         bare.scheduler.holdings[relay] = holding
@@ -282,11 +284,42 @@ class TestWhatWasOnlySent:
         bare.manager.begin()
         return stored
 
-    def test_was_not_what_it_has_died_of(self, bare, relay):
-        stored = self.reserved(bare, relay, rerun=True)
+    @pytest.mark.parametrize("rerun", [False, True])
+    def test_waits_on(self, bare, relay, rerun):
+        """What may run again may have begun in a worker that is gone, too."""
+        stored = self.reserved(bare, relay, rerun=rerun)
         rescue_all(bare.look(bare.feeder()), {relay})
         assert (stored.state, stored.instance) == ("queued", "")
-        assert not stored.is_marked
+        assert stored.is_marked is rerun
+        assert relay not in bare.scheduler.holdings
+
+    def test_and_has_begun_is_left_to_the_worker_that_runs_it(self, bare, relay):
+        stored = self.reserved(bare, relay)
+        add_instance(bare.connection, Instance("a worker", "celery", {}))
+        stored.begin("a worker")
+        feeder = bare.feeder()
+        rescue_all(bare.look(feeder), {relay})
+        assert stored.instance == relay
+        assert list(bare.scheduler.holdings[relay].tasks) == [stored.id]
+        stored.hand_over("a worker")
+        rescue_all(bare.look(feeder), {relay})
+        assert relay not in bare.scheduler.holdings
+        assert stored.record().state == "running"
+
+    def test_and_has_begun_in_a_worker_that_is_gone_as_well_is_lost(self, bare, relay):
+        stored = self.reserved(bare, relay)
+        stored.begin("a worker")
+        rescue_all(bare.look(bare.feeder()), {relay, "a worker"})
+        assert stored.state == "lost"
+
+    def test_and_is_done_has_succeeded(self, bare, relay):
+        stored = self.reserved(bare, relay)
+        add_instance(bare.connection, Instance("a worker", "celery", {}))
+        task = stored.make_task(None)
+        task.attempts = 1
+        stored.status.succeed(stored.fence, task, None, "a worker")
+        rescue_all(bare.look(bare.feeder()), {relay})
+        assert (stored.state, stored.instance) == ("succeeded", "a worker")
         assert relay not in bare.scheduler.holdings
 
     def test_and_taken_over_by_a_worker_is_that_one_s(self, bare, relay):

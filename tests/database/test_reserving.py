@@ -299,7 +299,6 @@ def hold(bare, feeder, stored):
         id=stored.id,
         oid=stored._p_oid,
         fence=stored.fence,
-        instance=feeder.executor.instance,
         database_name="",
         is_marked=stored.is_marked,
     )

@@ -1,15 +1,22 @@
-"""Taking over: what one instance has reserved and sent is run by another one."""
+"""Taking: what one instance has reserved and sent is run by another one."""
 
-from collective.background.database import ends
+from bare import Nobody
+from collective.background.celery.relay import Relay
 from collective.background.database import looking
 from collective.background.database import taking
-from collective.background.database.pacing import PATIENCE
-from collective.background.database.taking import Offer
+from collective.background.database.instances import add_instance
+from collective.background.database.instances import Instance
+from collective.background.database.pacing import BRIEF
+from collective.background.database.private import connected
+from collective.background.database.rescue import rescue_all
+from collective.background.exceptions import Superseded
+from collective.background.model.config import CELERY
+from collective.background.running import outcome
 from collective.background.scheduling.contention import OFTEN
+from dataclasses import replace
+from helpers import TIMEOUT
 from members import Member
-from threading import Event
 from threading import Thread
-from time import monotonic
 
 import pytest
 import sys
@@ -18,7 +25,15 @@ import sys
 @pytest.fixture
 def sender(bare):
     """An instance that reserves tasks and sends them."""
-    return Member(bare, concurrency=8)
+    member = Member(bare, celery_broker="memory://")
+    relay = Relay(member.feeder.executor, Nobody())  # without its thread
+    relay._is_connected = True
+    member.feeder.executor.relay = relay
+    slots = {"default": 8}
+    bare.manager.begin()
+    add_instance(bare.connection, Instance("what has slots", CELERY, slots))
+    bare.manager.commit()
+    return member
 
 
 @pytest.fixture
@@ -27,8 +42,10 @@ def make_worker(bare):
     made = []
 
     def make_worker():
-        made.append(Member(bare, role="celery"))
-        return made[-1]
+        worker = Member(bare, role="celery")
+        made.append(worker)
+        assert worker.look()
+        return worker
 
     yield make_worker
     for worker in made:
@@ -50,11 +67,7 @@ def send(bare, sender):
         bare.manager.begin()
         assert sender.look()
         bare.manager.begin()
-        holding = bare.scheduler.holdings[sender.id]
-        assert stored.id in holding.tasks
-        holding.sent = frozenset(holding.tasks)
-        bare.manager.commit()
-        bare.manager.begin()
+        assert stored.id in bare.scheduler.holdings[sender.id].sent
         return stored
 
     return send
@@ -77,371 +90,592 @@ def not_early(monkeypatch):
     monkeypatch.setattr(taking, "EARLY", 0.0)
 
 
-def offer(worker, id, fence):
-    """A thread of a worker offers to run a task; return the Offer."""
-    made = Offer(id, fence)
-    worker.feeder.offers.add(made)
-    return made
+def take(worker, stored, fence=None, *, patience=TIMEOUT, **changes):
+    """A message comes to a worker; return why it does not run the task, or None."""
+    values = {"id": stored.id, "oid": stored._p_oid, **changes}
+    fence = stored.fence if fence is None else fence
+    return worker.feeder.taking.run(fence=fence, patience=patience, **values)
 
 
 @pytest.fixture
-def succeed(worker, now):
-    """Return a function that has a worker run a task, and returns its Held."""
+def work(monkeypatch):
+    """Return a function that sets what the work of a task does from now on.
 
-    def succeed(stored):
-        offered = offer(worker, stored.id, stored.fence)
-        assert worker.look()
-        held = offered.held
-        held.task = now(stored).make_task(None)
-        worker.ends(held)
-        held.has_thread = False
-        held.ended_at = monotonic()
-        return held
+    It is called with the Feeder and the Held of the task that has begun, and returns
+    the Outcome.
+    """
+    wrong = []
 
-    return succeed
+    def set_work(work):
+        def begin_and_run(feeder, held, begin):
+            try:
+                task, _, error = begin()
+            except Superseded:
+                return None
+            if error is not None:
+                return outcome.failed(error)
+            feeder.began(held, task)
+            try:
+                return work(feeder, held)
+            except Exception as error:
+                wrong.append(error)
+                raise
+
+        monkeypatch.setattr(
+            "collective.background.database.working._begin_and_run", begin_and_run
+        )
+
+    yield set_work
+    assert not wrong
 
 
-class TestWhatWasSent:
-    def test_is_the_instance_s_that_runs_it(self, send, sender, worker, now):
+def succeed(feeder, held):
+    """The work commits."""
+    claim = held.claim
+    with connected(feeder.home, claim.oid) as (stored, manager):
+        worker = feeder.executor.instance
+        stored.status.succeed(claim.fence, held.task, None, worker)
+        manager.commit()
+    return outcome.succeeded(None)
+
+
+def fail(feeder, held):
+    return outcome.failed(ValueError("no"))
+
+
+@pytest.fixture
+def runs(worker, work):
+    """Return a function that has a task run, and looks after it has begun.
+
+    Returns the Held.
+    """
+
+    def runs(stored, seconds=BRIEF, end=succeed):
+        found = []
+
+        def look_and_end(feeder, held):
+            held.began_at -= seconds
+            assert worker.look()
+            found.append(held)
+            return end(feeder, held)
+
+        work(look_and_end)
+        assert take(worker, stored) is None
+        return found[0]
+
+    return runs
+
+
+class TestWhatIsBrief:
+    def test_needs_no_look_of_the_worker(self, send, worker, now, work):
         stored = send()
-        offered = offer(worker, stored.id, stored.fence)
-        assert worker.look()
-        assert now(stored).instance == worker.id
-        assert offered.held.claim.fence == stored.fence
-        assert stored.record().state == "running"
-        assert stored.record().attempts == 1
-        assert worker.uses() == [("default", ())]
-        assert sender.look()
-        assert not sender.feeder.held
-        assert stored.instance == worker.id
+        work(succeed)
+        assert take(worker, stored) is None
+        assert not worker.feeder.held
+        assert not worker.uses()
+        assert now(stored).is_done
+        record = stored.record()
+        assert (record.state, record.instance) == ("succeeded", worker.id)
+        assert (record.attempts, record.timeline) == (1, ())
 
-    def test_has_begun_unless_it_may_run_again(self, send, worker, now):
+    def test_has_begun_unless_it_may_run_again(self, send, worker, now, work):
+        begun = {}
+
+        def note(feeder, held):
+            begun[held.claim.id] = now(stored).has_begun
+            return succeed(feeder, held)
+
+        work(note)
         once, again = send(), send(rerun=True)
         for stored in (once, again):
-            offer(worker, stored.id, stored.fence)
-        assert worker.look()
-        assert now(once).has_begun
-        assert not again.has_begun
+            assert take(worker, stored) is None
+        assert begun == {once.id: True, again.id: False}
 
-    def test_may_end_in_the_middle_of_a_look(self, send, worker, bare, now):
-        """The look has settled other ends by then, and sees that it was cancelled."""
+    def test_runs_at_the_worker_as_others_see_it(self, send, worker, now, work):
+        def look(feeder, held):
+            record = now(stored).record()
+            assert (record.state, record.instance) == ("running", worker.id)
+            return succeed(feeder, held)
+
+        work(look)
         stored = send()
-        offered = offer(worker, stored.id, stored.fence)
-        assert worker.look()
-        bare.scheduler.shards.request(stored.id, "cancel")
-        bare.manager.commit()
-        offered.held.has_thread = False
-        assert worker.look()
-        assert now(stored).instance == worker.id
-        assert offered.held.is_cancelled
+        assert take(worker, stored) is None
 
-    def test_its_end_is_settled_with_what_is_taken_over_next(self, send, worker, now):
-        first, second = send(), send()
-        offered = offer(worker, first.id, first.fence)
-        assert worker.look()
-        worker.ends(offered.held)
-        offered.held.has_thread = False
-        offer(worker, second.id, second.fence)
-        assert worker.look()
-        assert now(first).state == "succeeded"
-        assert second.instance == worker.id
-        assert set(worker.feeder.held) == {second.id}
+    @pytest.mark.parametrize(
+        "tell",
+        [
+            lambda task: task.__setattr__("lines", 1),
+            lambda task: task.__setattr__("messages", ("a message",)),
+            lambda task: task.__setattr__(
+                "progress", replace(task.progress, message="half")
+            ),
+            lambda task: task.__setattr__(
+                "options", replace(task.options, title="Another one")
+            ),
+            lambda task: task.__setattr__("attempts", 2),  # the first one conflicted
+        ],
+    )
+    def test_what_it_has_told_is_kept(self, send, worker, now, work, tell):
+        """Then its end is written here."""
 
-    def test_its_success_may_wait_until_there_are_more(
-        self, send, worker, succeed, monkeypatch
-    ):
-        monkeypatch.setattr(ends, "PATIENCE", 3600.0)
-        first, second = succeed(send()), send()
-        offer(worker, second.id, second.fence)
-        assert worker.look()
-        assert set(worker.feeder.held) == {first.claim.id, second.id}
-        assert worker.feeder.look_at <= first.ended_at + 2 * 3600.0
-        assert worker.look()
-        assert set(worker.feeder.held) == {second.id}
+        def tell_something(feeder, held):
+            tell(held.task)
+            return succeed(feeder, held)
 
-    def test_but_not_for_long(self, send, worker, succeed):
-        first, second = succeed(send()), send()
-        first.ended_at -= PATIENCE
-        offer(worker, second.id, second.fence)
-        assert worker.look()
-        assert set(worker.feeder.held) == {second.id}
+        work(tell_something)
+        stored = send()
+        assert take(worker, stored) is None
+        assert list(worker.feeder.held) == [stored.id]
 
-    @pytest.mark.parametrize("options", [{"lock": "erp"}, {"unique": "erp"}])
-    def test_nor_if_others_wait_for_it(self, send, worker, succeed, options):
-        succeed(send(**options))
-        second = send()
-        offer(worker, second.id, second.fence)
+    def test_and_fails_is_settled_here(self, send, worker, now, work):
+        stored = send()
+        work(fail)
+        assert take(worker, stored) is None
         assert worker.look()
-        assert set(worker.feeder.held) == {second.id}
+        assert (now(stored).state, stored.instance) == ("failed", worker.id)
+        assert not worker.feeder.held
+        assert not worker.uses()
 
-    def test_nor_if_it_is_no_success(self, send, worker, succeed):
-        first, second = succeed(send()), send()
-        worker.ends(first, "failed")
-        offer(worker, second.id, second.fence)
+    def test_and_cannot_be_loaded_is_settled_here(self, send, worker, now, monkeypatch):
+        def make_task(self, database):
+            raise ImportError("no such add-on")
+
+        monkeypatch.setattr(taking.StoredTask, "make_task", make_task)
+        stored = send()
+        assert take(worker, stored) is None
         assert worker.look()
-        assert set(worker.feeder.held) == {second.id}
+        assert now(stored).state == "failed"
+        assert "no such add-on" in stored.error.message
 
-    def test_keeps_its_locks_from_others(self, send, sender, worker, bare, now):
+
+class TestWhatTakesLonger:
+    def test_is_taken_over(self, send, runs, worker, sender, now):
+        stored = send()
+
+        def look_at_it(feeder, held):
+            assert (now(stored).instance, stored.is_sent) == (worker.id, False)
+            assert worker.uses() == [("default", ())]
+            assert sender.look()
+            assert not sender.feeder.held
+            return succeed(feeder, held)
+
+        held = runs(stored, end=look_at_it)
+        assert not held.is_lent
+        assert worker.look()
+        assert (now(stored).state, stored.instance) == ("succeeded", worker.id)
+
+    def test_not_at_once(self, send, runs, now, sender):
+        stored = send()
+        held = runs(stored, seconds=0.0)
+        assert held.is_lent
+        assert now(stored).instance == sender.id
+
+    def test_its_work_does_not_conflict_with_that(self, send, runs, now):
+        """Though its transaction has begun before."""
+        stored = send(rerun=True)
+        runs(stored)
+        assert now(stored).is_done
+
+    def test_keeps_its_locks_from_others(self, send, runs, worker, sender, bare, now):
         stored = send(lock="erp")
         other = bare.add(lock="erp")
         bare.manager.commit()
-        offer(worker, stored.id, stored.fence)
+
+        def look_at_it(feeder, held):
+            assert worker.uses() == [("default", ("erp",))]
+            assert sender.look()
+            assert not now(other).instance
+            return succeed(feeder, held)
+
+        runs(stored, end=look_at_it)
+
+    def test_and_was_cancelled_is_asked_to_stop(self, send, worker, work, bare, now):
+        """Though a look has seen that before the task was known here."""
+        stored = send()
+
+        def cancel(feeder, held):
+            bare.manager.begin()
+            bare.scheduler.shards.request(stored.id, "cancel")
+            bare.manager.commit()
+            del feeder.held[stored.id]
+            assert worker.look()
+            feeder.held[stored.id] = held
+            held.began_at -= BRIEF
+            assert not held.task.cancel_requested
+            assert worker.look()
+            assert held.task.cancel_requested
+            return succeed(feeder, held)
+
+        work(cancel)
+        assert take(worker, stored) is None
+        assert now(stored).is_done
+
+    def test_or_at_once_if_it_is_known(self, send, worker, work, bare, now):
+        stored = send()
+
+        def cancel(feeder, held):
+            bare.manager.begin()
+            bare.scheduler.shards.request(stored.id, "cancel")
+            bare.manager.commit()
+            assert worker.look()
+            assert held.is_lent
+            assert held.task.cancel_requested
+            return succeed(feeder, held)
+
+        work(cancel)
+        assert take(worker, stored) is None
+        assert now(stored).is_done
+
+    def test_a_commit_in_doubt_is_found_by_the_next_look(self, send, worker, work, now):
+        """The answer of the storage was lost: what it says is true all the same."""
+        stored = send()
+
+        def look_twice(feeder, held):
+            held.began_at -= BRIEF
+            worker.begin()
+            assert worker.commit(tells=False)
+            assert held.is_lent
+            assert worker.look()
+            assert not held.is_lent
+            return succeed(feeder, held)
+
+        work(look_twice)
+        assert take(worker, stored) is None
         assert worker.look()
-        assert sender.look()
-        assert not now(other).instance
-        assert [locks for _, locks in worker.uses()] == [("erp",)]
+        assert now(stored).state == "succeeded"
+        assert stored.attempts == 1
+
+    def test_may_end_in_the_middle_of_that(self, send, worker, work, now):
+        stored = send()
+        work(succeed)
+        begun = []
+
+        def begin_look(feeder, held):
+            held.began_at -= BRIEF
+            worker.begin()
+            begun.append(held)
+            return succeed(feeder, held)
+
+        work(begin_look)
+        assert take(worker, stored) is None
+        assert not worker.feeder.held
+        assert worker.commit()
+        assert now(stored).instance == worker.id
+        assert worker.look()
+        assert now(stored).state == "succeeded"
+        assert not worker.uses()
+
+    def test_that_somebody_has_taken_away_is_asked_to_stop(
+        self, send, runs, worker, now, bare, work
+    ):
+        stored = send(rerun=True)
+
+        def see(feeder, held):
+            now(stored).release()
+            bare.manager.commit()
+            assert worker.look()
+            assert held.task.superseded
+            return fail(feeder, held)
+
+        work(see)
+        assert take(worker, stored) is None
+        assert worker.look()
+        assert not worker.feeder.held
+        assert (now(stored).state, stored.instance) == ("queued", "")
+
+
+class TestTheEndOfTheProcess:
+    def test_what_has_just_begun_is_taken_over_and_lost(self, send, worker, work, now):
+        stored = send()
+
+        def end(feeder, held):
+            assert worker.look(work=looking.last)
+            return fail(feeder, held)
+
+        work(end)
+        assert take(worker, stored) is None
+        assert now(stored).state == "lost"
+        assert not worker.uses()
+
+    def test_or_runs_again(self, send, worker, work, now):
+        stored = send(rerun=True)
+
+        def end(feeder, held):
+            assert worker.look(work=looking.last)
+            return fail(feeder, held)
+
+        work(end)
+        assert take(worker, stored) is None
+        assert (now(stored).state, stored.instance) == ("queued", "")
 
 
 class TestAMessageThatIsFasterThanTheDatabase:
     """A client learns of others' commits some time after these."""
 
-    def test_waits_for_that(self, bare, sender, worker, now):
-        stored = bare.add()
-        bare.manager.commit()
-        offered = offer(worker, stored.id, 1)
-        assert worker.look()
-        assert not offered.is_decided
-        assert worker.feeder.look_at - monotonic() <= taking.SOON
-        assert sender.look()
-        now(stored)
-        bare.scheduler.holdings[sender.id].sent = frozenset([stored.id])
-        bare.manager.commit()
-        assert worker.look()
-        assert offered.held is not None
-
-    def test_but_not_for_ever(self, worker, monkeypatch):
-        offered = offer(worker, "no such id", 1)
-        assert worker.look()
-        assert not offered.is_decided
-        monkeypatch.setattr(offered, "made_at", offered.made_at - taking.EARLY)
-        assert worker.look()
-        assert "no such task" in offered.refusal
-
-    def test_that_comes_while_a_look_goes_on_is_left_to_the_next_one(
-        self, send, worker
-    ):
+    def test_waits_for_that(self, bare, send, worker, now, work, monkeypatch):
         stored = send()
-        worker.begin()
-        offered = offer(worker, stored.id, stored.fence)
-        assert worker.commit()
-        assert not offered.is_decided
-        assert worker.look()
-        assert offered.held is not None
+        work(succeed)
+        find, looks = taking._Examined._find, []
+
+        def find_later(self):
+            looks.append(1)
+            return find(self) if len(looks) > 2 else None
+
+        monkeypatch.setattr(taking._Examined, "_find", find_later)
+        assert take(worker, stored) is None
+        assert now(stored).is_done
+
+    def test_but_not_for_ever(self, send, worker, not_early):
+        assert "no such task" in take(worker, send(), id="no such id")
 
 
 @pytest.mark.usefixtures("not_early")
 class TestWhatIsNotTaken:
-    def refused(self, worker, id, fence):
-        offered = offer(worker, id, fence)
-        assert worker.look()
-        assert offered.held is None
+    @pytest.fixture(autouse=True)
+    def nothing_begins(self, work):
+        begun = []
+
+        def note(feeder, held):
+            begun.append(held)
+            return fail(feeder, held)
+
+        work(note)
+        yield
+        assert not begun
+
+    def refused(self, worker, stored, fence=None, **changes):
+        refusal = take(worker, stored, fence, **changes)
         assert not worker.feeder.held
         assert not worker.uses()
-        return offered.refusal
+        return refusal
 
-    def test_a_forged_one(self, sender, worker, bare, now):
+    def test_a_forged_one(self, worker, bare, now):
         stored = bare.add()
         bare.manager.commit()
-        assert "given to somebody else" in self.refused(worker, stored.id, 0)
-        assert sender.look()
-        assert "nobody has sent it" in self.refused(worker, stored.id, 1)
-        assert now(stored).instance == sender.id
+        assert "given to somebody else" in self.refused(worker, stored, 0)
+        stored.reserve("a thread's")
+        bare.manager.commit()
+        assert "nobody has sent it" in self.refused(worker, stored)
+        assert now(stored).instance == "a thread's"
 
     @pytest.mark.parametrize("id", ["", "no such id", "0" * 32])
-    def test_one_that_is_not_there(self, worker, id):
-        assert "no such task" in self.refused(worker, id, 1)
+    def test_one_that_is_not_there(self, send, worker, id):
+        assert "no such task" in self.refused(worker, send(), id=id)
 
-    def test_a_replayed_one(self, send, sender, worker, bare):
+    @pytest.mark.parametrize("oid", [bytes(8), b"\x7f" * 8])
+    def test_one_of_another_object(self, send, worker, oid):
+        assert "no such task" in self.refused(worker, send(), oid=oid)
+
+    def test_one_of_the_scheduler(self, send, worker, bare):
+        oid = bare.scheduler._p_oid
+        assert "no such task" in self.refused(worker, send(), oid=oid)
+
+    def test_a_copy(self, send, worker, bare):
+        """It is in the database, but the tasks of another site have its id."""
+        stored = send()
+        stored.home = b"\x01" * 8
+        bare.manager.commit()
+        assert "no such task" in self.refused(worker, stored)
+
+    def test_a_replayed_one(self, send, worker, bare):
         stored = send()
         fence = stored.fence
         stored.release()
         bare.manager.commit()
-        assert "since" in self.refused(worker, stored.id, fence)
+        assert "since" in self.refused(worker, stored, fence)
 
-    def test_one_that_has_ended(self, send, worker):
+    def test_one_that_has_ended(self, send, worker, bare):
         stored = send()
-        offered = offer(worker, stored.id, stored.fence)
-        assert worker.look()
-        worker.ends(offered.held)
-        assert worker.look()
-        assert "it has ended" in self.refused(worker, stored.id, stored.fence)
+        bare.scheduler.shards.leave(stored)
+        stored.end(outcome.failed(ValueError("no")))
+        bare.manager.commit()
+        assert "it has ended" in self.refused(worker, stored)
 
-    def test_one_that_another_worker_has(self, send, worker, make_worker, now):
+    def test_one_that_has_begun_elsewhere(self, send, worker, bare):
         stored = send()
-        offer(worker, stored.id, stored.fence)
-        assert worker.look()
-        refusal = self.refused(make_worker(), stored.id, stored.fence)
-        assert "another worker has it" in refusal
-        assert now(stored).instance == worker.id
+        stored.begin("another worker")
+        bare.manager.commit()
+        assert "another worker has it" in self.refused(worker, stored)
 
-    def test_one_that_another_worker_takes_at_the_same_time(
-        self, send, worker, make_worker, now
-    ):
-        stored, other = send(), make_worker()
-        offers = [offer(each, stored.id, stored.fence) for each in (worker, other)]
-        worker.begin()
-        other.begin()
-        assert [worker.commit(), other.commit()] == [True, False]
-        assert other.look()
-        assert offers[0].held is not None
-        assert "another worker has it" in offers[1].refusal
-
-    def test_one_that_comes_twice(self, send, worker):
-        stored = send()
-        offer(worker, stored.id, stored.fence)
-        assert "twice" in worker.feeder.offers.run(stored.id, stored.fence, 60)
+    def test_one_that_another_worker_has_taken_over(self, send, worker, bare, now):
+        stored = send(rerun=True)
+        stored.hand_over("another worker")
+        bare.manager.commit()
+        assert "another worker has it" in self.refused(worker, stored)
+        assert now(stored).instance == "another worker"
 
     def test_one_of_a_later_version(self, send, worker, bare):
         stored = send()
         stored.version += 1
         bare.manager.commit()
-        assert "later version" in self.refused(worker, stored.id, stored.fence)
+        assert "later version" in self.refused(worker, stored)
 
-    def test_one_that_is_cancelled_meanwhile(self, send, worker, bare, now):
+    def test_one_that_is_cancelled_meanwhile(self, send, worker, sender, bare, now):
+        """Who has sent it sees to that."""
         stored = send()
         bare.scheduler.shards.request(stored.id, "cancel")
         bare.manager.commit()
-        assert "cancelled" in self.refused(worker, stored.id, stored.fence)
-        assert now(stored).state == "cancelled"
+        assert "cancelled" in self.refused(worker, stored)
+        assert now(stored).state == "queued"
 
     def test_one_of_a_queue_that_is_paused(self, send, worker, bare, now):
         stored = send()
         bare.scheduler.pause("default")
         bare.manager.commit()
-        assert "is paused" in self.refused(worker, stored.id, stored.fence)
+        assert "is paused" in self.refused(worker, stored)
         assert now(stored).is_reserved
 
     def test_one_of_a_site_of_another_deployment(self, send, worker, now):
         stored = send()
-        offered = offer(worker, stored.id, stored.fence)
-        assert worker.look(work=looking.stand_still)
-        assert "another deployment" in offered.refusal
+        worker.feeder.is_foreign = True
+        assert "another deployment" in self.refused(worker, stored)
         assert now(stored).instance != worker.id
 
     def test_any_by_a_process_that_ends(self, send, worker):
         stored = send()
         worker.feeder.stop()
-        assert "about to end" in self.refused(worker, stored.id, stored.fence)
-        offered = offer(worker, stored.id, stored.fence)
-        assert worker.look(work=looking.last)
-        assert "about to end" in offered.refusal
+        assert "about to end" in self.refused(worker, stored)
+
+    def test_any_by_a_process_that_cannot_look(self, send, worker):
+        worker.feeder.has_looked = False
+        assert "in time" in self.refused(worker, send(), patience=0.01)
+
+
+class TestOneThatComesTwice:
+    def test_at_the_same_worker(self, send, worker, work, now):
+        stored = send()
+
+        def take_again(feeder, held):
+            assert "twice" in take(worker, stored) or held.task
+            return succeed(feeder, held)
+
+        work(take_again)
+        assert take(worker, stored) is None
+
+    def test_what_may_run_again_at_the_same_worker(self, send, worker, work):
+        stored = send(rerun=True)
+
+        def take_again(feeder, held):
+            assert "twice" in take(worker, stored)
+            return succeed(feeder, held)
+
+        work(take_again)
+        assert take(worker, stored) is None
+
+    def test_and_begins_at_two_workers_at_once(
+        self, send, worker, make_worker, work, now, monkeypatch
+    ):
+        """One of them conflicts, and takes nothing from the other."""
+        stored, other = send(), make_worker()
+        ran = []
+
+        def note(feeder, held):
+            ran.append(feeder)
+            return succeed(feeder, held)
+
+        work(note)
+        begin, left = taking.claims.begin, [other]
+
+        def begin_later(*args):
+            if left:
+                assert take(left.pop(), stored) is None
+            return begin(*args)
+
+        monkeypatch.setattr(taking.claims, "begin", begin_later)
+        assert take(worker, stored) is None
+        assert ran == [other.feeder]
+        assert worker.look()
+        assert not worker.feeder.held
+        assert now(stored).is_done
+        assert stored.status.worker == other.id
 
 
 class TestThoseThatConflict:
-    def test_stand_in_the_line_of_their_kind(self, send, sender, worker, bare, now):
+    def test_stand_in_the_line_of_their_kind(self, send, sender, worker, now, work):
         """Who executes has seen it, and not who sends."""
+        work(fail)
         stored = send()
         for _ in range(OFTEN):
             worker.feeder.contention.note(stored.callable, True)
-        offered = offer(worker, stored.id, stored.fence)
+        assert "those of its kind conflict" in take(worker, stored)
         assert worker.look()
-        assert "those of its kind conflict" in offered.refusal
-        assert not now(stored).is_reserved
+        assert (now(stored).state, stored.instance) == ("queued", "")
         assert stored.locks
+        assert not worker.feeder.held
         assert sender.look()  # it finds that the task is not its own any more
         assert sender.look()
         assert now(stored).instance == sender.id
-        holding = bare.scheduler.holdings[sender.id]
-        holding.sent = frozenset(holding.tasks)
-        bare.manager.commit()
-        offered = offer(worker, stored.id, stored.fence)
-        assert worker.look()
-        assert offered.held.locks == stored.locks
 
 
 class TestOneThatMayHaveKilledAProcess:
-    def test_runs_alone(self, send, worker, bare, now):
-        first, marked, last = send(), send(rerun=True), send()
+    @pytest.fixture
+    def marked(self, send, bare):
+        marked = send(rerun=True)
         marked.is_marked = True
         bare.manager.commit()
-        offers = [
-            offer(worker, stored.id, stored.fence) for stored in (first, marked, last)
-        ]
-        assert worker.look()
-        assert [each.held is not None for each in offers] == [False, True, False]
-        assert now(marked).has_begun
-        worker.ends(offers[1].held)
-        assert worker.look()
-        assert [each.is_decided for each in offers] == [True, True, True]
+        return marked
 
+    def test_runs_alone(self, send, marked, worker, work, now):
+        other = send()
 
-class TestACommitInDoubt:
-    def test_is_found_by_the_next_look(self, send, worker, bare, now):
-        """The answer of the storage was lost: what it says is true all the same."""
-        stored = send()
-        offered = offer(worker, stored.id, stored.fence)
-        worker.begin()
-        worker.commit(tells=False)
-        assert worker.look()
-        assert offered.held is not None
-        assert now(stored).instance == worker.id
-        assert stored.status.attempts == 1
+        def take_other(feeder, held):
+            assert now(marked).has_begun
+            assert "runs alone" in take(worker, other, patience=0.01)
+            return succeed(feeder, held)
+
+        work(take_other)
+        assert take(worker, marked) is None
+
+    def test_waits_for_others(self, send, marked, worker, work, now):
+        other, threads = send(), []
+
+        def take_marked(feeder, held):
+            if held.claim.id == other.id:
+                thread = Thread(target=take, args=(worker, marked))
+                threads.append(thread)
+                thread.start()
+                with feeder.changed:
+                    assert feeder.changed.wait_for(lambda: feeder.taking._marked, 60)
+                assert not now(marked).has_begun
+                # Nothing new begins until it has run.
+                assert "while others run" in take(worker, send(), patience=0.01)
+            return succeed(feeder, held)
+
+        work(take_marked)
+        assert take(worker, other) is None
+        threads[0].join(60)
+        assert now(marked).is_done
 
 
 class TestTheThread:
-    def test_runs_it_and_leaves_its_end(self, send, worker, monkeypatch):
-        stored, ran = send(), []
-        monkeypatch.setattr(taking, "work_on", lambda feeder, held: ran.append(held))
-        thread = Thread(
-            target=worker.feeder.offers.run, args=(stored.id, stored.fence, 60)
-        )
-        thread.start()
-        while not worker.feeder.offers.waiting():
-            Event().wait(0.001)
-        assert worker.look()
-        thread.join(60)
-        assert [held.claim.id for held in ran] == [stored.id]
-
-    def test_waits_no_longer_than_it_may(self, send, worker, now):
-        stored = send()
-        refusal = worker.feeder.offers.run(stored.id, stored.fence, 0.01)
-        assert "in time" in refusal
-        assert worker.look()
-        assert now(stored).instance != worker.id
-
-    def test_that_is_interrupted_while_it_waits(self, send, worker, now, monkeypatch):
-        stored = send()
-        changed = worker.feeder.changed
-        monkeypatch.setattr(changed, "wait_for", lambda *_: sys.exit())
-        with pytest.raises(SystemExit):
-            worker.feeder.offers.run(stored.id, stored.fence, 60)
-        assert worker.look()
-        assert now(stored).instance != worker.id
-
     @pytest.mark.parametrize(
         ("has_begun", "state"), [(False, "queued"), (True, "failed")]
     )
-    def test_that_is_interrupted_later(
+    def test_that_is_interrupted(
         self, send, worker, now, monkeypatch, has_begun, state
     ):
         """What had begun is not to begin once more."""
         stored = send()
 
-        def run(feeder, held):
+        def run(feeder, held, begin):
             if has_begun:
-                held.task = stored.make_task(None)
+                held.task, *_ = begin()
             sys.exit()
 
-        def wait_for(*_):
-            worker.look()
-            return True
-
         monkeypatch.setattr(taking, "work_on", run)
-        monkeypatch.setattr(worker.feeder.changed, "wait_for", wait_for)
         with pytest.raises(SystemExit):
-            worker.feeder.offers.run(stored.id, stored.fence, 60)
+            take(worker, stored)
         assert worker.feeder.held
         assert worker.look()
         assert now(stored).state == state
         assert not worker.feeder.held
 
-    def test_that_went_away_meanwhile_leaves_nothing(self, send, worker, now):
-        stored = send()
-        offered = offer(worker, stored.id, stored.fence)
-        worker.begin()
-        worker.feeder.offers.withdraw(offered)
-        assert worker.commit()
-        assert now(stored).instance == worker.id
-        assert worker.look()
-        assert not now(stored).is_reserved
-        assert stored.state == "queued"
+
+def test_a_worker_that_dies_leaves_it_to_who_has_sent_it(send, sender, bare, now):
+    """See ``sent.py``; others have nothing of it."""
+    stored = send()
+    stored.begin("a worker")
+    bare.manager.commit()
+    bare.manager.begin()
+    rescue_all(bare.look(bare.feeder()), {"a worker"})
+    assert now(stored).instance == sender.id

@@ -139,13 +139,13 @@ class Golden:
 
     def reserve(self, stored, begins=False, is_sent=False):
         """An instance reserves a task; return it, and the Task that runs there."""
-        fence = stored.reserve(INSTANCE)
+        fence = stored.reserve(INSTANCE, is_sent=is_sent)
         task = stored.make_task(None)
         task.attempts, task.started = 1, datetime.now(UTC)
         holding = self.scheduler.holdings.get(INSTANCE) or Holding(INSTANCE)
         report = None
         if begins:
-            stored.status.begin(fence, 1)
+            stored.begin(INSTANCE)
             report = told()
         started = task.started if begins else None
         holding.keep(
@@ -160,7 +160,7 @@ class Golden:
         """A task has run, and ended; its end is settled."""
         stored, task = self.reserve(stored, begins=True)
         if ended.state == "succeeded":
-            stored.status.succeed(stored.fence, task, ended.result)
+            stored.status.succeed(stored.fence, task, ended.result, INSTANCE)
         self.settle(stored, ended, task)
 
     def settle(self, stored, ended, task):
@@ -194,13 +194,13 @@ class Golden:
         self.reserve(self.add("reserved", a_call()), is_sent=True)
         self.reserve(self.add("running", a_call()), begins=True)
         done, task = self.reserve(self.add("done", a_call()), begins=True)
-        done.status.succeed(done.fence, task, outcome.pack_result(5))
+        done.status.succeed(done.fence, task, outcome.pack_result(5), INSTANCE)
         asked, _ = self.reserve(self.add("asked", a_call(), rerun=True), begins=True)
         asked.is_marked = True
         self.scheduler.shards.request(asked.id, "cancel", BOSS_CANCELS)
         batch = self.add("running batch", a_batch())
         _, task = self.reserve(batch, begins=True)
-        batch.status.reach(batch.fence, task, 2, failures()[:1])
+        batch.status.reach(batch.fence, task, 2, failures()[:1], INSTANCE)
 
     def add_external(self):
         """One that a worker elsewhere has not begun yet, and one that it has."""
@@ -251,7 +251,7 @@ class Golden:
     def add_batches(self):
         stored, task = self.reserve(self.add("batch", a_batch()), begins=True)
         for cursor, failed_ones in ((2, failures()[:1]), (4, failures()[1:])):
-            stored.status.reach(stored.fence, task, cursor, failed_ones)
+            stored.status.reach(stored.fence, task, cursor, failed_ones, INSTANCE)
             task.cursor = cursor
         result = BatchResult(done=2, failures=failures())
         self.settle(stored, succeeded(result), task)

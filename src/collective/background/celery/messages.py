@@ -20,7 +20,8 @@ class Message:
     """- ``deployment``: that of the instance which has sent it, or None
     - ``database``: the name of the database, ``scheduler``: the oid of the scheduler
       in it, as hexadecimal digits; ``site``: the path of the site, for people
-    - ``task``: the id of the task; ``fence``: the number of its reservation
+    - ``task``: the id of the task, ``oid``: its oid as hexadecimal digits; ``fence``:
+      the number of its reservation
 
     Raises BadMessage for other values.
     """
@@ -30,6 +31,7 @@ class Message:
     scheduler: str
     site: str
     task: str
+    oid: str
     fence: int
 
     def __post_init__(self):
@@ -44,21 +46,20 @@ class Message:
             if isinstance(value, str) and not value.isprintable():
                 # What is logged of it is to be one line.
                 raise BadMessage(f"{field.name} has a control character in a message")
-        try:
-            is_oid = len(bytes.fromhex(self.scheduler)) == len(bytes(8))
-        except ValueError:
-            is_oid = False
-        if not is_oid:
-            raise BadMessage(f"{self.scheduler!r} is no oid in a message")
-
-    @property
-    def oid(self):
-        """The oid of the scheduler."""
-        return bytes.fromhex(self.scheduler)
+        for text in (self.scheduler, self.oid):
+            if not _is_oid(text):
+                raise BadMessage(f"{text!r} is no oid in a message")
 
     def payload(self):
         """Return it as what JSON knows; ``parse`` reads that."""
         return asdict(self)
+
+
+def _is_oid(text):
+    try:
+        return len(bytes.fromhex(text)) == len(bytes(8))
+    except ValueError:
+        return False
 
 
 def parse(payload):

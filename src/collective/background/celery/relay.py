@@ -13,6 +13,7 @@ from collections import deque
 from collective.background.database.outbox import current_watch
 from collective.background.model.config import CELERY
 from collective.background.telling.troubles import Troubles
+from weakref import WeakKeyDictionary
 
 import logging
 import threading
@@ -41,6 +42,8 @@ class Relay:
         self._changed = threading.Condition(threading.RLock())
         self._parcels = deque()
         self._unclaimed = {}  # Parcels by their Held
+        # What workers have taken over, by the Feeder of the site.
+        self._taken = WeakKeyDictionary()
         self._is_connected = False
         self.is_cut_off = False
         self._is_stopping = self._has_ended = False
@@ -76,14 +79,29 @@ class Relay:
         with self._changed:
             self._unclaimed.pop(held, None)
 
+    def took_over(self, feeder, taken):
+        """So many tasks of the site of a Feeder workers have taken over.
+
+        ``taken``: a Counter by the names of queues.
+        """
+        with self._changed:
+            self._taken[feeder] = taken
+
+    def taken(self, queue):
+        """Return how many tasks of a queue workers have taken over, of all sites."""
+        with self._changed:
+            return sum(taken[queue] for taken in self._taken.values())
+
     def unclaimed(self, queue, besides):
-        """Return how many tasks of a queue were sent that nobody has taken over.
+        """Return how many tasks of a queue were sent that nobody has begun.
 
         ``besides``: a Feeder whose tasks are left out.
         """
         with self._changed:
             return sum(
-                held.queue == queue and parcel.feeder is not besides
+                held.queue == queue
+                and not held.is_claimed
+                and parcel.feeder is not besides
                 for held, parcel in self._unclaimed.items()
             )
 

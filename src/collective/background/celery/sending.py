@@ -72,6 +72,7 @@ class Sender:
             scheduler=parcel.feeder.oid.hex(),
             site=parcel.feeder.path,
             task=claim.id,
+            oid=claim.oid.hex(),
             fence=claim.fence,
         )
         limit = None if parcel.hard_timeout == inf else parcel.hard_timeout

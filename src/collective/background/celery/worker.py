@@ -77,11 +77,12 @@ def _run(message):
     watch = current_watch()
     if watch is None:
         return "this process does not serve"
-    feeder = watch.find_feeder(message.database, message.oid, settings.lease)
+    scheduler, oid = map(bytes.fromhex, (message.scheduler, message.oid))
+    feeder = watch.find_feeder(message.database, scheduler, settings.lease)
     if feeder is None:
         return "there is no site that has such tasks"
     with ended_at_once():
-        return feeder.offers.run(message.task, message.fence, settings.lease)
+        return feeder.taking.run(message.task, oid, message.fence, settings.lease)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Claims: that an instance has begun what it has reserved, and that its work is done.
 
 In transactions of the task's thread: its begin, where that is written down, and the
-work itself. Both write nothing but the Status of the task, and go through only as long
-as its reservation is what it was.
+work itself. Both write nothing but the Status of the task, where whoever takes the
+reservation away writes, too: so they go through only as long as it is what it was.
 """
 
 from collective.background.capture.call import EXTERNAL
@@ -12,7 +12,6 @@ from collective.background.database.private import connected
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import Retry
 from collective.background.exceptions import Superseded
-from collective.background.model import states
 from collective.background.model.external import LIFETIME
 from collective.background.model.outages import is_outage
 from collective.background.scheduling.execution import Execution
@@ -40,62 +39,54 @@ class Claim:
     id: str
     oid: bytes
     fence: int
-    instance: str
     database_name: str
     is_marked: bool = False
 
 
-def begin(database, claim, application_database):
+def begin(stored, manager, claim, application_database, worker):
     """Return (Task, TaskRecord, error) of what is about to run.
 
-    ``database``: that of the scheduler; ``application_database``: that of Zope, which
-    the thread is to open. ``error``: why the task cannot be loaded, or None; there is
-    no Task then. There is no TaskRecord of what is only sent from here: its worker will
-    begin it. Raises Superseded, and conflicts.
+    ``stored``: the StoredTask, in a connection of its own; ``manager``: the
+    TransactionManager of that. ``application_database``: that of Zope, which the thread
+    is to open; ``worker``: the id of this instance. ``error``: why the task cannot be
+    loaded, or None; there is no Task then. There is no TaskRecord of what is only sent
+    from here: its worker will begin it. Raises Superseded, and conflicts.
     """
-    with connected(database, claim.oid) as (stored, manager):
-        check(stored, claim)
-        is_sent = stored.kind == EXTERNAL
-        error = task = None
-        try:
-            task = stored.make_task(application_database)
-        except TransientError:
+    check(stored, claim)
+    is_external = stored.kind == EXTERNAL
+    error = task = None
+    try:
+        task = stored.make_task(application_database)
+    except TransientError:
+        raise
+    except BaseException as reason:  # of the modules of an add-on: anything
+        if is_outage(reason):
             raise
-        except BaseException as reason:  # of the modules of an add-on: anything
-            if is_outage(reason):
-                raise
-            logger.exception("the task %s cannot be loaded", stored.id)
-            error = reason
-        attempts = stored.attempt
-        # It may have begun with the commit by which it was taken over.
-        if stored.begins_with_commit and not stored.has_begun:
-            stored.begin()
-            hold(stored)
-            current = manager.get()
-            current.note(f"Background task begins: {stored.id}")
-            manager.commit()
-        if task is not None:
-            task.attempts = stored.attempts if is_sent else attempts
-            if not is_sent:
-                task.began = datetime.now(UTC)
-                task.started = task.started or task.began
-            if claim.is_marked:
-                logger.warning(
-                    "task %s %r runs alone, as a process has ended that may have been "
-                    "running it: no other task of its site begins here before it ends",
-                    *(stored.id, translate(stored.title)),
-                )
-        record = None if is_sent else stored.record(began=task and task.began)
-        return task, record, error
+        logger.exception("the task %s cannot be loaded", stored.id)
+        error = reason
+    attempts = stored.attempt
+    if stored.begins_with_commit:
+        stored.begin(worker)
+        manager.get().note(f"Background task begins: {stored.id}")
+        manager.commit()
+    if task is not None:
+        task.attempts = stored.attempts if is_external else attempts
+        if not is_external:
+            task.began = datetime.now(UTC)
+            task.started = task.started or task.began
+        if claim.is_marked:
+            logger.warning(
+                "task %s %r runs alone, as a process may have ended while it ran it: "
+                "no other task of its site begins here before it ends",
+                *(stored.id, translate(stored.title)),
+            )
+    record = None if is_external else stored.record(began=task and task.began)
+    return task, record, error
 
 
 def check(stored, claim):
-    """Raise Superseded if a task is not this instance's any more."""
-    if (
-        stored.fence != claim.fence
-        or stored.instance != claim.instance
-        or stored.state not in states.WAITING
-    ):
+    """Raise Superseded if a task is not to be run by that reservation any more."""
+    if stored.fence != claim.fence or not stored.is_reserved:
         raise Superseded(
             f"the task {claim.id} was taken over by another instance, as this one was "
             "silent for too long; or somebody has ended it"
@@ -121,6 +112,7 @@ class ClaimedExecution(Execution):
         super().__init__(feeder, task)
         self._claim = claim
         self._settings = feeder.settings
+        self._worker = feeder.executor.instance
         self._saved = None  # the cursor of the last chunk that was about to commit
         self._written = None  # by the current attempt: what may be large
 
@@ -143,9 +135,8 @@ class ClaimedExecution(Execution):
             )
         stored = self._stored(env)
         check(stored, self._claim)
-        stored.status.succeed(self._claim.fence, self._task, package)
+        stored.status.succeed(self._claim.fence, self._task, package, self._worker)
         self._written = stored.status.result
-        hold(stored)
 
     def save_token(self, env, digest):
         stored = self._stored(env)
@@ -156,14 +147,13 @@ class ClaimedExecution(Execution):
         lease = self._settings.silence
         external = External(digest, self._claim.fence, LIFETIME, lease)
         stored.status.send(self._task, external)
-        hold(stored)
 
     def save_cursor(self, env, end, new_failures):
         stored = self._stored(env)
         check(stored, self._claim)
-        stored.status.reach(self._claim.fence, self._task, end, new_failures)
+        fence, worker = self._claim.fence, self._worker
+        stored.status.reach(fence, self._task, end, new_failures, worker)
         self._written = stored.status.failures
-        hold(stored)
         self._saved = end
 
     def committed(self):

@@ -6,7 +6,6 @@ settled, put off, or given back. All functions work in the transaction of a Look
 
 from collective.background.capture.call import EXTERNAL
 from collective.background.database.elsewhere import see_to_sent
-from collective.background.database.pacing import PATIENCE
 from collective.background.database.reports import has_told
 from collective.background.database.reports import Report
 from collective.background.database.rescue import let_go
@@ -22,7 +21,6 @@ from collective.background.scheduling.actors import shutdown
 from collective.background.scheduling.setbacks import without_another_run
 from datetime import timedelta
 from functools import partial
-from math import inf
 from time import monotonic
 from zope.i18n import translate
 
@@ -40,22 +38,6 @@ def settle_ends(look, *only):
         if stored is not None:
             _settle(look, held, stored)
         look.drop(held)
-
-
-def settle_due_ends(look):
-    """The same, but those of a worker of Celery may wait until there are more of them.
-
-    While threads wait for this look only to begin their next tasks: who writes in the
-    index with each task conflicts with others, and loads it again and again.
-    """
-    found = look.feeder.over()
-    since = min((held.ended_at for held in found), default=inf)
-    may_wait = look.offers and all(held.may_wait for held in found)
-    if may_wait and monotonic() < since + PATIENCE:
-        # The next one that is taken over after that comes before this, if any does.
-        look.again_at(since + 2 * PATIENCE)
-    else:
-        settle_ends(look)
 
 
 def report(look):
@@ -85,9 +67,14 @@ def leave(look, not_over):
 
     ``not_over``: Held of all that was not over before ends were settled.
     """
+    claimed = []
     for held in not_over:
         stored = look.mine(held)
         if stored is None:
+            continue
+        if held.is_claimed:
+            claimed.append(held)
+            look.has_more = True  # its worker takes it over in a moment
             continue
         if held.task is not None:
             stored.attempts = max(stored.attempts, held.task.attempts)
@@ -109,8 +96,8 @@ def leave(look, not_over):
             lose(look.scheduler, stored, error, look.news)
             look.news.lost.append(translate(stored.title))
     # What cannot be written stays ours, until others find out that we are gone.
-    stuck = {held.claim.id for held in look.feeder.stuck()}
-    for id in set(look.tasks) - stuck:
+    stays = {held.claim.id for held in (*look.feeder.stuck(), *claimed)}
+    for id in set(look.tasks) - stays:
         del look.tasks[id]
     look.is_last = not look.tasks
 

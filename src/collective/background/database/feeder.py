@@ -17,12 +17,13 @@ from collective.background.database import claims
 from collective.background.database.elsewhere import Listening
 from collective.background.database.holding import Held
 from collective.background.database.holding import waiting_for_locks
-from collective.background.database.pacing import BRIEFLY
+from collective.background.database.pacing import BRIEF
 from collective.background.database.pacing import PATIENCE
 from collective.background.database.room import Room
 from collective.background.database.shard import SHARDS
 from collective.background.database.stealing import Stealing
-from collective.background.database.taking import Offers
+from collective.background.database.taking import is_left_to_sender
+from collective.background.database.taking import Taking
 from collective.background.database.working import work_on
 from collective.background.executing.deployment import works_for
 from collective.background.executing.queues import Job
@@ -47,8 +48,8 @@ class Feeder:
     - ``path``: of the site; ``site``: its place, see ``sites.load``
     - ``room``: the waiting Room of the site
     - ``changed``: a Condition, shared by all feeders of the process
-    - ``wake(within, is_waited_for)``: lets the thread that watches look at the
-      database, see ``Pacing``
+    - ``wake(within)``: lets the thread that watches look at the database, see
+      ``Pacing``
     """
 
     def __init__(self, executor, database, home, path, site, changed, wake):
@@ -61,7 +62,7 @@ class Feeder:
         self._wake = wake
         self.held = {}  # Held by the ids of tasks: what is reserved here
         self.touched = set()  # ids of groups to look at once more
-        self.offers = Offers(self, wake)
+        self.taking = Taking(self)
         self.room = Room(changed)
         self.waiting_by_queue = {}  # what waits for a slot and is not reserved here
         self.paused = frozenset()  # names of queues, at the last look
@@ -114,7 +115,9 @@ class Feeder:
         """So it is, as a look has found; see the attributes."""
         with self.changed:
             self.paused, self.look_at = paused, look_at
-            self.has_looked = True
+            if not self.has_looked:
+                self.has_looked = True
+                self.changed.notify_all()
 
     def counted(self, by_queue, count_at):
         """The same of what is not looked at each time."""
@@ -124,6 +127,10 @@ class Feeder:
     def count_now(self):
         """Look, and count what waits: it may be less by now."""
         self.count_at = -inf
+        self._wake()
+
+    def wake_now(self):
+        """Something has happened here that the database is to know of."""
         self._wake()
 
     def wake_up(self, news):
@@ -150,7 +157,6 @@ class Feeder:
             id=stored.id,
             oid=stored._p_oid,
             fence=fence,
-            instance=self.executor.instance,
             database_name=self.home.database_name,
             is_marked=stored.is_marked,
         )
@@ -182,11 +188,11 @@ class Feeder:
         """A task is not to start here; return False if it has started already.
 
         One that was sent starts elsewhere, after a write that conflicts with ours; one
-        that was taken over has a thread from the beginning, or has just ended.
+        that was sent here has a thread from the beginning, or has just ended.
         """
-        if held.is_taken_over:
-            return False
-        return held.is_sent or self.executor.dispatcher.discard(held.job)
+        if held.is_sent:
+            return not held.is_claimed
+        return held.job is not None and self.executor.dispatcher.discard(held.job)
 
     def give_back(self, held):
         """What is reserved cannot begin now. In any thread."""
@@ -260,6 +266,19 @@ class Feeder:
             if not held.is_sent and queue in (None, held.queue)
         ]
 
+    def lent(self):
+        """Return those that run here, or have, and that others have sent."""
+        with self.changed:
+            return [held for held in self.held.values() if held.is_lent]
+
+    def took_over(self, held):
+        """A task that was lent is this instance's now, as others can see."""
+        with self.changed:
+            held.is_lent = False
+            is_known = self.held.get(held.claim.id) is held
+        if not is_known:
+            self._wake()  # it has ended meanwhile, and nobody is to wait for that
+
     def for_workers(self):
         """Return those of them that were sent to workers of Celery."""
         return [held for held in self.not_over() if held.is_sent]
@@ -293,11 +312,13 @@ class Feeder:
         """It has begun; ``task``: the Task. It is asked to stop if it was to be."""
         with self.changed:
             held.task = task
+            held.began_at = monotonic()
+            held.title, held.attempts = task.options.title, task.attempts
             task.cancel_requested = held.is_cancelled
             if self.is_stopping:
                 self._stop_if_it_may_run_again(held)
-        if not held.is_taken_over:
-            self._wake(within=PATIENCE)  # others are to know that it runs
+        # Others are to know that it runs, and what it tells.
+        self._wake(within=BRIEF if held.is_lent else PATIENCE)
 
     def ended(self, held, ended, seconds):
         """Its thread has ended, after so many seconds.
@@ -311,15 +332,13 @@ class Feeder:
             held.is_left = ended is None
             before = self.durations.get(held.queue, seconds)
             self.durations[held.queue] = before + (seconds - before) * LEARNING
+            is_done_with = is_left_to_sender(held)
+            if is_done_with:
+                self.held.pop(held.claim.id, None)
             self.changed.notify_all()
-        self._wake(within=self._patience(held))
-
-    def _patience(self, held):
-        """Return how many seconds the end of a task may wait to be written."""
-        if held.is_taken_over:
-            is_followed = held.may_wait and len(self.over()) > 1
-            return PATIENCE if is_followed else BRIEFLY
-        return PATIENCE if self._has_more(held.queue) else 0.0
+        if not is_done_with:
+            # Its end may wait to be written if there is more to start without a look.
+            self._wake(within=PATIENCE if self._has_more(held.queue) else 0.0)
 
     def _has_more(self, queue):
         """Whether the dispatcher has something to start here without a look."""

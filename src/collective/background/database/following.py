@@ -6,7 +6,6 @@ All functions work in the transaction of a Look.
 from collective.background.database.ahead import find_surplus
 from collective.background.database.changes import forget
 from collective.background.database.portions import go_on
-from collective.background.database.relaying import find_unclaimed
 from collective.background.database.rescue import let_go
 from collective.background.database.settling import cancel_waiting
 from collective.background.database.settling import follow
@@ -36,36 +35,20 @@ def follow_requests(look):
 
 def check_claims(look):
     """Stop what is not ours any more, and give back what we do not know of."""
-    taken_over = _taken_over(look)
     for held in look.feeder.not_over():
-        claim = held.claim
-        if (claim.id, claim.fence) in taken_over or look.mine(held) is None:
+        if look.mine(held) is None:
             look.tasks.pop(held.claim.id, None)
             look.feeder.stop_running(held, superseded=True)
-            if look.withdraw(held) and not held.has_thread:
+            if held.is_sent or (look.withdraw(held) and not held.has_thread):
                 look.drop(held)
-        elif held.is_withdrawn and not held.has_thread:
+        elif held.is_withdrawn and not (held.has_thread or held.is_claimed):
             look.release(held)
-    offered = {offer.id for offer in look.offers}
-    for id in set(look.tasks) - set(look.feeder.held) - offered:
+    for id in set(look.tasks) - set(look.feeder.held):
         # A commit went through, though the storage did not say so.
         stored = look.scheduler.shards.find(id)
         if look.has(stored, look.tasks[id][0]):
             let_go(look.scheduler, stored, look.news)
         del look.tasks[id]
-
-
-def _taken_over(look):
-    """Return {(id, fence)} of what workers of Celery have, if anything was sent.
-
-    So what they have begun need not be loaded: they write both in one transaction.
-    """
-    if not look.sent:
-        return set()
-    holdings = look.scheduler.holdings
-    workers = [id for id, each in look.instances.items() if each.is_celery_worker]
-    found = [holdings[id].tasks for id in workers if id in holdings and id != look.me]
-    return {(id, tasks[id][0]) for tasks in found for id in tasks}
 
 
 def follow_pauses(look):
@@ -80,15 +63,6 @@ def give_back_surplus(look):
     for held in find_surplus(look):
         if look.withdraw(held):
             look.release(held)
-
-
-def give_back_unclaimed(look):
-    """Give back what no worker of Celery has taken over in time.
-
-    So it is sent again, if it is its turn: its message may be lost.
-    """
-    for held in find_unclaimed(look):
-        look.release(held)
 
 
 def give_back_all(look):
@@ -117,8 +91,7 @@ def _follow_request(look, id):
         shards.no_longer_requested(id)
     elif not stored.is_reserved:
         cancel_waiting(look.scheduler, stored, look.news)
-    elif stored.instance == look.me and id in look.feeder.held:
-        held = look.feeder.held[id]
+    elif (held := look.feeder.held.get(id)) and look.mine(held) is not None:
         if look.withdraw(held):
             cancel_waiting(look.scheduler, stored, look.news)
             look.drop(held)

@@ -1,7 +1,5 @@
 """What a process knows of each task that it has reserved."""
 
-from collective.background.capture.call import CALL
-from collective.background.model import states
 from dataclasses import dataclass
 from math import inf
 
@@ -12,12 +10,12 @@ class Held:
 
     - ``claim``: its Claim; ``queue``: its name; ``locks``: texts, a tuple
     - ``job``: what the dispatcher has of it, or None
-    - ``is_taken_over``: whether it runs without the dispatcher, and others know that it
-      does; the next one comes soon, so that its end may wait for that
-    - ``is_wanted``: whether others may wait for what it has: a lock, its unique key, or
-      a slot of a queue with a limit
     - ``sent_at``: when it was given to the relay, for a worker of Celery (monotonic);
-      None: it is not for one
+      None: it is not for one. ``is_silent``: whether it begins there without a word;
+      ``is_claimed``: whether it is known to have begun
+    - ``is_lent``: whether it runs here, but is still the instance's that has sent it
+    - ``began_at``: when it has begun here (monotonic), ``title``, ``attempts``: what
+      they were then
     - ``task``: the Task, once it has begun; ``ended``: its Outcome, once it has ended
     - ``ended_at``: when that was (monotonic)
     - ``has_thread``: whether it uses a thread; ``is_left``: whether it could not begin,
@@ -36,9 +34,13 @@ class Held:
     queue: str
     locks: tuple = ()
     job: object = None
-    is_taken_over: bool = False
-    is_wanted: bool = True
     sent_at: float | None = None
+    is_silent: bool = False
+    is_claimed: bool = False
+    is_lent: bool = False
+    began_at: float = inf
+    title: object = None
+    attempts: int = 0
     task: object = None
     ended: object = None
     ended_at: float = -inf
@@ -60,13 +62,6 @@ class Held:
     @property
     def is_over(self):
         return self.ended is not None or self.is_left
-
-    @property
-    def may_wait(self):
-        """Whether its end may be settled later: the work itself has written it."""
-        if self.is_wanted or None in (self.task, self.ended):
-            return False
-        return self.ended.state == states.SUCCEEDED and self.task.call.kind == CALL
 
 
 def waiting_for_locks(found, queue=None):

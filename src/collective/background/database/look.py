@@ -35,7 +35,6 @@ class Look:
     - ``instances``: {id: Instance} of all that live
     - ``number``: what the waiting Room has called it
     - ``touched``: ids of groups to look at once more
-    - ``offers``: Offers of threads, that were made before its transaction began
 
     ``tasks`` is what is reserved here now, and ``before`` what was when it began;
     ``uses``: what that uses, or has used, and ``sent``: what of it was sent, see
@@ -43,21 +42,13 @@ class Look:
     """
 
     def __init__(
-        self,
-        feeder,
-        scheduler,
-        clock,
-        instances,
-        number,
-        touched=frozenset(),
-        offers=(),
+        self, feeder, scheduler, clock, instances, number, touched=frozenset()
     ):
         self.feeder = feeder
         self.scheduler = scheduler
         self.now = clock.now()
         self.instances = instances
         self.touched = touched
-        self.offers = offers
         self._number = number
         self.news = News()
         self.has_more = False  # whether to look again at once
@@ -91,11 +82,12 @@ class Look:
                     continue
                 if stored._p_oid is None:  # a callback that this look has scheduled
                     self.scheduler._p_jar.add(stored)
-                fence = stored.reserve(self.me)
+                is_sent = queue in self.feeder.settings.queues_of_celery
+                fence = stored.reserve(self.me, is_sent=is_sent)
                 self.tasks[stored.id] = (fence, None, None)
                 self.uses[stored.id] = queue, stored.locks
                 claim = self.feeder.claim_of(stored, fence)
-                if queue in self.feeder.settings.queues_of_celery:
+                if is_sent:
                     self.sent.add(stored.id)
                     parcel = parcel_of(self.feeder, stored, claim)
                     self.then.append(partial(send, parcel))
@@ -169,11 +161,23 @@ class Look:
 
     def mine(self, held):
         """Return the StoredTask of a Held, or None if it is not ours any more."""
+        fence = held.claim.fence
         try:
             stored = self.scheduler._p_jar.get(held.claim.oid)
-            return stored if self.has(stored, held.claim.fence) else None
+            is_mine = self.has(stored, fence) or (
+                held.is_lent and self._is_lent(stored, fence)
+            )
         except POSKeyError:  # somebody has forgotten it, and packed
             return None
+        return stored if is_mine else None
+
+    def _is_lent(self, stored, fence):
+        """Whether another instance has sent a StoredTask, and no other worker has it.
+
+        What may run again may begin without a word.
+        """
+        is_sent = stored.is_sent and stored.is_reserved and stored.fence == fence
+        return is_sent and (not stored.has_begun or stored.status.worker == self.me)
 
     def drop(self, held):
         self.tasks.pop(held.claim.id, None)

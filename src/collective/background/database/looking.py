@@ -10,8 +10,8 @@ from collective.background.database.elsewhere import see_to_elsewhere
 from collective.background.database.instances import instances_of
 from collective.background.database.look import Look
 from collective.background.database.questions import answer
+from collective.background.database.sent import follow_sent
 from collective.background.database.sites import load
-from collective.background.database.taking import refuse_all
 from collective.background.database.taking import take_over
 from collective.background.exceptions import ReplacedError
 from collective.background.model.outages import is_outage
@@ -79,7 +79,7 @@ class Looking:
         """
         trouble = f"the tasks of {feeder.path} cannot be seen to ({work.__name__})"
         # Before the transaction begins, so that it sees what they come from.
-        touched, offers = feeder.take_touched(), feeder.offers.waiting()
+        touched = feeder.take_touched()
         number = feeder.room.begin_look()
         look = None
         manager.begin()
@@ -95,9 +95,7 @@ class Looking:
             elif work is not last:
                 work = stand_still
             instances = instances_of(connection)
-            look = Look(
-                feeder, scheduler, self._clock, instances, number, touched, offers
-            )
+            look = Look(feeder, scheduler, self._clock, instances, number, touched)
             work(look)
             look.finish()
             manager.get().note(f"Background tasks of {feeder.path}")
@@ -148,14 +146,14 @@ def _bare(ended):
 def usual(look):
     """What a process does at every look."""
     following.check_claims(look)
-    ends.settle_due_ends(look)
+    take_over(look)
+    follow_sent(look)
+    ends.settle_ends(look)
     see_to_elsewhere(look)
     following.follow_requests(look)
     following.check_groups(look)
     following.follow_pauses(look)
     following.give_back_surplus(look)
-    following.give_back_unclaimed(look)
-    take_over(look)
     look.reserve()
     ends.report(look)
     answer(look)
@@ -165,9 +163,10 @@ def usual(look):
 def stand_still(look):
     """What it does for a site of another deployment: it ends what it has begun."""
     following.check_claims(look)
+    take_over(look)
+    follow_sent(look)
     ends.settle_ends(look)
     following.give_back_all(look)
-    refuse_all(look, "its site belongs to another deployment")
     ends.report(look)
     look.count()
 
@@ -175,6 +174,7 @@ def stand_still(look):
 def last(look):
     """What it does at its end."""
     not_over = look.feeder.not_over()  # before: what ends meanwhile is not to be missed
+    take_over(look, everything=True)
+    follow_sent(look)
     ends.settle_ends(look)
-    refuse_all(look, "this process is about to end")
     ends.leave(look, not_over)

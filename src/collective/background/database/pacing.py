@@ -15,7 +15,7 @@ GLANCE = 0.1  # seconds between two questions whether anything was committed
 LOOK = 1.0  # seconds between two looks at the database, if there is a reason for any
 PACE = 0.01  # seconds between two looks, at the least
 PATIENCE = 0.1  # seconds that an end may wait to be written, if others go on meanwhile
-BRIEFLY = 0.02  # seconds that it may, if somebody is about to be waited for
+BRIEF = 0.5  # seconds for which what runs here may be told of by who has sent it
 
 
 class Pacing:
@@ -28,26 +28,15 @@ class Pacing:
         self._changed = changed
         self._has_ended = has_ended
         self._look_at = 0.0  # when somebody wants a look, at the latest
-        self._is_waited_for = False
 
-    def wake_up(self, within=0.0, *, is_waited_for=False):
+    def wake_up(self, within=0.0):
         """There may be something new in the database. In any thread.
 
-        ``within``: how many seconds that may wait; ``is_waited_for``: whether a thread
-        can do nothing before it is looked at.
+        ``within``: how many seconds that may wait.
         """
         with self._changed:
             self._look_at = min(self._look_at, monotonic() + within)
-            self._is_waited_for |= is_waited_for
             self._changed.notify_all()
-
-    def pause(self, seconds):
-        """Wait before the next look, unless a thread can do nothing before that."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._has_ended() or self._is_waited_for, seconds
-            )
-            self._is_waited_for = False
 
     def rest(self, seconds):
         """Wait, whoever wants to wake us up."""

@@ -42,15 +42,17 @@ def rescue_all(look, dead):
                 # If it is heard of at this very moment, it is not dead.
                 hold(look.instances[id])
                 lived_until = look.instances[id].lived_until()
-            take_back(look.scheduler, holding, look.news, lived_until)
+            alive = set(look.instances) - dead
+            take_back(look.scheduler, holding, look.news, lived_until, alive)
 
 
-def take_back(scheduler, holding, news, lived_until=None):
+def take_back(scheduler, holding, news, lived_until=None, alive=frozenset()):
     """See to all tasks in the Holding of an instance that is gone.
 
-    But for those of a later version, which are left to newer instances. What it had
-    only sent to workers of Celery has not begun.
+    But for those of a later version, which are left to newer instances; and for those
+    that it has sent to one which has just begun them, and is about to take them over.
     ``lived_until``: when it has ended, at the latest (aware); None: nobody knows.
+    ``alive``: the ids of others that are not gone.
     """
     left = {}
     for id, held in holding.tasks.items():
@@ -60,19 +62,15 @@ def take_back(scheduler, holding, news, lived_until=None):
             continue
         if stored.instance != holding.instance:
             continue  # a worker has taken it over
-        if stored.version > VERSION:
+        runs_there = stored.has_begun and stored.status.worker in alive
+        if stored.version > VERSION or (runs_there and not stored.is_done):
             left[id] = held
             continue
         if report is not None:
             stored.report = report
         if started is not None and not stored.begins_with_commit:
             stored.attempts += 1
-        is_suspect = id not in holding.sent
-        let_go(
-            *(scheduler, stored, news, lived_until),
-            is_suspect=is_suspect,
-            began=started,
-        )
+        let_go(*(scheduler, stored, news, lived_until), is_suspect=True, began=started)
     holding.keep(left, holding.uses, holding.sent)
     if not left:
         del scheduler.holdings[holding.instance]
@@ -99,7 +97,6 @@ def let_go(scheduler, stored, news, lived_until=None, *, is_suspect=False, began
         _let_go_begun(scheduler, stored, news, lived_until)
     else:
         # If it begins at this very moment, this transaction conflicts.
-        hold(status)
         if stored.has_token:
             hold(stored.external)
         stored.is_marked |= is_suspect and stored.rerun

@@ -157,8 +157,9 @@ class PersistentTransactionalScheduler(Persistent):
         task.attempts = 1
         with running(Execution(process_executor(), task)):
             ended = outcome.succeeded(outcome.pack_result(work()))
-        fence = stored.reserve(process_executor().instance)
-        stored.status.succeed(fence, task, ended.result)
+        instance = process_executor().instance
+        fence = stored.reserve(instance)
+        stored.status.succeed(fence, task, ended.result, instance)
         news = News(spent=[stored.body, stored.status.result])
         self._add(stored, news)
         self.shards.leave(stored)

@@ -1,7 +1,8 @@
-"""The status of a task: what its work itself writes, and nobody else.
+"""The status of a task: what its work itself writes.
 
 In the transaction of the work, so a task has done its work and says so, or neither; and
-that transaction conflicts with nobody, and can be undone like any other.
+that transaction conflicts with nobody, and can be undone like any other. But whoever
+takes the task away from who has it writes there, too: so one of the two conflicts.
 """
 
 from collective.background.capture.pickling import pack
@@ -56,6 +57,8 @@ class Status(Persistent):
 
     - ``begun``: the fence of the last claim that has begun with a commit of its own,
       ``began``: when
+    - ``worker``: the id of the instance that has written this last; "" of an older one
+    - ``revoked``: the fence of the last claim that was taken away before it was done
     - ``attempts``: how often it was begun, as far as claims know
     - ``done``: the fence of the claim whose work is committed, ``finished``: when;
       ``result``: what it has returned, an Ending or None
@@ -66,38 +69,44 @@ class Status(Persistent):
     - ``external``: of what is sent to a worker elsewhere, an External, or None
     """
 
-    begun = done = attempts = cursor = failed = 0
+    begun = done = attempts = cursor = failed = revoked = 0
+    worker = ""
     began = finished = result = failures = external = None
     arguments = ()
 
     def __init__(self):
         self.version = VERSION
 
-    def begin(self, fence, attempts):
-        self.begun = fence
+    def begin(self, fence, attempts, worker):
+        self.begun, self.worker = fence, worker
         self.attempts = attempts
         self.began = datetime.now(UTC)
 
-    def succeed(self, fence, task, package):
+    def succeed(self, fence, task, package, worker):
         """The work of ``task``, a Task, is about to commit."""
-        self.done = fence
+        self.done, self.worker = fence, worker
         self.attempts = task.attempts
         self.began = task.started
         self.finished = datetime.now(UTC)
         self.result = Ending(package)
         self.arguments = task.arguments
 
+    def revoke(self, fence):
+        """Who has that claim may neither begin any more nor end."""
+        self.revoked = fence
+
     def send(self, task, external):
         """``task``, a Task, is about to be sent to a worker elsewhere."""
         self.external = external
         self.arguments = task.arguments
 
-    def reach(self, fence, task, cursor, failures):
+    def reach(self, fence, task, cursor, failures, worker):
         """The items of ``task`` from its cursor to this one are about to be committed.
 
         ``failures``: BatchFailures of these.
         """
         self.begun, self.began = fence, self.began or task.started
+        self.worker = worker
         self.attempts = task.attempts
         start = task.cursor
         if not start:  # also when all had failed, and it has begun anew

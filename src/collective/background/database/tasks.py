@@ -2,8 +2,8 @@
 
 - StoredTask: what lists and instances look at. Written when it is scheduled, by the
   instance that reserves it, and by the one that settles its end
-- Status: what the work itself writes, in its own transaction, and nobody else. So that
-  transaction conflicts with nobody, and can be undone like any other
+- Status: what the work itself writes, in its own transaction, and whoever takes the
+  task away from it. So that transaction conflicts with nobody else, and can be undone
 - Body (``body.py``): the call, with all that was taken along from the request. It does
   not change, and goes once the task has succeeded
 - Report (``reports.py``): what a running task tells. Written by its instance
@@ -70,6 +70,8 @@ class StoredTask(Persistent):
       another one there
     - ``fence``: the number of the reservation; who has an older one has lost the task.
       ``instance``: whose it is; "" while it is nobody's
+    - ``is_sent``: whether it was reserved for a worker of Celery, which then runs it;
+      ``Status.worker`` says which one
     - ``deaths``: how many instances have died with it after it had begun for certain,
       ``is_marked``: whether one has died that may have begun it
     - ``failures``, ``outages``, ``conflicts``: as of a Task; ``size``: how many items a
@@ -82,7 +84,7 @@ class StoredTask(Persistent):
     """
 
     fence = deaths = failures = outages = conflicts = 0
-    is_marked = False
+    is_marked = is_sent = False
     _locks = _timeline = _interventions = ()
     hard_timeout = inf
     report = ending = _error = None
@@ -221,6 +223,7 @@ class StoredTask(Persistent):
                 "finished": self.status.finished,
                 "attempts": self.status.attempts,
                 "has_result": True,
+                "instance": self.status.worker or self.instance,
             }
         elif is_running or self.has_begun:
             external = self.external
@@ -231,6 +234,7 @@ class StoredTask(Persistent):
                 "attempts": max(self.attempts + 1, self.status.attempts),
                 "eta": None,
                 "began": began or self.status.began,
+                "instance": self._runs_at,
             }
         elif self.state in states.WAITING:
             values["instance"] = ""
@@ -259,6 +263,12 @@ class StoredTask(Persistent):
             timeline=self.timeline,
             interventions=self.interventions + (() if by is None else (by,)),
         )
+
+    @property
+    def _runs_at(self):
+        """The id of the instance at which the present reservation has begun."""
+        has_said = self.status.begun == self.fence and self.status.worker
+        return has_said or self.instance
 
     @property
     def arguments(self):
@@ -299,15 +309,20 @@ class StoredTask(Persistent):
         states.check_transition(self.id, self.state, state)
         self.state = state
 
-    def reserve(self, instance):
-        """An instance is to run it; return the number of the reservation."""
+    def reserve(self, instance, *, is_sent=False):
+        """An instance is to run it; return the number of the reservation.
+
+        ``is_sent``: or a worker of Celery to which that instance sends it.
+        """
         self.instance = instance
         self.fence += 1
+        self.is_sent = is_sent
         return self.fence
 
     def hand_over(self, instance):
-        """Another instance has this reservation from now on."""
+        """Another instance has this reservation from now on, as it runs the task."""
         self.instance = instance
+        self.is_sent = False
 
     def go_elsewhere(self):
         """A worker elsewhere has it now, or will; and perhaps it has begun it."""
@@ -316,9 +331,21 @@ class StoredTask(Persistent):
         if self.has_begun_elsewhere:
             self.started = self.external.began
 
-    def begin(self):
-        """Its present reservation begins; see ``begins_with_commit``."""
-        self.status.begin(self.fence, self.attempt)
+    def begin(self, worker):
+        """Its present reservation begins; see ``begins_with_commit``.
+
+        ``worker``: the id of the instance at which it does.
+        """
+        self.status.begin(self.fence, self.attempt, worker)
+
+    def _revoke(self, task=None):
+        """Nobody else may begin or end with the present reservation any more.
+
+        ``task``: the Task that has run with it, if that is known.
+        """
+        is_the_only_one = task is not None and self.has_begun
+        if self.is_reserved and not (self.is_done or is_the_only_one):
+            self.status.revoke(self.fence)
 
     def take_turns(self):
         """Those of its kind conflict: it is to have their lock from the beginning."""
@@ -327,8 +354,10 @@ class StoredTask(Persistent):
 
     def release(self):
         """It is nobody's any more, and waits as before."""
+        self._revoke()
         self.fence += 1
         self.instance = ""
+        self.is_sent = False
 
     def break_off(self, state, task=None, began=None):
         """The attempt that runs has ended, and not by itself.
@@ -341,17 +370,21 @@ class StoredTask(Persistent):
 
     def end(self, ended, task=None):
         """It has ended. ``ended``: an Outcome; ``task``: the Task that ran, if any."""
+        if ended.state != states.SUCCEEDED:
+            self._revoke(task)
         began = None
         if self.has_begun_elsewhere:
             self.attempts += 1
             began = self.started = self.external.began
             self.instance = self.external.worker or ELSEWHERE
+        status = self.status
+        if self.fence in (status.begun, status.done):
+            self.instance = status.worker or self.instance
         if task is not None or ended.state != states.CANCELLED:
             self.state = states.RUNNING  # which nobody has written down
             note_end_of_attempt(self, ended.state, ended.error, task, began)
         self._become(ended.state)
         self._note(task)
-        status = self.status
         if self.fence in (status.begun, status.done):
             self.started = self.started or status.began
             self.attempts = max(self.attempts, status.attempts)
@@ -372,6 +405,7 @@ class StoredTask(Persistent):
 
     def put_off(self, ended, task, eta):
         """It waits for another run. ``eta``: aware, UTC."""
+        self._revoke(task)
         self.state = states.RETRYING
         if self.kind != EXTERNAL:  # of which nothing but the sending was in vain
             note_end_of_attempt(self, states.RETRYING, ended.error, task)

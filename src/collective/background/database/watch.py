@@ -7,6 +7,7 @@ begins to serve; nothing else begins it.
 
 from collections import Counter
 from collective.background.database import outbox
+from collective.background.database import sent
 from collective.background.database.discovery import find_feeders
 from collective.background.database.looking import last
 from collective.background.database.looking import Looking
@@ -195,7 +196,7 @@ class Watch:
                 manager.abort()
                 # However many there are, looks take no more than half of the time.
                 took = monotonic() - began
-                self._pacing.pause(max(PACE, min(took, LOOK)))
+                self._pacing.rest(max(PACE, min(took, LOOK)))
                 if not self._feeders:
                     self._pacing.sleep(DISCOVERY)
                 elif not has_more:
@@ -252,6 +253,7 @@ class Watch:
 
             def rescue(look):
                 rescue_all(look, dead)
+                sent.rescue(look, dead)
 
             transact = self._looking.transact
             done = [
@@ -324,6 +326,7 @@ class Watch:
                 ):
                     if not self._deadline.left():
                         break
+                    threading.Event().wait(PACE)
                 is_left &= done is False and not feeder.stuck()
             if is_left:
                 self._presence.end(connection, manager)

@@ -128,7 +128,7 @@ class EagerPacing(Pacing):
         super().__init__(database, changed, has_ended)
         self._see_to_all = see_to_all
 
-    def wake_up(self, within=0.0, *, is_waited_for=False):
+    def wake_up(self, within=0.0):
         self._see_to_all()
 
 

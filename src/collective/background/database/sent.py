@@ -1,0 +1,98 @@
+"""What becomes of tasks that were sent to workers of Celery.
+
+A worker writes that one has begun, or at least that it is done, and this instance sees
+to the rest, of many in one transaction. What runs for longer the worker takes over; so
+does it with all that ends otherwise. Whoever gives back what nobody has begun writes
+where a worker would; so one of the two conflicts.
+
+Comes in: a Look. Goes out: StoredTasks that are settled, or given back.
+"""
+
+from collections import Counter
+from collective.background.database.relaying import slots_of_workers
+from collective.background.database.rescue import let_go
+from math import inf
+from time import monotonic
+
+
+BRISK = 0.005  # seconds until one looks how far workers are, at least
+WHILE = 1.0  # seconds after the last message for which they may want more
+
+
+def follow_sent(look):
+    """See what workers have begun, or done, and what they seem not to know of."""
+    feeder = look.feeder
+    relay = feeder.executor.relay
+    if relay is None:
+        return
+    relay.took_over(feeder, _taken(look))
+    for held in feeder.for_workers():
+        stored = look.mine(held)
+        if stored is None:
+            continue
+        if stored.is_done:
+            _let_go(look, held, stored)
+        elif stored.has_begun:
+            held.is_claimed = True
+            if stored.status.worker not in look.instances:
+                _let_go(look, held, stored, is_suspect=True)
+    for held in _unclaimed(look):
+        # Its message may be lost; or a process, if it begins without a word.
+        _let_go(look, held, look.mine(held), is_suspect=True)
+    silence = monotonic() - feeder.sent_at
+    if silence < WHILE:
+        # They write what they do, but not every storage tells of it.
+        look.again_in(max(BRISK, silence))
+
+
+def rescue(look, dead):
+    """See to what has begun in workers that are gone. ``dead``: their ids."""
+    for held in look.feeder.for_workers():
+        stored = look.mine(held)
+        if stored is None or not stored.has_begun or stored.status.worker not in dead:
+            continue
+        worker = look.instances.get(stored.status.worker)
+        lived_until = worker and worker.lived_until()
+        _let_go(look, held, stored, lived_until, is_suspect=True)
+
+
+def _let_go(look, held, stored, lived_until=None, *, is_suspect=False):
+    let_go(look.scheduler, stored, look.news, lived_until, is_suspect=is_suspect)
+    look.drop(held)
+
+
+def _taken(look):
+    """Return how many tasks of the site workers have taken over, by the queue."""
+    holdings = look.scheduler.holdings
+    workers = [id for id, each in look.instances.items() if each.is_celery_worker]
+    uses = [holdings[id].uses.values() for id in workers if id in holdings]
+    return Counter(queue for each in uses for queue, _ in each)
+
+
+def _are_busy(look, queue):
+    """Whether all slots of a queue have a task, of any site that is seen to here."""
+    claimed = sum(
+        held.is_claimed for held in look.feeder.for_workers() if held.queue == queue
+    )
+    running = look.feeder.executor.relay.taken(queue) + claimed
+    return running >= slots_of_workers(look.instances, queue) > 0
+
+
+def _unclaimed(look):
+    """Return what no worker has begun for the time of a lease, a list of Held.
+
+    Though one could have: while all are busy, nothing seems to be lost.
+    """
+    feeder, lease = look.feeder, look.feeder.settings.lease
+    waiting = [
+        held
+        for held in feeder.for_workers()
+        if not held.is_claimed and held.claim.id in look.tasks
+    ]
+    for queue in {held.queue for held in waiting}:
+        if _are_busy(look, queue):
+            feeder.busy_at[queue] = monotonic()
+    busy_at = feeder.busy_at
+    since = {held: max(held.sent_at, busy_at.get(held.queue, 0.0)) for held in waiting}
+    look.again_at(min(since.values(), default=inf) + lease)
+    return [held for held in waiting if monotonic() - since[held] > lease]
