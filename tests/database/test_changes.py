@@ -7,6 +7,7 @@ from collective.background import get_scheduler
 from collective.background import group
 from collective.background import schedule
 from collective.background import using
+from collective.background.database import ahead
 from collective.background.database import changes
 from collective.background.database import claims
 from collective.background.database import following
@@ -58,8 +59,9 @@ class TestCancel:
         assert paused.record(task_id).state == "queued"
         assert paused.shards.requested(task_id) == "cancel"
 
-    def test_which_is_this_one(self, scheduler, folder, gates):
+    def test_which_is_this_one(self, scheduler, folder, gates, monkeypatch):
         """What it has reserved, but not begun, never begins."""
+        monkeypatch.setattr(ahead, "LONG", 3600.0)
         running = [schedule(gated), schedule(gated)]
         task_id = schedule(create, folder, "new")
         transaction.commit()

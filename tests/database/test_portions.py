@@ -47,7 +47,7 @@ def retry_in_vain(scheduler, whole):
     scheduler.cancel(whole)
     scheduler.wait(whole, TIMEOUT)
     transaction.begin()
-    using(unique="a").schedule(len, "x")
+    using(unique="a", delay=3600).schedule(len, "x")  # it has the key until the end
     transaction.commit()
     scheduler.retry(whole)
     transaction.begin()

@@ -353,7 +353,8 @@ class TestSurplus:
         assert ahead.find_surplus(look) == [surplus]
         assert chosen(look) == {}
 
-    def test_is_nothing_while_tasks_are_short(self, bare, feeder):
+    def test_is_nothing_while_tasks_are_short(self, bare, feeder, monkeypatch):
+        monkeypatch.setattr(ahead, "LONG", 3600.0)
         queue = feeder.executor.dispatcher.queues["default"]
         queue.started_at = monotonic()
         self.hold(bare, feeder, has_thread=True)

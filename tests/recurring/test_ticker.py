@@ -28,6 +28,12 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Who stops a ticker waits until it has stopped."""
+    monkeypatch.setattr(module, "JOIN", TIMEOUT)
+
+
 def ticker_threads():
     return [t for t in threading.enumerate() if t.name == "background-recurring"]
 

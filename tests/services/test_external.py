@@ -354,7 +354,8 @@ class TestBadReports:
         answer = patch(send(), state="succeeded", result="x" * 1_000_000)
         assert answer.status_code == 413
 
-    def test_too_many(self, send, patch):
+    def test_too_many(self, send, patch, monkeypatch):
+        monkeypatch.setattr(external, "PACE", 3600.0)
         ticket = send()
         patch(ticket, state="running")
         answer = patch(ticket, progress={"done": 1})
@@ -378,8 +379,12 @@ class TestControlPanel:
         assert "(task of another program)" in answer.text
         assert "Ask its instance" not in answer.text
 
-    def test_does_not_say_that_it_is_in_a_slot(self, send, patch, manager):
+    def test_does_not_say_that_it_is_in_a_slot(
+        self, send, patch, manager, state_of, until
+    ):
         ticket = send()
+        # The slot in which it was sent has to be free again.
+        until(lambda: "another program" in Reasons().of(state_of(ticket.id)))
         patch(ticket, state="running")
         text = manager.get("@@background-tasks-activity").text
         assert "No task of this site runs." in text
