@@ -310,6 +310,33 @@ class TestSilence:
         assert (record.state, record.attempts) == ("lost", 0)
         assert "no worker has begun it" in record.error.message
 
+    @pytest.fixture
+    def late(self, bare, away):
+        """One whose time to begin is over."""
+        away.external.begin_until = datetime.now(UTC)
+        commit(bare)
+        return away
+
+    def test_what_is_not_begun_in_its_time_fails(self, bare, late):
+        bare.see_to(bare.feeder(), see_to_elsewhere)
+        record = bare.scheduler.record_of(late)
+        assert record.state == "failed"
+        assert record.error.type.endswith("TooLate")
+
+    def test_also_if_a_worker_is_faster_than_the_look(self, bare, late):
+        assert tell(bare.scheduler, late) == "failed"
+        assert late.external.began is None
+
+    def test_but_not_if_all_is_done(self, bare, late):
+        assert tell(bare.scheduler, late, "succeeded") == "succeeded"
+
+    def test_nor_if_it_was_begun_before(self, bare, away):
+        tell(bare.scheduler, away)
+        away.external.begin_until = datetime.now(UTC)
+        commit(bare)
+        bare.see_to(bare.feeder(), see_to_elsewhere)
+        assert bare.scheduler.record_of(away).state == "running"
+
     def test_many_are_lost_some_at_a_time(self, bare, sent, monkeypatch):
         monkeypatch.setattr(elsewhere, "AT_ONCE", 1)
         other = bare.add(call=capture_external("a.b", None, "celery"))

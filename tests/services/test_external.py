@@ -158,6 +158,13 @@ class TestSending:
         scheduler.retry(id)
         assert inbox.get(id).id == id
 
+    def test_nobody_begins_it_later_than_it_may(self, send, scheduler):
+        ticket = send(begin_by=3600)
+        until = datetime.now(UTC) + timedelta(seconds=3601)
+        assert datetime.fromisoformat(ticket.headers["expires"]) < until
+        transaction.begin()
+        assert scheduler.shards.find(ticket.id).external.begin_until < until
+
     def test_the_token_is_nowhere_else(self, send, boss, scheduler, patch, caplog):
         caplog.set_level("DEBUG")
         ticket = send({"a": 1})

@@ -145,7 +145,8 @@ class ClaimedExecution(Execution):
         if count_handed_over(scheduler) >= self._settings.max_waiting:
             raise Retry("as many tasks as may wait are with workers elsewhere", CROWDED)
         lease = self._settings.silence
-        external = External(digest, self._claim.fence, LIFETIME, lease)
+        in_time = min(LIFETIME, self.time_to_begin())
+        external = External(digest, self._claim.fence, LIFETIME, lease, in_time)
         stored.status.send(self._task, external)
 
     def save_cursor(self, env, end, new_failures):

@@ -26,6 +26,7 @@ from collective.background.exceptions import BadReport
 from collective.background.exceptions import ExternalFailed
 from collective.background.exceptions import NotPortable
 from collective.background.exceptions import TaskCancelled
+from collective.background.exceptions import TooLate
 from collective.background.exceptions import TooManyReports
 from collective.background.exceptions import WorkerSilent
 from collective.background.model import states
@@ -35,6 +36,8 @@ from collective.background.model.records import ErrorInfo
 from collective.background.running import outcome
 from collective.background.scheduling import rules
 from dataclasses import replace
+from datetime import datetime
+from datetime import UTC
 from functools import partial
 from itertools import chain
 from itertools import islice
@@ -110,7 +113,7 @@ def _lose_some(look, tasks):
     left, look_at = AT_ONCE, monotonic() + listening.pause
     for task in tasks:
         id = task.id
-        if id in silences or look.now > task.external.expires:
+        if id in silences or task.external.is_over(look.now):
             _lose(look, task, silences.get(id))
             left -= 1
         if not left:
@@ -127,14 +130,27 @@ def _lose(look, task, silence):
     if look.scheduler.shards.requested(task.id) is not None:
         cancel_waiting(look.scheduler, task, look.news)
         return
-    reason = "no worker has begun it for too long, so nobody may any more"
     if silence is not None:
         reason = f"its worker was silent for {silence:g} seconds"
     elif external.began is not None:
         reason = "its worker took longer than any may"
-    look.scheduler.shards.leave(task)
-    task.end(outcome.failed(WorkerSilent(reason), state=states.LOST))
-    settle(look.scheduler, task, look.news)
+    elif look.now > external.expires:
+        reason = "no worker has begun it for too long, so nobody may any more"
+    else:
+        _end(look.scheduler, task, _too_late(), look.news)
+        return
+    ended = outcome.failed(WorkerSilent(reason), state=states.LOST)
+    _end(look.scheduler, task, ended, look.news)
+
+
+def _too_late():
+    return outcome.failed(TooLate("no worker has begun it in the time of its begin_by"))
+
+
+def _end(scheduler, task, ended, news):
+    scheduler.shards.leave(task)
+    task.end(ended)
+    settle(scheduler, task, news)
 
 
 def see_to_sent(scheduler, task, ended, news):
@@ -176,6 +192,9 @@ def report(scheduler, id, token, told, news):
             "the last report on this task came a moment ago; one in a second is enough"
         )
     hold(task)
+    if external.is_over(datetime.now(UTC)) and not told.is_last:
+        _end(scheduler, task, _too_late(), news)
+        return scheduler.record_of(task)
     is_first = external.began is None
     is_new = external.hear(told)
     if is_new and told.tells:
@@ -183,9 +202,7 @@ def report(scheduler, id, token, told, news):
     if is_first:
         news.reached.append(scheduler.record_of(task))
     if told.is_last:
-        scheduler.shards.leave(task)
-        task.end(_outcome(told))
-        settle(scheduler, task, news)
+        _end(scheduler, task, _outcome(told), news)
     else:
         note_begin(scheduler, task)
     return scheduler.record_of(task)

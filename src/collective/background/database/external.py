@@ -25,29 +25,38 @@ class External(Persistent):
 
     - ``fence``: the number of the reservation with which it was sent
     - ``lease``: seconds of silence after which it is lost
-    - ``expires``: when nobody may report any more
+    - ``expires``: when nobody may report any more; ``begin_until``: when nobody may
+      begin it any more, or None: then as well
     - ``began``: when the worker has begun, or None
     - ``beat``: how many reports have come; ``heard``: when the last one did
     - ``run``, ``number``: of that, see ``ExternalReport``
     - ``worker``: how it calls itself, or ""
     """
 
-    began = heard = None
+    began = heard = begin_until = None
     run = worker = ""
     beat = number = 0
 
-    def __init__(self, digest, fence, lifetime, lease):
+    def __init__(self, digest, fence, lifetime, lease, in_time=None):
         self.version = VERSION
         self._digest = digest
         self.fence = fence
         self.lease = lease
-        self.expires = datetime.now(UTC) + timedelta(seconds=lifetime)
+        now = datetime.now(UTC)
+        self.expires = now + timedelta(seconds=lifetime)
+        if in_time is not None:
+            self.begin_until = now + timedelta(seconds=in_time)
 
     def is_valid(self, token):
         """Whether somebody with this text may report."""
         if len(token) > LONGEST_TOKEN or datetime.now(UTC) > self.expires:
             return False
         return compare_digest(self._digest, digest_of(token))
+
+    def is_over(self, now):
+        """Whether nobody may report any more, or begin it. ``now``: aware."""
+        is_late = self.began is None and now > (self.begin_until or self.expires)
+        return is_late or now > self.expires
 
     def is_early(self):
         """Whether the last report came a moment ago."""

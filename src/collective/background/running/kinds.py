@@ -29,6 +29,8 @@ from collective.background.model.spool import Spool
 from collective.background.running.current import current_task
 from collective.background.running.publishing import Failed
 from collective.background.running.publishing import publish
+from dataclasses import replace
+from math import ceil
 from requests.structures import CaseInsensitiveDict
 from zope.component import getUtility
 from zope.component.hooks import getSite
@@ -148,6 +150,8 @@ class ExternalKind(CallKind):
         )
 
     def save(self, execution, env, package):
+        expires = ceil(min(LIFETIME, execution.time_to_begin()))
+        self._message = replace(self._message, expires=expires)
         execution.save_token(env, digest_of(self._token))
 
     def committed(self, execution):

@@ -18,6 +18,7 @@ from collective.background.scheduling.task import LOG_LINES
 from dataclasses import replace
 from datetime import datetime
 from datetime import UTC
+from math import inf
 from time import monotonic
 
 import logging
@@ -137,14 +138,20 @@ class Execution:
 
     def check_begin(self):
         """Raise TooLate if it begins for the first time, and later than it may."""
-        task = self._task
-        waited = (datetime.now(UTC) - task.created).total_seconds()
-        is_first = task.attempts <= 1 and not was_tried_again(task)
-        if is_first and waited > self.options.begin_by:
+        left, within = self.time_to_begin(), self.options.begin_by
+        if left < 0:
             raise TooLate(
-                f"it was to begin within {self.options.begin_by} seconds, and its turn "
-                f"came after {waited:.0f}"
+                f"it was to begin within {within} seconds, and its turn came after "
+                f"{within - left:.0f}"
             )
+
+    def time_to_begin(self):
+        """Return for how many seconds it may still begin; infinity: it always may."""
+        task = self._task
+        if task.attempts > 1 or was_tried_again(task):
+            return inf
+        waited = (datetime.now(UTC) - task.created).total_seconds()
+        return self.options.begin_by - waited
 
     def check_between(self):
         """A cancellation point between two transactions of a batch.
