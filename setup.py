@@ -27,7 +27,7 @@ class BuildWithTranslations(build_py):
 
 
 # What sends tasks to workers of Celery, and what these need.
-CELERY = ["billiard", "celery[redis]>=5.7", "kombu"]
+CELERY = ["billiard", "celery[redis]>=5.7", "kombu", "redis"]
 
 # What ``collective.background.testing`` needs, for the tests of add-ons.
 TESTING = [

@@ -10,13 +10,16 @@ from types import SimpleNamespace
 import pytest
 
 
-def request(**headers):
-    """Return the request that a message makes, which has these further headers."""
-    made = app.amqp.as_task_v2("an id", TASK, args=({},))
+def request(payload=None, **headers):
+    """Return the request that a message makes, which has these further headers.
+
+    ``payload``: what it has beside them; None: what is sent usually.
+    """
+    made = app.amqp.as_task_v2("an id", TASK, args=[{}])
     message = SimpleNamespace(
         headers={**made.headers, **headers},
         properties=made.properties,
-        payload=made.body,
+        payload=made.body if payload is None else payload,
         body=made.body,
         content_type="application/json",
         content_encoding="utf-8",
@@ -50,3 +53,21 @@ LIMITS = ["2", 0, -1, nan, [], {}, 10**400]
 def test_one_is_malformed(headers):
     with pytest.raises((TypeError, ValueError)):
         request(**headers)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        *([], [[], {}], [{}, {}, {}], [[], [], {}], [[], {}, []], "text", 1),
+        [[], {}, {"callbacks": [{"task": "another"}]}],
+        [[], {}, {"chain": [{"task": "another"}]}],
+    ],
+)
+def test_one_has_an_odd_payload(payload):
+    with pytest.raises((AttributeError, TypeError, ValueError)):
+        request(payload)
+
+
+def test_one_is_for_later():
+    with pytest.raises(ValueError, match="not sent by this package"):
+        request(eta="2999-01-01T00:00:00+00:00")

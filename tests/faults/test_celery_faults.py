@@ -155,10 +155,11 @@ class TestMessages:
             own = well_formed["headers"] | {"id": f"{index}"} | change
             changed = json.dumps(well_formed | {"headers": own})
             broker.client().lpush(QUEUE, changed)
+        broker.client().lpush(QUEUE, "no message at all")
         broker.client().lpush(QUEUE, message)
         thaw(worker)
         all_succeed_once(web, {mark: id})
-        assert len(worker.lines_with("is ignored: malformed")) == 4 + len(headers)
+        assert len(worker.lines_with("is ignored: malformed")) == 5 + len(headers)
         assert not worker.lines_with("Unrecoverable error")
         files = [tmp_path / name for name in ("one", "two")]
         ids = {str(file): web.schedule("create_later", str(file)) for file in files}
@@ -167,13 +168,6 @@ class TestMessages:
         for file in files:
             file.touch()
         all_succeed_once(web, ids)
-
-    def test_one_is_no_message_at_all(self, web, worker, broker):
-        """The worker ends, and whoever has started it sees that."""
-        worker.is_tampered = True
-        broker.client().lpush(QUEUE, "text")
-        worker.has_ended()
-        assert worker.status == 1
 
     def test_one_is_of_a_task_that_is_gone(self, web, worker, sent):
         id, mark, _ = sent

@@ -10,12 +10,16 @@ from celery.app.registry import TaskRegistry
 from collective.background.celery.messages import broker_queue
 from collective.background.celery.messages import TASK
 from collective.background.executing.starting import configure_if_told
+from collective.background.model.brokers import is_redis
 from collective.background.model.config import DEFAULT_QUEUE
 from collective.background.model.loading import load_settings
 from kombu import Queue
 
 
 CONNECTING = 5.0  # seconds for one try to reach the broker
+# RabbitMQ does not answer while its memory or its disk is full, not even to who wants
+# to go. Seconds for that; Redis has other names for it.
+ANSWERING = {"read_timeout": 5.0, "write_timeout": 5.0}
 BOOTING = 120.0  # seconds that Zope may need until a child of a worker can begin
 
 
@@ -27,11 +31,15 @@ def configuration():
     """
     configure_if_told()
     settings = load_settings()
+    broker = settings.celery_broker
     names = [broker_queue(name) for name in sorted(settings.queues_of_celery)]
     return {
-        "broker_url": settings.celery_broker,
+        "broker_url": broker,
+        "broker_transport_options": {} if is_redis(broker or "") else ANSWERING,
         "broker_connection_timeout": CONNECTING,
         "broker_connection_retry_on_startup": True,
+        # RabbitMQ refuses to have a worker twice, until it sees that one is gone.
+        "broker_channel_error_retry": True,
         "accept_content": ["json"],
         "task_serializer": "json",
         "result_backend": None,
@@ -45,6 +53,7 @@ def configuration():
             "collective.background.celery.worker",
         ],
         "worker_proc_alive_timeout": BOOTING,
+        "worker_consumer": "collective.background.celery.dropping:DroppingConsumer",
         "worker_prefetch_multiplier": 1,
         "worker_hijack_root_logger": False,
     }

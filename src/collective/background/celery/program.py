@@ -5,6 +5,8 @@ from collective.background.celery.app import app
 from collective.background.celery.messages import broker_queue
 from collective.background.exceptions import BadOption
 
+import os
+
 
 def run_worker(settings, options, queues):
     """Run a worker until a signal ends it; return whether it has ended in order.
@@ -20,6 +22,9 @@ def run_worker(settings, options, queues):
                 f"--queues: the queue {name!r} is none of those that go to Celery, "
                 f"which are: {', '.join(sorted(known))}"
             )
+    if "--hostname" not in options:
+        # RabbitMQ does not let two workers have the same name.
+        options = [*options, "--hostname", f"background-{os.getpid()}@%h"]
     if queues:
         options = [*options, "--queues", ",".join(map(broker_queue, queues))]
     workers = []

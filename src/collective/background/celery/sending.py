@@ -35,17 +35,22 @@ def post(connection, name, payload, **options):
     ``name``: of the task of Celery; ``payload``: its one argument, what JSON knows;
     ``options``: those of ``send_task()``.
     """
-    app.send_task(
-        name,
-        args=(payload,),
-        connection=connection,
-        ignore_result=True,
-        # RabbitMQ takes nothing, and says so to nobody, while its memory is full.
-        timeout=SENDING,
-        confirm_timeout=SENDING,
-        retry=False,
-        **options,
-    )
+    try:
+        app.send_task(
+            name,
+            args=(payload,),
+            connection=connection,
+            ignore_result=True,
+            # RabbitMQ takes nothing, and says so to nobody, while its memory is full.
+            timeout=SENDING,
+            confirm_timeout=SENDING,
+            retry=False,
+            **options,
+        )
+    except Exception:
+        # Nor does it answer to a farewell then: this says none.
+        connection.collect()
+        raise
 
 
 class Sender:

@@ -8,7 +8,6 @@ at the feeder of its site; or a line in the log.
 """
 
 from billiard import current_process
-from celery.worker.strategy import default
 from collective.background.celery.app import app
 from collective.background.celery.messages import parse
 from collective.background.celery.messages import TASK
@@ -24,33 +23,8 @@ import signal
 
 logger = logging.getLogger(__name__)
 
-MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
 
-
-def take_what_is_well_formed(task, app, consumer):
-    """Return what Celery does with each message, but for one that it cannot read.
-
-    That would end the worker, which puts it back first: so every other one, too.
-    """
-    take = default(task, app, consumer)
-
-    def take_or_reject(message, body, ack, reject, callbacks, **kwargs):
-        try:
-            return take(message, body, ack, reject, callbacks, **kwargs)
-        except MALFORMED as error:
-            kind = type(error).__name__
-            logger.warning("a message of the broker is ignored: malformed (%s)", kind)
-            reject(logger, consumer.connection_errors, False)
-
-    return take_or_reject
-
-
-@app.task(
-    name=TASK,
-    ignore_result=True,
-    Request=WellFormed,
-    Strategy=f"{__name__}:take_what_is_well_formed",
-)
+@app.task(name=TASK, ignore_result=True, Request=WellFormed)
 def run(*args, **kwargs):
     """Run the task that a message names; ``args``: its payload, see ``messages``."""
     try:
