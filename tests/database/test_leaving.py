@@ -11,6 +11,7 @@ from collective.background.database import outbox
 from collective.background.database.feeder import Feeder
 from collective.background.database.holding import Held
 from collective.background.database.instances import instances_for
+from collective.background.database.look import Look
 from collective.background.database.looking import last
 from collective.background.exceptions import ShuttingDown
 from collective.background.executing.deadline import Deadline
@@ -23,6 +24,7 @@ from gated_tasks import gated
 from gated_tasks import gated_until_cancelled
 from helpers import TIMEOUT
 from threading import Event
+from time import monotonic
 from zope.component import getGlobalSiteManager
 
 import gated_tasks
@@ -240,6 +242,29 @@ def test_a_task_that_ends_at_the_last_moment(bare, monkeypatch):
     bare.manager.commit()
     assert stored.state == "lost"
     assert feeder.executor.instance not in bare.scheduler.holdings
+
+
+def test_an_end_that_could_not_be_written_before(bare, monkeypatch):
+    """It would be time to try it again, just after the others were written."""
+    stored = bare.add()
+    bare.manager.commit()
+    feeder = bare.feeder()
+    bare.see_to(feeder, Look.reserve)
+    (held,) = feeder.held.values()
+    held.ended = outcome.failed(ValueError("simulated"))
+    held.stuck_until = monotonic() + 3600
+
+    def over():
+        found = Feeder.over(feeder)
+        held.stuck_until = monotonic()
+        return found
+
+    monkeypatch.setattr(feeder, "over", over)
+    look = bare.look(feeder)
+    last(look)
+    assert set(look.tasks) == {stored.id}
+    assert not look.is_last
+    assert feeder.stuck() == [held]
 
 
 def test_what_a_look_has_reserved_when_all_is_to_stop(bare):

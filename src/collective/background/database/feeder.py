@@ -245,10 +245,9 @@ class Feeder:
             ]
 
     def stuck(self):
-        """Return what has ended here, but cannot be written for now."""
-        now = monotonic()
+        """Return what has ended here, but could not be written."""
         with self.changed:
-            return [held for held in self.held.values() if held.stuck_until > now]
+            return [held for held in self.held.values() if held.stuck_until]
 
     def not_over(self):
         """Return all other tasks that are reserved here, as a list of Held."""
