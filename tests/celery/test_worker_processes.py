@@ -15,7 +15,7 @@ import signal
 
 pytestmark = pytest.mark.slow
 
-LEASE = 5  # seconds; on a busy machine an instance is silent for a while
+LEASE = 10  # seconds; on a busy machine an instance is silent for a while
 TASKS = 2  # of a child, which is replaced then
 WORKERS = {
     "processes": ("-c", "1", "--max-tasks-per-child", str(TASKS)),

@@ -181,9 +181,10 @@ class TestOrder:
 
 
 class TestEnds:
-    def test_a_running_task_is_cancelled(self, web, executor):
+    def test_a_running_task_is_cancelled(self, web, executor, until):
         id = executor.begin("cooperate", "cancelled while it runs")
-        assert web.scheduler("record", id)["state"] == "running"
+        # The web instance may learn of it a moment later.
+        until(lambda: web.scheduler("record", id)["state"] == "running")
         assert web.scheduler("cancel", id)["cancel_requested"]
         assert web.wait(id)["state"] == "cancelled"
 

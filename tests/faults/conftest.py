@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 
-LEASE = 5  # seconds; on a busy machine an instance is silent for a while
+LEASE = 10  # seconds; on a busy machine an instance is silent for a while
 WORKERS = dict.fromkeys(("one", "two"), ("-c", "2"))
 
 
