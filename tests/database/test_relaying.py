@@ -14,6 +14,7 @@ from collective.background.database.holding import Held
 from collective.background.database.instances import Holding
 from collective.background.database.instances import instances_for
 from collective.background.database.instances import instances_of
+from collective.background.database.instances import remove_instance
 from collective.background.database.looking import last
 from collective.background.database.looking import usual
 from collective.background.database.rescue import rescue_all
@@ -227,18 +228,61 @@ class TestWhatBecomesOfIt:
         assert [p.held.claim.fence for p in feeder.executor.relay._parcels] == [1, 3]
         assert feeder.executor.relay.backlog()["default"] == 1
 
-    def test_it_is_not_while_all_workers_are_busy(self, bare, feeder, task):
+    @pytest.fixture
+    def worker(self, bare, feeder):
+        """The id of the worker, which has one slot."""
         (worker,) = (id for id in instances_of(bare.connection) if "worker" in id)
-        holding = Holding(worker)
+        return worker
+
+    @pytest.fixture
+    def lease_is_over(self, clock, feeder):
+        """Return a function that lets the lease pass, without a look meanwhile."""
+
+        def lease_is_over():
+            clock.now += feeder.settings.lease + 1
+
+        return lease_is_over
+
+    def test_it_is_not_while_all_workers_are_busy(
+        self, lease_is_over, bare, feeder, task, worker
+    ):
+        """The time counts from the first look that finds one that is not."""
+        holding = bare.scheduler.holdings[worker] = Holding(worker)
         holding.keep({"x": (1, None, None)}, {"x": ("default", ())})
-        bare.scheduler.holdings[worker] = holding
-        (held,) = feeder.for_workers()
-        held.sent_at = monotonic() - feeder.settings.lease - 1
-        assert sent(bare, feeder) == [task]
+        for _ in range(2):
+            lease_is_over()
+            assert sent(bare, feeder) == [task]
         holding.keep({}, {})
+        lease_is_over()
         assert sent(bare, feeder) == [task]
         assert task.fence == 1
-        feeder.busy_at["default"] -= feeder.settings.lease + 1
+        lease_is_over()
+        assert sent(bare, feeder) == []
+
+    def test_it_is_not_while_a_worker_is_replaced(
+        self, lease_is_over, bare, feeder, task, worker, works
+    ):
+        assert sent(bare, feeder) == [task]
+        remove_instance(bare.connection, worker)
+        lease_is_over()
+        assert sent(bare, feeder) == [task]
+        works(default=1)
+        lease_is_over()
+        assert sent(bare, feeder) == [task]
+        assert task.fence == 1
+        lease_is_over()
+        assert sent(bare, feeder) == []
+
+    def test_it_waits_for_another_one_when_none_replaces_the_worker(
+        self, clock, lease_is_over, bare, feeder, task, worker
+    ):
+        assert sent(bare, feeder) == [task]
+        remove_instance(bare.connection, worker)
+        assert sent(bare, feeder) == [task]
+        clock.now += sent_tasks.REPLACING
+        assert sent(bare, feeder) == [task]
+        lease_is_over()
+        assert sent(bare, feeder) == []
         assert sent(bare, feeder) == []
 
     def test_it_is_looked_at_again_by_then(self, feeder):

@@ -78,7 +78,9 @@ class Feeder:
         self.elders_at = {}  # when to look for old tasks of others, by the queue
         self.places = {}  # up to where the lines of locks were looked at
         self.sent_at = -inf  # when the last task was given to the relay (monotonic)
-        self.busy_at = {}  # when all workers of Celery had something, by the queue
+        self.busy = set()  # queues of which all workers of Celery have something
+        self.busy_at = {}  # when that was so, by the queue
+        self.served_at = {}  # when there was any of them
         self.newer = set()  # numbers of tasks of a later version
         self.nobodys = {}  # since when instances are not known that have something
         self.is_stopping = False

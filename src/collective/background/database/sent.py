@@ -16,6 +16,7 @@ from time import monotonic
 
 
 BRISK = 0.005  # seconds until one looks how far workers are, at least
+REPLACING = 120.0  # seconds in which Celery replaces a process of a worker
 WHILE = 1.0  # seconds after the last message for which they may want more
 
 
@@ -70,12 +71,21 @@ def _taken(look):
 
 
 def _are_busy(look, queue):
-    """Whether all slots of a queue have a task, of any site that is seen to here."""
+    """Whether all slots of a queue have a task, of any site that is seen to here.
+
+    Or the last one has gone a moment ago: it may be replaced, and the worker that does
+    that may have messages.
+    """
     claimed = sum(
         held.is_claimed for held in look.feeder.for_workers() if held.queue == queue
     )
     running = look.feeder.executor.relay.taken(queue) + claimed
-    return running >= slots_of_workers(look.instances, queue) > 0
+    slots = slots_of_workers(look.instances, queue)
+    served_at = look.feeder.served_at
+    if slots:
+        served_at[queue] = monotonic()
+    is_served = monotonic() - served_at.get(queue, -inf) < REPLACING
+    return running >= slots and is_served
 
 
 def _unclaimed(look):
@@ -89,10 +99,11 @@ def _unclaimed(look):
         for held in feeder.for_workers()
         if not held.is_claimed and held.claim.id in look.tasks
     ]
-    for queue in {held.queue for held in waiting}:
-        if _are_busy(look, queue):
-            feeder.busy_at[queue] = monotonic()
-    busy_at = feeder.busy_at
+    queues = {held.queue for held in waiting}
+    busy = {queue for queue in queues if _are_busy(look, queue)}
+    # What was busy at the last look may have been so until now.
+    feeder.busy_at.update(dict.fromkeys(busy | feeder.busy, monotonic()))
+    feeder.busy, busy_at = busy, feeder.busy_at
     since = {held: max(held.sent_at, busy_at.get(held.queue, 0.0)) for held in waiting}
     look.again_at(min(since.values(), default=inf) + lease)
     return [held for held in waiting if monotonic() - since[held] > lease]
