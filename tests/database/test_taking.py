@@ -626,7 +626,7 @@ class TestOneThatMayHaveKilledAProcess:
         work(take_other)
         assert take(worker, marked) is None
 
-    def test_waits_for_others(self, send, marked, worker, work, now):
+    def test_waits_for_others(self, send, marked, worker, work, now, until):
         other, threads = send(), []
 
         def take_marked(feeder, held):
@@ -634,8 +634,7 @@ class TestOneThatMayHaveKilledAProcess:
                 thread = Thread(target=take, args=(worker, marked))
                 threads.append(thread)
                 thread.start()
-                with feeder.changed:
-                    assert feeder.changed.wait_for(lambda: feeder.taking._marked, 60)
+                until(lambda: feeder.taking._marked)
                 assert not now(marked).has_begun
                 # Nothing new begins until it has run.
                 assert "while others run" in take(worker, send(), patience=0.01)
@@ -668,6 +667,14 @@ class TestTheThread:
         assert worker.feeder.held
         assert worker.look()
         assert now(stored).state == state
+        assert not worker.feeder.held
+
+    def test_whose_work_is_broken_off(self, send, worker, work, caplog):
+        """The log tells of that, and of nothing else."""
+        work(lambda feeder, held: sys.exit())
+        assert take(worker, send()) is None
+        assert "could not be begun" in caplog.text
+        assert worker.look()
         assert not worker.feeder.held
 
 

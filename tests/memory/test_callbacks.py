@@ -12,13 +12,17 @@ from collective.background.exceptions import NotPortable
 from collective.background.interfaces import ITaskCancelled
 from collective.background.interfaces import ITaskFailed
 from collective.background.interfaces import ITaskScheduled
+from collective.background.interfaces import ITaskSucceeded
 from collective.background.model.records import TaskRecord
 from helpers import finished
 from helpers import kept_files
+from helpers import TellingCondition
 from helpers import TIMEOUT
 from helpers import waiting
 from plone import api
+from threading import Event
 from threading import Lock
+from threading import Thread
 from zope.globalrequest import getRequest
 from ZPublisher.HTTPRequest import FileUpload
 from ZPublisher.HTTPRequest import FormField
@@ -53,6 +57,11 @@ def without_options(record):
 @task(title="My own title")
 def module_level(record):
     """A callback with a name."""
+
+
+@task(queue="mail")
+def by_mail(record):
+    """A callback in a queue of its own."""
 
 
 def all_ended(scheduler):
@@ -304,6 +313,35 @@ class TestItsOwnTask:
         scheduler.drain(TIMEOUT)
         (line,) = [line for line in caplog.messages if "lost" in line]
         assert "'Import: test_callbacks.without_options'" in line
+
+
+def test_who_waits_for_all_waits_for_callbacks_too(make_scheduler, subscribe):
+    """Which are not there before the end of their task was told."""
+    scheduler = make_scheduler(queues={"mail": 1})
+    scheduler.pause("mail")
+    changed = scheduler.lifecycle.changed = TellingCondition()
+    is_told, go_on = Event(), Event()
+
+    def be_slow(event):
+        is_told.set()
+        assert go_on.wait(TIMEOUT)
+
+    def wait():
+        scheduler.wait_all(TIMEOUT)
+        found.append(scheduler.count(states="succeeded"))
+
+    subscribe(ITaskSucceeded, be_slow)
+    using(on_success=by_mail).schedule(int)
+    transaction.commit()
+    assert is_told.wait(TIMEOUT)
+    found = []
+    waiter = Thread(target=wait)
+    waiter.start()
+    changed.is_waited_for()
+    go_on.set()
+    scheduler.resume("mail")
+    waiter.join(TIMEOUT)
+    assert found == [2]
 
 
 def test_the_uploads_of_the_task_are_gone_when_it_is_called(site):

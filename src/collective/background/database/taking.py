@@ -212,7 +212,9 @@ class _Examined:
 def is_left_to_sender(held):
     """Whether nothing of the end of a Held is to be written but what the work has."""
     task, ended = held.task, held.ended
-    if not held.is_lent or task is None or ended.state != states.SUCCEEDED:
+    if not held.is_lent or task is None or ended is None:
+        return False
+    if ended.state != states.SUCCEEDED:
         return False
     return not (
         task.call.kind in (BATCH, EXTERNAL)

@@ -183,8 +183,12 @@ class TransactionalScheduler(BaseScheduler):
         rules.check_timeout(timeout)
         deadline = monotonic() + timeout
         unfinished = self.lifecycle.unfinished.tasks
+        threads = self.lifecycle.threads
         with self.lifecycle.changed:
-            self.lifecycle.changed.wait_for(lambda: not unfinished, timeout)
+            # Callbacks come only when an end is told.
+            self.lifecycle.changed.wait_for(
+                lambda: not unfinished and threads.are_idle(), timeout
+            )
             left = list(islice(unfinished.values(), 10))
         if left:
             titles = ", ".join(f"{task.plain_title!r} ({task.state})" for task in left)
