@@ -1,5 +1,7 @@
 """The application of Celery: what it takes from the settings, and when."""
 
+from collective.background.exceptions import BadOption
+from collective.background.model.brokers import check_broker
 from collective.background.model.brokers import shown_broker
 
 import pytest
@@ -106,3 +108,47 @@ print(*app.tasks)
 )
 def test_the_address_is_shown_without_the_password(url, shown):
     assert shown_broker(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:secret@host:6379/0",
+        "redis://user:secret@host/1",
+        "rediss://host?ssl_ca_certs=/path",
+        "redis+socket:///path/to/redis.sock",
+        "amqp://user:secret@host//",
+        "amqps://host/vhost",
+        "amqp://one//;amqp://two//",
+    ],
+)
+def test_a_broker_may_be(url):
+    check_broker(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("reddis://:secret@host/0", "an address of 'reddis'"),
+        ("sentinel://:secret@host:26379", "not by Redis Sentinel"),
+        ("redis://:secret@one/0;sqs://", "an address of 'sqs'"),
+        ("redis://:secret@one/0;redis://two", "do not share their messages"),
+        ("redis://:secret@one/0;amqp://two//", "do not share their messages"),
+        ("redis://:secret@one/0;", "no address of a broker"),
+    ],
+)
+def test_a_broker_is_refused(url, reason):
+    with pytest.raises(BadOption, match=reason) as raised:
+        check_broker(url)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "amqps"])
+def test_certificates_are_verified(scheme):
+    code = """
+from collective.background.celery.app import app
+connection = app.connection_for_read()
+print(sorted(connection.ssl))
+"""
+    [option] = run(code, BACKGROUND_CELERY_BROKER=f"{scheme}://host")
+    assert option in ("['ssl_cert_reqs']", "['server_hostname']")

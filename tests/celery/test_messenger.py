@@ -3,6 +3,7 @@
 from collective.background.celery import messenger
 from collective.background.celery import sending
 from collective.background.celery.messenger import Messenger
+from collective.background.exceptions import BadMessage
 from collective.background.exceptions import NotSent
 from collective.background.model.config import Settings
 from collective.background.model.external import ExternalMessage
@@ -17,17 +18,20 @@ import socket
 def send(monkeypatch):
     """Return a function that sends a message to a broker, None: there is none."""
 
-    def send(broker):
+    def send(broker, **changes):
         executor = SimpleNamespace(settings=Settings(celery_broker=broker))
         monkeypatch.setattr(messenger, "process_executor", lambda: executor)
         Messenger().send(
             ExternalMessage(
-                name="a.b",
-                queue="ingest",
-                payload=None,
-                title="A title",
-                headers={},
-                expires=60,
+                **{
+                    "name": "a.b",
+                    "queue": "ingest",
+                    "payload": None,
+                    "title": "A title",
+                    "headers": {},
+                    "expires": 60,
+                    **changes,
+                }
             )
         )
 
@@ -45,3 +49,9 @@ def test_a_broker_that_says_nothing_is_not_waited_for_without_end(send, monkeypa
         port = server.getsockname()[1]
         with pytest.raises(NotSent, match="does not take the message"):
             send(f"redis://:secret@127.0.0.1:{port}/0")
+
+
+def test_a_message_that_cannot_be_is_not_tried_again(send):
+    """The broker has nothing to do with it."""
+    with pytest.raises(BadMessage, match="no message can be made of it"):
+        send("memory://", payload=object())

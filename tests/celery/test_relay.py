@@ -31,16 +31,23 @@ MEMORY = "memory://"
 
 
 class Feeder:
-    """That of a site; ``given_back`` receives the ids of tasks that were not sent."""
+    """That of a site; ``given_back`` receives the ids of tasks that were not sent.
+
+    ``refused``: of those that cannot be sent at all, with their Outcomes.
+    """
 
     path = "/Plone"
     oid = bytes(7) + b"\x05"
 
     def __init__(self):
         self.given_back = Queue()
+        self.refused = Queue()
 
     def give_back(self, held):
         self.given_back.put(held.claim.id)
+
+    def ended(self, held, ended, seconds):
+        self.refused.put((held.claim.id, ended))
 
 
 class Broker:
@@ -175,6 +182,24 @@ class TestMessages:
         assert broker.sent.empty()
         relay.stop()
         relay.leave(Deadline(TIMEOUT))
+
+
+class TestOneThatCannotBeSent:
+    """It is the parcel's fault, and the broker is there all the same."""
+
+    @pytest.fixture
+    def relay(self, executor, start):
+        return start(Sender(executor.settings))
+
+    def test_it_fails_and_the_others_are_sent(self, relay, feeder):
+        odd = parcel(feeder, id="two\nlines")
+        relay.send(odd)
+        relay.send(parcel(feeder, id="good"))
+        assert received("default").headers["id"] == "good.3"
+        id, outcome = feeder.refused.get(timeout=TIMEOUT)
+        assert (id, outcome.state) == (odd.held.claim.id, "failed")
+        assert not relay.is_cut_off
+        assert feeder.given_back.empty()
 
 
 class TestItsThread:

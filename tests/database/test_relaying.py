@@ -19,6 +19,7 @@ from collective.background.database.looking import last
 from collective.background.database.looking import usual
 from collective.background.database.rescue import rescue_all
 from collective.background.database.settling import News
+from collective.background.exceptions import BadMessage
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import process_executor
 from collective.background.model.config import CELERY
@@ -307,6 +308,14 @@ class TestWhatBecomesOfIt:
         parcel.failed()
         assert sent(bare, feeder) == []
         assert (task.state, task.instance) == ("queued", "")
+        assert feeder.executor.relay.backlog()["default"] == 0
+
+    def test_what_cannot_be_sent_at_all_fails(self, bare, feeder, task):
+        (parcel,) = feeder.executor.relay._parcels
+        parcel.refused(BadMessage("no message can be made of it"))
+        assert sent(bare, feeder) == []
+        assert task.state == "failed"
+        assert "no message can be made of it" in task.record().error.message
         assert feeder.executor.relay.backlog()["default"] == 0
 
     def test_it_may_be_cancelled(self, bare, feeder, task):

@@ -15,11 +15,18 @@ from collective.background.model.config import DEFAULT_QUEUE
 from collective.background.model.loading import load_settings
 from kombu import Queue
 
+import ssl
+
 
 CONNECTING = 5.0  # seconds for one try to reach the broker
 # RabbitMQ does not answer while its memory or its disk is full, not even to who wants
 # to go. Seconds for that; Redis has other names for it.
 ANSWERING = {"read_timeout": 5.0, "write_timeout": 5.0}
+# Without these, anybody would be trusted to be the broker.
+TLS = {
+    "rediss": {"ssl_cert_reqs": ssl.CERT_REQUIRED},
+    "amqps": {"server_hostname": None},  # that of the address
+}
 BOOTING = 120.0  # seconds that Zope may need until a child of a worker can begin
 
 
@@ -35,6 +42,7 @@ def configuration():
     names = [broker_queue(name) for name in sorted(settings.queues_of_celery)]
     return {
         "broker_url": broker,
+        "broker_use_ssl": TLS.get((broker or "").partition(":")[0], False),
         "broker_transport_options": {} if is_redis(broker or "") else ANSWERING,
         "broker_connection_timeout": CONNECTING,
         "broker_connection_retry_on_startup": True,

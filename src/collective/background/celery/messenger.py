@@ -44,6 +44,7 @@ class Messenger:
                 *connection.channel_errors,
             ) as error:
                 # Without its text, which may have the address and its password.
+                kind = type(error.__cause__ or error).__name__
                 raise NotSent(
-                    f"the broker does not take the message ({type(error).__name__})"
+                    f"the broker does not take the message ({kind})"
                 ) from None

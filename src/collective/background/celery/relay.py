@@ -11,6 +11,7 @@ database alone.
 from collections import Counter
 from collections import deque
 from collective.background.database.outbox import current_watch
+from collective.background.exceptions import BadMessage
 from collective.background.model.config import CELERY
 from collective.background.telling.troubles import Troubles
 from weakref import WeakKeyDictionary
@@ -30,7 +31,7 @@ TROUBLE = "the broker cannot be reached, so nothing is sent to workers of Celery
 class Relay:
     """- ``executor``: that of the process
     - ``sender``: with ``connect()``, ``send(parcel)`` and ``close()``, all of which may
-      raise anything if the broker cannot be reached
+      raise anything if the broker cannot be reached; BadMessage is about a parcel alone
 
     ``is_cut_off``: whether that was so at the last try.
     """
@@ -165,6 +166,9 @@ class Relay:
                 return
             try:
                 self._sender.send(parcel)
+            except BadMessage as error:
+                logger.exception("the task %s cannot be sent", parcel.held.claim.id)
+                parcel.refused(error)
             except Exception:
                 parcel.failed()
                 raise

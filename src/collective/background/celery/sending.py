@@ -7,8 +7,12 @@ from collective.background.celery.app import app
 from collective.background.celery.messages import broker_queue
 from collective.background.celery.messages import Message
 from collective.background.celery.messages import TASK
+from collective.background.exceptions import BadMessage
 from collective.background.model.brokers import is_redis
+from kombu.exceptions import EncodeError
 from math import inf
+
+import struct
 
 
 # Seconds after which nobody has to read it any more. Not sooner, as clocks of machines
@@ -17,6 +21,8 @@ EXPIRES = 86_400
 SENDING = 10.0  # seconds until the broker has to have a message
 # Of who sends: a worker may wait for messages as long as it likes.
 TIMEOUTS = {"socket_timeout": SENDING, "socket_connect_timeout": 5.0}
+# Raised while a message is made, and never by a connection.
+UNSENDABLE = (EncodeError, OverflowError, UnicodeError, struct.error)
 
 
 def connection_to(url, **options):
@@ -31,6 +37,8 @@ def connection_to(url, **options):
 
 def post(connection, name, payload, **options):
     """Send a message by a connection, or raise what its library does.
+
+    Raises BadMessage if there can be none of these values, whatever the broker does.
 
     ``name``: of the task of Celery; ``payload``: its one argument, what JSON knows;
     ``options``: those of ``send_task()``.
@@ -47,6 +55,8 @@ def post(connection, name, payload, **options):
             retry=False,
             **options,
         )
+    except UNSENDABLE as error:
+        raise BadMessage(f"no message can be made of it: {error}") from error
     except Exception:
         # Nor does it answer to a farewell then: this says none.
         connection.collect()
@@ -65,11 +75,14 @@ class Sender:
         self.close()
         url = self._settings.celery_broker
         connection = connection_to(url)
-        connection.ensure_connection(max_retries=0)
+        connection.ensure_connection(max_retries=len(connection.alt))
         self._connection = connection
 
     def send(self, parcel):
-        """Send a Parcel. Raises as ``connect``, and may have sent it all the same."""
+        """Send a Parcel. Raises as ``connect``, and may have sent it all the same.
+
+        Raises BadMessage if there can be no message of it.
+        """
         claim = parcel.held.claim
         message = Message(
             deployment=self._settings.deployment,

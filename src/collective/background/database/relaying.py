@@ -10,6 +10,7 @@ committed.
 from collections import Counter
 from collective.background.database.holding import Held
 from collective.background.model.messages import portable_line
+from collective.background.running import outcome
 from dataclasses import dataclass
 from time import monotonic
 from zope.i18n import translate
@@ -35,6 +36,10 @@ class Parcel:
     def failed(self):
         """It could not be sent: the task goes on waiting. In any thread."""
         self.feeder.give_back(self.held)
+
+    def refused(self, error):
+        """It can never be sent: the task fails with this exception. In any thread."""
+        self.feeder.ended(self.held, outcome.failed(error), 0.0)
 
 
 def parcel_of(feeder, stored, claim):

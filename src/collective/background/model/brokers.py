@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 
 
 HIDDEN = "***"
-REDIS = ("redis", "rediss", "sentinel")
+REDIS = ("redis", "rediss")
+# "memory" is for tests. Redis Sentinel needs more than an address.
+KNOWN = (*REDIS, "redis+socket", "amqp", "amqps", "pyamqp", "memory")
 
 
 def check_broker(url):
@@ -20,6 +22,19 @@ def check_broker(url):
             "celery_broker is no address of a broker; it must be one like "
             "'redis://localhost:6379/0' or 'amqp://user:password@localhost//', with "
             "%2F for a slash in the password"
+        )
+    schemes = {address.partition("://")[0] for address in url.split(";")}
+    for scheme in sorted(schemes.difference(KNOWN)):
+        raise BadOption(
+            f"celery_broker has an address of {scheme!r}; workers are reached by Redis "
+            "(redis, rediss, redis+socket) or RabbitMQ (amqp, amqps), and not by Redis "
+            "Sentinel: give the address of a proxy that knows which server is the first"
+        )
+    if ";" in url and any(map(is_redis, url.split(";"))):
+        raise BadOption(
+            "celery_broker has several addresses, and that of Redis: servers of Redis "
+            "do not share their messages, and workers would wait at another one; give "
+            "one address, or those of a cluster of RabbitMQ"
         )
     if find_spec("celery") is None:
         raise BadOption(
