@@ -6,7 +6,6 @@ from collective.background.database import looking
 from collective.background.database import taking
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Instance
-from collective.background.database.pacing import BRIEF
 from collective.background.database.private import connected
 from collective.background.database.rescue import rescue_all
 from collective.background.exceptions import Superseded
@@ -20,6 +19,14 @@ from threading import Thread
 
 import pytest
 import sys
+
+
+BRIEF = 3600.0  # seconds; no test of what has just begun takes so long
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch):
+    monkeypatch.setattr(taking, "BRIEF", BRIEF)
 
 
 @pytest.fixture
