@@ -5,7 +5,12 @@ from collective.background.celery.app import app
 from collective.background.celery.messages import broker_queue
 from collective.background.exceptions import BadOption
 
+import logging
 import os
+
+
+# "Task ... received", and "succeeded".
+TOLD_OTHERWISE = ("celery.worker.strategy", "celery.app.trace")
 
 
 def run_worker(settings, options, queues):
@@ -33,6 +38,7 @@ def run_worker(settings, options, queues):
         workers.append(sender)
 
     signals.setup_logging.connect(_leave_logging_alone)
+    _be_brief()
     signals.worker_init.connect(worker_begins)
     app.start(["worker", "--loglevel", "INFO", *options])  # keeps to itself how it ends
     return not any(worker.exitcode for worker in workers)
@@ -40,3 +46,13 @@ def run_worker(settings, options, queues):
 
 def _leave_logging_alone(**kwargs):
     """Celery sets up no logging of its own if somebody listens."""
+
+
+def _be_brief():
+    """What becomes of each task is told by this package, and need not be told twice.
+
+    Unless somebody has set up these loggers.
+    """
+    for logger in map(logging.getLogger, TOLD_OTHERWISE):
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)

@@ -12,10 +12,12 @@ from collective.background.database.counting import count_in_line
 from collective.background.database.counting import wait_counts
 from collective.background.database.due import put_in_line
 from collective.background.database.instances import Holding
+from collective.background.database.pacing import BRISK
 from collective.background.database.permits import take_new
 from collective.background.database.relaying import parcel_of
 from collective.background.database.relaying import send
 from collective.background.database.room import COUNTING
+from collective.background.database.room import SELDOM
 from collective.background.database.settling import give_up
 from collective.background.database.settling import News
 from collective.background.database.settling import settle
@@ -68,8 +70,8 @@ class Look:
 
     def reserve(self):
         """Put in line what is due, and reserve some of what waits."""
-        if not (self.feeder.slots or self.feeder.relayed):
-            return  # as a worker of Celery, which gets everything from others
+        if not self._reserves:
+            return
         self._next_due = put_in_line(self, everywhere=self._is_counting)
         for queue, chosen in reserving.choose(self):
             for stored in chosen:
@@ -91,10 +93,16 @@ class Look:
                     self.sent.add(stored.id)
                     parcel = parcel_of(self.feeder, stored, claim)
                     self.then.append(partial(send, parcel))
+                    self.again_in(BRISK)
                     continue
                 user = user_of(stored.user_path, stored.user_id)
                 turn = stored.priority, stored.number, user, stored.locks
                 self.then.append(partial(self.feeder.take, claim, queue, *turn))
+
+    @property
+    def _reserves(self):
+        """Not a worker of Celery, which gets everything from others."""
+        return bool(self.feeder.slots or self.feeder.relayed)
 
     def again_in(self, seconds):
         """Something is to be done then that nobody else tells of."""
@@ -120,7 +128,8 @@ class Look:
         here = Counter(held.queue for held in self.feeder.for_threads())
         in_line = count_in_line(shards, self.feeder.settings.queues)
         by_queue = {name: max(0, in_line[name] - here[name]) for name in in_line}
-        self.then.append(partial(self.feeder.counted, by_queue, monotonic() + COUNTING))
+        pause = COUNTING if self._reserves else SELDOM
+        self.then.append(partial(self.feeder.counted, by_queue, monotonic() + pause))
         room = self.feeder.room
         users = room.whose(self.feeder.settings)
         counts = wait_counts(shards, microseconds(self.now), users)

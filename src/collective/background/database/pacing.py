@@ -15,6 +15,7 @@ GLANCE = 0.1  # seconds between two questions whether anything was committed
 LOOK = 1.0  # seconds between two looks at the database, if there is a reason for any
 PACE = 0.01  # seconds between two looks, at the least
 PATIENCE = 0.1  # seconds that an end may wait to be written, if others go on meanwhile
+BRISK = 0.005  # seconds until one looks how far workers of Celery are, at least
 BRIEF = 0.5  # seconds for which what runs here may be told of by who has sent it
 
 

@@ -16,6 +16,7 @@ from zope.i18n import translate
 
 
 COUNTING = 1.0  # seconds between two counts of what waits
+SELDOM = 10.0  # the same where little comes in; much of the index has to be loaded
 UNCOUNTED = 8  # of a user's share, the part of this number comes in without a count
 
 

@@ -9,13 +9,13 @@ Comes in: a Look. Goes out: StoredTasks that are settled, or given back.
 """
 
 from collections import Counter
+from collective.background.database.pacing import BRISK
 from collective.background.database.relaying import slots_of_workers
 from collective.background.database.rescue import let_go
 from math import inf
 from time import monotonic
 
 
-BRISK = 0.005  # seconds until one looks how far workers are, at least
 REPLACING = 120.0  # seconds in which Celery replaces a process of a worker
 WHILE = 1.0  # seconds after the last message for which they may want more
 

@@ -285,7 +285,9 @@ class StoredTask(Persistent):
         Raises whatever the loading of classes raises.
         """
         body, status = self.body, self.status
-        options = replace(body.options, title=self.record().title)
+        told = {} if self.report is None else self.report.values()
+        title = told.get("title") or self.title
+        options = replace(body.options, title=title)
         task = Task(body.call, body.snapshot, database, options, self.keep)
         task.id = self.id
         task.created, task.started = self.created, self.started
@@ -296,7 +298,6 @@ class StoredTask(Persistent):
         task.cursor = status.cursor
         task.batch_failures = status.batch_failures() if self.size else ()
         if self.report is not None:
-            told = self.report.values()
             task.progress, task.messages = told["progress"], told["messages"]
             task.log = deque(told["log"], LOG_LINES)
             task.lines = self.report.read
