@@ -7,6 +7,7 @@ from collective.background import group
 from collective.background import schedule
 from collective.background.database import outbox
 from collective.background.database import sweeping
+from collective.background.database import watch
 from collective.background.database.shards import Shards
 from helpers import finished
 from helpers import TIMEOUT
@@ -14,6 +15,12 @@ from math import inf
 
 import pytest
 import transaction
+
+
+@pytest.fixture(autouse=True)
+def seldom(monkeypatch):
+    """Nothing is looked for but when the test says so."""
+    monkeypatch.setattr(watch, "SWEEP", 3600.0)
 
 
 def is_old(task_id):
@@ -66,6 +73,14 @@ class TestWhatIsForgotten:
     ):
         """However few are forgotten in one transaction."""
         monkeypatch.setattr(sweeping, "AT_ONCE", 2)
+        swept = []
+        forget = sweeping.forget
+
+        def count(scheduler, stored):
+            swept.append(stored._p_jar.transaction_manager.get())
+            forget(scheduler, stored)
+
+        monkeypatch.setattr(sweeping, "forget", count)
         ids = [schedule(len, "x") for _ in range(7)]
         transaction.commit()
         scheduler.wait_all(TIMEOUT)
@@ -75,14 +90,6 @@ class TestWhatIsForgotten:
         else:
             for task_id in ids:
                 is_old(task_id)
-        swept = []
-        forget = sweeping.forget
-
-        def count(scheduler, stored):
-            swept.append(stored._p_jar.transaction_manager.get())
-            forget(scheduler, stored)
-
-        monkeypatch.setattr(sweeping, "forget", count)
         sweep()
         until(lambda: scheduler.count() == 0)
         assert len({id(each) for each in swept}) > 1
