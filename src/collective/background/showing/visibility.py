@@ -241,6 +241,8 @@ def _without_operation(record):
 
 
 def _without_inside(record):
+    if not (record.error or record.log or record.timeline):
+        return record
     error = record.error and public_error(record.error)
     timeline = tuple(
         replace(attempt, error=attempt.error and public_error(attempt.error))
