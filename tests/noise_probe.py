@@ -5,7 +5,6 @@
 
 from celery import Celery
 from collective.background.celery.app import configuration
-from collective.background.celery.dropping import drop_what_is_no_message
 from collective.background.celery.messages import TASK
 from collective.background.celery.requests import WellFormed
 
@@ -14,7 +13,6 @@ import logging
 
 logger = logging.getLogger(__name__)
 
-drop_what_is_no_message()
 app = Celery("noise_probe", set_as_current=False)
 app.add_defaults({**configuration(), "imports": ()})
 

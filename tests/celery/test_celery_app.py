@@ -152,3 +152,14 @@ print(sorted(connection.ssl))
 """
     [option] = run(code, BACKGROUND_CELERY_BROKER=f"{scheme}://host")
     assert option in ("['ssl_cert_reqs']", "['server_hostname']")
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://host", "rediss://host", "redis+socket:///path"]
+)
+def test_whoever_reads_from_redis_drops_what_is_no_message(url):
+    code = """
+from collective.background.celery.app import app
+print(type(app.connection_for_read().transport).__name__)
+"""
+    assert run(code, BACKGROUND_CELERY_BROKER=url) == ["DroppingTransport"]

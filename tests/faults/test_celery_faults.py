@@ -164,7 +164,7 @@ class TestMessages:
         files = [tmp_path / name for name in ("one", "two")]
         ids = {str(file): web.schedule("create_later", str(file)) for file in files}
         for file in files:
-            worker.expect(f"{file} has begun")
+            who([worker], f"{file} has begun")
         for file in files:
             file.touch()
         all_succeed_once(web, ids)

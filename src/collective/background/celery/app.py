@@ -11,9 +11,11 @@ from collective.background.celery.messages import broker_queue
 from collective.background.celery.messages import TASK
 from collective.background.executing.starting import configure_if_told
 from collective.background.model.brokers import is_redis
+from collective.background.model.brokers import REDIS
 from collective.background.model.config import DEFAULT_QUEUE
 from collective.background.model.loading import load_settings
 from kombu import Queue
+from kombu.transport import TRANSPORT_ALIASES
 
 import ssl
 
@@ -61,7 +63,7 @@ def configuration():
             "collective.background.celery.worker",
         ],
         "worker_proc_alive_timeout": BOOTING,
-        "worker_consumer": "collective.background.celery.dropping:DroppingConsumer",
+        "worker_consumer": "collective.background.celery.consumer:DroppingConsumer",
         "worker_prefetch_multiplier": 1,
         "worker_hijack_root_logger": False,
     }
@@ -78,6 +80,10 @@ class OneTask(TaskRegistry):
         if name == TASK:
             super().__setitem__(name, task)
 
+
+# Now, since kombu remembers what it has looked up once.
+READER = "collective.background.celery.dropping:DroppingTransport"
+TRANSPORT_ALIASES.update(dict.fromkeys(REDIS, READER))
 
 # Not the current one of the process: an add-on may have one of its own.
 app = Celery("collective.background", set_as_current=False, tasks=OneTask())

@@ -11,7 +11,6 @@ from celery.concurrency import prefork
 from celery.concurrency import solo
 from celery.concurrency import thread
 from collective.background.celery.app import app
-from collective.background.celery.dropping import drop_what_is_no_message
 from collective.background.celery.messages import broker_queue
 from collective.background.executing.deadline import Deadline
 from collective.background.executing.executor import process_executor
@@ -44,7 +43,6 @@ def worker_begins(sender, **kwargs):
             "this worker would listen to another broker than celery_broker says; set "
             "that, and no CELERY_BROKER_URL in the environment, which wins"
         )
-    drop_what_is_no_message()
     pool = get_implementation(sender.pool_cls)
     if issubclass(pool, thread.TaskPool):
         _boot(sender.concurrency)

@@ -9,11 +9,9 @@ Celery has hooks for that: the class of the consumer (its setting ``worker_consu
 and the names of transports: those for Redis read JSON before the consumer sees it.
 """
 
-from celery.worker.consumer import Consumer
 from kombu.exceptions import ContentDisallowed
 from kombu.exceptions import DecodeError
 from kombu.transport import redis
-from kombu.transport import TRANSPORT_ALIASES
 from redis.exceptions import DataError
 
 import logging
@@ -29,34 +27,6 @@ MALFORMED = (
 )
 
 
-class DroppingConsumer(Consumer):
-    """Takes messages, and drops what Celery cannot make a task of.
-
-    It does not listen to other workers, of which it need not know.
-    """
-
-    def __init__(self, *args, worker_options=None, **kwargs):
-        alone = {"without_gossip": True, "without_mingle": True}
-        options = {**(worker_options or {}), **alone}
-        super().__init__(*args, worker_options=options, **kwargs)
-
-    def create_task_handler(self, *args, **kwargs):
-        take = super().create_task_handler(*args, **kwargs)
-
-        def take_or_drop(message):
-            try:
-                take(message)
-            except MALFORMED as error:
-                self.on_decode_error(message, error)
-
-        return take_or_drop
-
-    def on_decode_error(self, message, exc):
-        _log(exc)
-        if not message.acknowledged:
-            message.ack_log_error(logger, self.connection_errors)
-
-
 class DroppingTransport(redis.Transport):
     """Reads from Redis. What it cannot read is not there any more."""
 
@@ -64,16 +34,10 @@ class DroppingTransport(redis.Transport):
         try:
             super().on_readable(fileno)
         except MALFORMED as error:
-            _log(error)
+            dropped(error)
 
 
-def drop_what_is_no_message():
-    """Called in a worker, before it connects to the broker."""
-    name = f"{__name__}:{DroppingTransport.__name__}"
-    TRANSPORT_ALIASES.update(redis=name, rediss=name)
-
-
-def _log(error):
-    """Without its text, in which there may be anything."""
+def dropped(error):
+    """Log it, without the text of the error, in which there may be anything."""
     kind = type(error).__name__
     logger.warning("a message of the broker is ignored: malformed (%s)", kind)
