@@ -1,6 +1,7 @@
 """What becomes of tasks that were sent to workers of Celery, as the sender sees it."""
 
 from collective.background.database import changes
+from collective.background.database.instances import instances_of
 from collective.background.database.looking import last
 from collective.background.database.looking import stand_still
 from collective.background.database.looking import usual
@@ -8,6 +9,8 @@ from collective.background.database.rescue import rescue_all
 from collective.background.database.sent import rescue
 from collective.background.database.settling import News
 from time import monotonic
+from transaction import TransactionManager
+from ZODB.POSException import ReadConflictError
 
 import pytest
 
@@ -169,6 +172,17 @@ class TestWhatHasBegun:
         assert stored.state == "lost"
         assert stored.error.type.endswith(error)
         assert not sender.held
+
+    def test_not_if_that_is_heard_of_at_this_moment(self, bare, sender, stored):
+        look = bare.look(sender)
+        rescue(look, {WORKER})
+        look.finish()
+        manager = TransactionManager()
+        connection = bare.database.open(manager)
+        instances_of(connection)[WORKER].beat += 1
+        manager.commit()
+        with pytest.raises(ReadConflictError):
+            bare.manager.commit()
 
     def test_also_if_others_have_buried_that(self, bare, sender, stored):
         del bare.connection.root()["collective.background.instances"][WORKER]

@@ -37,13 +37,21 @@ def rescue_all(look, dead):
         elif monotonic() - since.setdefault(id, monotonic()) > lease:
             dead = dead | {id}
         if id in dead:
-            lived_until = None
-            if id in look.instances:
-                # If it is heard of at this very moment, it is not dead.
-                hold(look.instances[id])
-                lived_until = look.instances[id].lived_until()
             alive = set(look.instances) - dead
+            lived_until = end_of_life(look, id)
             take_back(look.scheduler, holding, look.news, lived_until, alive)
+
+
+def end_of_life(look, id):
+    """Return when a dead instance has ended, at the latest (aware), or None.
+
+    If it is heard of at this very moment, it is not dead: then the look conflicts.
+    """
+    instance = look.instances.get(id)
+    if instance is None:
+        return None
+    hold(instance)
+    return instance.lived_until()
 
 
 def take_back(scheduler, holding, news, lived_until=None, alive=frozenset()):

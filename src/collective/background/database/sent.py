@@ -11,6 +11,7 @@ Comes in: a Look. Goes out: StoredTasks that are settled, or given back.
 from collections import Counter
 from collective.background.database.pacing import BRISK
 from collective.background.database.relaying import slots_of_workers
+from collective.background.database.rescue import end_of_life
 from collective.background.database.rescue import let_go
 from math import inf
 from time import monotonic
@@ -52,8 +53,7 @@ def rescue(look, dead):
         stored = look.mine(held)
         if stored is None or not stored.has_begun or stored.status.worker not in dead:
             continue
-        worker = look.instances.get(stored.status.worker)
-        lived_until = worker and worker.lived_until()
+        lived_until = end_of_life(look, stored.status.worker)
         _let_go(look, held, stored, lived_until, is_suspect=True)
 
 
