@@ -5,6 +5,7 @@ from collective.background.database.instances import instances_of
 from collective.background.database.looking import last
 from collective.background.database.looking import stand_still
 from collective.background.database.looking import usual
+from collective.background.database.relaying import sent_by_queue
 from collective.background.database.rescue import rescue_all
 from collective.background.database.sent import rescue
 from collective.background.database.settling import News
@@ -88,6 +89,8 @@ def test_what_has_begun_is_no_more_among_what_nobody_has(bare, sender, send):
     bare.see_to(sender, usual)
     assert third.is_sent
     assert sender.executor.relay.unclaimed("default", besides=None) == 2
+    assert sender.executor.relay.backlog() == {"default": 2}
+    assert sent_by_queue(bare.scheduler) == {"default": 2}
 
 
 def test_what_begins_without_a_word_is_taken_for_begun(bare, sender, send):

@@ -42,7 +42,7 @@ class Relay:
         # A signal may come while its own thread has it.
         self._changed = threading.Condition(threading.RLock())
         self._parcels = deque()
-        self._unclaimed = {}  # Parcels by their Held
+        self._sent = {}  # Parcels by their Held, also those that are to be sent
         # What workers have taken over, by the Feeder of the site.
         self._taken = WeakKeyDictionary()
         self._is_connected = False
@@ -71,14 +71,14 @@ class Relay:
     def send(self, parcel):
         """Send a Parcel soon, unless its task is forgotten before."""
         with self._changed:
-            self._unclaimed[parcel.held] = parcel
+            self._sent[parcel.held] = parcel
             self._parcels.append(parcel)
             self._changed.notify_all()
 
     def forget(self, held):
-        """The task of a Held was taken over by a worker, or given back."""
+        """The task of a Held was taken over by a worker, settled, or given back."""
         with self._changed:
-            self._unclaimed.pop(held, None)
+            self._sent.pop(held, None)
 
     def took_over(self, feeder, taken):
         """So many tasks of the site of a Feeder workers have taken over.
@@ -103,13 +103,13 @@ class Relay:
                 held.queue == queue
                 and not held.is_claimed
                 and parcel.feeder is not besides
-                for held, parcel in self._unclaimed.items()
+                for held, parcel in self._sent.items()
             )
 
     def backlog(self):
         """Return the same of all sites, a Counter by the names of queues."""
         with self._changed:
-            return Counter(held.queue for held in self._unclaimed)
+            return Counter(held.queue for held in self._sent if not held.is_claimed)
 
     # For the executor, see ``register`` there.
 
@@ -180,7 +180,7 @@ class Relay:
             self._changed.wait_for(lambda: self._parcels or self._is_stopping, CHECK)
             while self._parcels:
                 parcel = self._parcels.popleft()
-                if parcel.held in self._unclaimed:
+                if parcel.held in self._sent:
                     return parcel
             return None
 

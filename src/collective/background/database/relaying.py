@@ -111,13 +111,19 @@ def slots_of_workers(instances, queue):
 def sent_by_queue(scheduler):
     """Return how many tasks were sent to workers of Celery, which have not begun them.
 
-    A Counter, by the names of queues.
+    As far as is written down. A Counter, by the names of queues.
     """
-    return Counter(
-        holding.uses[id][0]
+    found = (
+        scheduler.shards.find(id)
         for holding in filter(None, scheduler.holdings.values())
         for id in holding.sent
-        if id in holding.uses
+    )
+    return Counter(
+        stored.queue
+        for stored in found
+        if stored is not None
+        and (stored.is_sent and stored.is_reserved)
+        and not (stored.has_begun or stored.is_done)
     )
 
 
