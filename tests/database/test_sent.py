@@ -221,9 +221,9 @@ class TestWhatNobodyHasBegun:
 
     def test_not_while_all_workers_are_busy_with_another_site(self, bare, sender, send):
         stored = send()
-        relay = sender.executor.relay
-        relay.took_over(bare.feeder(), {"default": 1})
+        relay, other = sender.executor.relay, bare.feeder()
+        relay.note_taken(other, {"default": 1})
         sender.held[stored.id].sent_at -= sender.settings.lease + 1
         bare.see_to(sender, usual)
         assert (stored.is_sent, stored.fence) == (True, 1)
-        assert sender.busy_at["default"] <= monotonic()
+        assert 0 < sender.busy.until("default") <= monotonic()

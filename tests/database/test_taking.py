@@ -4,6 +4,7 @@ from bare import Nobody
 from collective.background.celery.relay import Relay
 from collective.background.database import looking
 from collective.background.database import taking
+from collective.background.database import taking_over
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Instance
 from collective.background.database.private import connected
@@ -26,7 +27,7 @@ BRIEF = 3600.0  # seconds; no test of what has just begun takes so long
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
-    monkeypatch.setattr(taking, "BRIEF", BRIEF)
+    monkeypatch.setattr(taking_over, "BRIEF", BRIEF)
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class Relay:
         with self._changed:
             self._sent.pop(held, None)
 
-    def took_over(self, feeder, taken):
+    def note_taken(self, feeder, taken):
         """So many tasks of the site of a Feeder workers have taken over.
 
         ``taken``: a Counter by the names of queues.

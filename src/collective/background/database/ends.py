@@ -74,7 +74,7 @@ def leave(look, not_over):
             continue
         if held.is_claimed:
             claimed.append(held)
-            look.has_more = True  # its worker takes it over in a moment
+            look.has_more = True  # its worker takes it over, or is done, in a moment
             continue
         if held.task is not None:
             stored.attempts = max(stored.attempts, held.task.attempts)

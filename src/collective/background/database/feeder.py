@@ -20,10 +20,11 @@ from collective.background.database.holding import waiting_for_locks
 from collective.background.database.pacing import BRIEF
 from collective.background.database.pacing import PATIENCE
 from collective.background.database.room import Room
+from collective.background.database.sent import Busy
 from collective.background.database.shard import SHARDS
 from collective.background.database.stealing import Stealing
-from collective.background.database.taking import is_left_to_sender
 from collective.background.database.taking import Taking
+from collective.background.database.taking_over import is_left_to_sender
 from collective.background.database.working import work_on
 from collective.background.executing.deployment import works_for
 from collective.background.executing.queues import Job
@@ -78,9 +79,7 @@ class Feeder:
         self.elders_at = {}  # when to look for old tasks of others, by the queue
         self.places = {}  # up to where the lines of locks were looked at
         self.sent_at = -inf  # when the last task was given to the relay (monotonic)
-        self.busy = set()  # queues of which all workers of Celery have something
-        self.busy_at = {}  # when that was so, by the queue
-        self.served_at = {}  # when there was any of them
+        self.busy = Busy()  # workers of Celery
         self.newer = set()  # numbers of tasks of a later version
         self.nobodys = {}  # since when instances are not known that have something
         self.is_stopping = False
@@ -328,7 +327,6 @@ class Feeder:
         """
         with self.changed:
             held.has_thread = False
-            held.ended_at = monotonic()
             held.ended = ended
             held.is_left = ended is None
             before = self.durations.get(held.queue, seconds)

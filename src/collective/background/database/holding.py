@@ -17,7 +17,6 @@ class Held:
     - ``began_at``: when it has begun here (monotonic), ``title``, ``attempts``: what
       they were then
     - ``task``: the Task, once it has begun; ``ended``: its Outcome, once it has ended
-    - ``ended_at``: when that was (monotonic)
     - ``has_thread``: whether it uses a thread; ``is_left``: whether it could not begin,
       and is to be given back; ``has_failed``: because it could not be loaded
     - ``is_bare``: whether its end could not be written as it is, so that nothing is
@@ -43,7 +42,6 @@ class Held:
     attempts: int = 0
     task: object = None
     ended: object = None
-    ended_at: float = -inf
     has_thread: bool = False
     is_left: bool = False
     has_failed: bool = False

@@ -75,8 +75,7 @@ class Holding(Persistent):
     ``tasks``: for each, by its id, ``(fence, started, report)``: the number of the
     reservation; when it has started there (aware), or None; its Report, or None.
     ``uses``: for each, ``(queue, locks)``: what is not there for others as long.
-    ``sent``: the ids of those that were reserved for workers of Celery, a tuple; a
-    worker may take over one of them, and no other.
+    ``sent``: the ids of those that were reserved for workers of Celery, a tuple.
 
     All are replaced as a whole.
     """

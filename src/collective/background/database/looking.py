@@ -12,7 +12,7 @@ from collective.background.database.look import Look
 from collective.background.database.questions import answer
 from collective.background.database.sent import follow_sent
 from collective.background.database.sites import load
-from collective.background.database.taking import take_over
+from collective.background.database.taking_over import take_over
 from collective.background.exceptions import ReplacedError
 from collective.background.model.outages import is_outage
 from collective.background.running import outcome

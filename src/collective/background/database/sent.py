@@ -27,7 +27,7 @@ def follow_sent(look):
     relay = feeder.executor.relay
     if relay is None:
         return
-    relay.took_over(feeder, _taken(look))
+    relay.note_taken(feeder, _taken(look))
     for held in feeder.for_workers():
         stored = look.mine(held)
         if stored is None:
@@ -70,22 +70,43 @@ def _taken(look):
     return Counter(queue for each in uses for queue, _ in each)
 
 
-def _are_busy(look, queue):
-    """Whether all slots of a queue have a task, of any site that is seen to here.
+class Busy:
+    """Until when all workers of a queue had something to do, as a feeder has seen it.
 
-    Or the last one has gone a moment ago: it may be replaced, and the worker that does
-    that may have messages.
+    Moments are of the monotonic clock.
     """
-    claimed = sum(
-        held.is_claimed for held in look.feeder.for_workers() if held.queue == queue
-    )
-    running = look.feeder.executor.relay.taken(queue) + claimed
-    slots = slots_of_workers(look.instances, queue)
-    served_at = look.feeder.served_at
-    if slots:
-        served_at[queue] = monotonic()
-    is_served = monotonic() - served_at.get(queue, -inf) < REPLACING
-    return running >= slots and is_served
+
+    def __init__(self):
+        self._busy = set()  # the names of queues of which that was so at the last look
+        self._until = {}  # when it was so, by the queue
+        self._served_at = {}  # when there was any worker of it
+
+    def look(self, look, queues):
+        """See which of these queues are busy now, in a Look."""
+        busy = {queue for queue in queues if self._is_busy(look, queue)}
+        # What was busy at the last look may have been so until now.
+        self._until.update(dict.fromkeys(busy | self._busy, monotonic()))
+        self._busy = busy
+
+    def until(self, queue):
+        """Return that moment; 0.0: it never was so."""
+        return self._until.get(queue, 0.0)
+
+    def _is_busy(self, look, queue):
+        """Whether all slots of a queue have a task, of any site that is seen to here.
+
+        Or the last one has gone a moment ago: it may be replaced, and the worker that
+        does that may have messages.
+        """
+        claimed = sum(
+            held.is_claimed for held in look.feeder.for_workers() if held.queue == queue
+        )
+        running = look.feeder.executor.relay.taken(queue) + claimed
+        slots = slots_of_workers(look.instances, queue)
+        if slots:
+            self._served_at[queue] = monotonic()
+        is_served = monotonic() - self._served_at.get(queue, -inf) < REPLACING
+        return running >= slots and is_served
 
 
 def _unclaimed(look):
@@ -99,11 +120,7 @@ def _unclaimed(look):
         for held in feeder.for_workers()
         if not held.is_claimed and held.claim.id in look.tasks
     ]
-    queues = {held.queue for held in waiting}
-    busy = {queue for queue in queues if _are_busy(look, queue)}
-    # What was busy at the last look may have been so until now.
-    feeder.busy_at.update(dict.fromkeys(busy | feeder.busy, monotonic()))
-    feeder.busy, busy_at = busy, feeder.busy_at
-    since = {held: max(held.sent_at, busy_at.get(held.queue, 0.0)) for held in waiting}
+    feeder.busy.look(look, {held.queue for held in waiting})
+    since = {held: max(held.sent_at, feeder.busy.until(held.queue)) for held in waiting}
     look.again_at(min(since.values(), default=inf) + lease)
     return [held for held in waiting if monotonic() - since[held] > lease]

@@ -7,28 +7,22 @@
     look: takes over ──┘  what runs for longer, or ends otherwise  ▼ sent it
 
 So most tasks need nothing of this instance but their thread, which writes what the work
-itself does. What is taken over is this instance's from then on: its progress is told
-here, and its end settled. A message that was lost, comes twice, or is forged, does no
-harm: what the database says decides.
+itself does. What its looks take over is this instance's from then on: see
+``taking_over``. A message that was lost, comes twice, or is forged, does no harm: what
+the database says decides.
 """
 
-from collective.background.capture.call import BATCH
-from collective.background.capture.call import EXTERNAL
 from collective.background.database import claims
 from collective.background.database.holding import Held
-from collective.background.database.pacing import BRIEF
 from collective.background.database.private import own_connection
-from collective.background.database.reports import has_told
 from collective.background.database.status import VERSION
 from collective.background.database.tasks import StoredTask
 from collective.background.database.wholes import is_unwanted
 from collective.background.database.working import work_on
 from collective.background.exceptions import Superseded
 from collective.background.executing.stacks import named_thread
-from collective.background.model import states
 from collective.background.running import outcome
 from contextlib import ExitStack
-from functools import partial
 from time import monotonic
 from ZODB.POSException import POSKeyError
 
@@ -207,50 +201,3 @@ class _Examined:
         if stored.queue in scheduler.paused:
             return f"the queue {stored.queue} is paused"
         return None
-
-
-def is_left_to_sender(held):
-    """Whether nothing of the end of a Held is to be written but what the work has."""
-    task, ended = held.task, held.ended
-    if not held.is_lent or task is None or ended is None:
-        return False
-    if ended.state != states.SUCCEEDED:
-        return False
-    return not (
-        task.call.kind in (BATCH, EXTERNAL)
-        or has_told(task)
-        or task.options.title != held.title
-        or task.attempts != held.attempts
-    )
-
-
-def take_over(look, *, everything=False):
-    """Take over what runs here for longer, or has ended otherwise. In a Look.
-
-    ``everything``: also what has just begun.
-    """
-    for held in look.feeder.lent():
-        stored = look.mine(held)
-        if held.is_over:
-            if stored is None or (held.is_left and stored.has_begun):
-                look.drop(held)  # it is somebody else's, or has ended
-                continue
-        elif stored is None or not (everything or _is_long(held)):
-            continue
-        _take(look, held, stored)
-
-
-def _is_long(held):
-    return held.task is not None and monotonic() - held.began_at >= BRIEF
-
-
-def _take(look, held, stored):
-    stored.hand_over(look.me)
-    if held.is_left:
-        look.has_to_take_turns(stored)
-    elif look.scheduler.shards.requested(stored.id) is not None:
-        look.feeder.stop_running(held)
-    began = held.task and held.task.began
-    look.tasks[stored.id] = (held.claim.fence, began, None)
-    look.uses[stored.id] = stored.queue, stored.locks
-    look.then.append(partial(look.feeder.took_over, held))
