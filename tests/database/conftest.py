@@ -131,7 +131,7 @@ def loaded(monkeypatch):
 def sends(bare):
     """Return a function that makes the Feeder of a process that sends tasks."""
 
-    def sends(relays=None, **settings):
+    def sends(**settings):
         feeder = bare.feeder(celery_broker="memory://", **settings)
         relay = Relay(feeder.executor, Nobody())  # without its thread
         relay._is_connected = True

@@ -6,11 +6,11 @@ import sys
 
 
 class WellFormed(Request):
-    """The request of a message. Raises AttributeError, TypeError or
-    ValueError if it cannot run, or is not sent by this package.
+    """The request of a message.
 
-    Celery itself looks at some of that later, when the message has a slot of the worker
-    already: nobody would give that back.
+    Raises AttributeError, TypeError or ValueError if it cannot run, or is not sent by
+    this package. Celery itself looks at some of that later, when the message has a
+    slot of the worker already: nobody would give that back.
     """
 
     def __init__(self, message, **options):

@@ -96,7 +96,7 @@ def check(stored, claim):
 def hold(stored):
     """The current transaction conflicts if somebody changes this object.
 
-    That is a StoredTask, whose reservation must not change, or the like.
+    That is a StoredTask, the External of one, or an Instance.
     """
     stored._p_activate()  # or what follows has no effect
     stored._p_jar.readCurrent(stored)

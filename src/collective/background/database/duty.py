@@ -9,11 +9,10 @@ from collective.background.model.config import CELERY
 
 
 def is_on_duty(look, turn):
-    """Whether it is the turn of the instance of a Look, each of which has ``turn``
-    seconds.
+    """Whether it is the turn of the instance of a Look.
 
-    Workers of Celery have one only where there is nobody else: they may be replaced by
-    others all the time.
+    ``turn``: how many seconds each one has. Workers of Celery have a turn only where
+    there is nobody else: they may be replaced by others all the time.
     """
     staying = [id for id, each in look.instances.items() if not each.is_draining]
     lasting = [id for id in staying if look.instances[id].role != CELERY]
