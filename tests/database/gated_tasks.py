@@ -31,6 +31,11 @@ def report(context):
     api.portal.show_message("Done")
 
 
+def show(text):
+    """What a visitor would see on the next page, and nothing else."""
+    api.portal.show_message(text)
+
+
 def create(folder, id):
     return api.content.create(folder, "Document", id)
 

@@ -14,6 +14,7 @@ from collective.background.database.external import External
 from collective.background.database.handed_over import count_handed_over
 from collective.background.database.handed_over import hand_over
 from collective.background.database.handed_over import handed_over
+from collective.background.database.holding import Held
 from collective.background.database.private import connected
 from collective.background.database.rescue import let_go
 from collective.background.database.settling import News
@@ -130,7 +131,8 @@ class TestHandingOver:
         feeder = bare.feeder(max_waiting=1)
         claim = feeder.claim_of(task, task.reserve(feeder.executor.instance))
         commit(bare)
-        execution = ClaimedExecution(feeder, task.make_task(None), claim)
+        held = Held(claim, task.queue)
+        execution = ClaimedExecution(feeder, task.make_task(None), held)
         connection = SimpleNamespace(get_connection=lambda name: bare.connection)
         env = SimpleNamespace(app=SimpleNamespace(_p_jar=connection))
         with pytest.raises(Retry, match="as many tasks as may wait"):

@@ -19,6 +19,8 @@ from gated_tasks import create
 from gated_tasks import fail
 from gated_tasks import gated
 from gated_tasks import gated_until_cancelled
+from gated_tasks import report
+from gated_tasks import show
 from helpers import TIMEOUT
 from threading import enumerate as all_threads
 from threading import Thread
@@ -90,6 +92,20 @@ class TestTheTask:
         record = record_of(task_id)
         assert (record.state, record.attempts) == ("succeeded", 1)
         assert "new" in folder
+
+    def test_that_tells_something_settles_its_end_itself(
+        self, folder, message, scheduler, gates
+    ):
+        """Who has sent it does not know that."""
+        gates.opened.set()
+        ids = [schedule(report, folder), schedule(show, "Done")]
+        handle(*map(message, ids))
+        for task_id in ids:
+            until(lambda id=task_id: scheduler.shards.find(id).state == "succeeded")
+            assert scheduler.shards.find(task_id).status.settles
+        first, second = map(scheduler.record, ids)
+        assert (first.progress.message, len(first.log)) == ("almost a third", 1)
+        assert [message.text for message in second.messages] == ["Done"]
 
     def test_may_run_again(self, folder, message):
         task_id = using(rerun=True).schedule(create, folder, "new")

@@ -38,11 +38,11 @@ def send(bare, sender):
     return send
 
 
-def succeed(bare, stored, result=None):
-    """A worker has done it."""
+def succeed(bare, stored, *, settles=False):
+    """A worker has done it; ``settles``: and is about to tell more of it."""
     task = stored.make_task(None)
     task.attempts = 1
-    stored.status.succeed(stored.fence, task, result, WORKER)
+    stored.status.succeed(stored.fence, task, None, WORKER, settles=settles)
     bare.manager.commit()
     bare.manager.begin()
 
@@ -77,6 +77,33 @@ def test_of_many_in_one_transaction(bare, sends, works):
     assert {stored.state for stored in tasks} == {"succeeded"}
     assert {stored._p_serial for stored in tasks} == {bare.database.lastTransaction()}
     assert before != bare.database.lastTransaction()
+
+
+class TestWhatIsDoneAndHasMoreToTell:
+    @pytest.fixture(params=[False, True])
+    def stored(self, bare, sender, send, request):
+        stored = send(rerun=request.param)
+        succeed(bare, stored, settles=True)
+        bare.see_to(sender, usual)
+        return stored
+
+    def test_is_left_to_its_worker(self, bare, sender, stored):
+        assert stored.state == "queued"
+        assert sender.held[stored.id].is_claimed
+        sender.stop()
+        look = bare.look(sender)
+        last(look)
+        assert look.has_more
+
+    def test_but_not_to_a_dead_one(self, bare, sender, stored):
+        bare.see_to(sender, lambda look: rescue(look, {WORKER}))
+        assert stored.state == "succeeded"
+        assert not sender.held
+
+    def test_nor_if_others_have_buried_that(self, bare, sender, stored):
+        del bare.connection.root()["collective.background.instances"][WORKER]
+        bare.see_to(sender, usual)
+        assert stored.state == "succeeded"
 
 
 def test_what_has_begun_is_no_more_among_what_nobody_has(bare, sender, send):

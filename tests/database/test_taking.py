@@ -1,6 +1,7 @@
 """Taking: what one instance has reserved and sent is run by another one."""
 
 from bare import Nobody
+from collections import deque
 from collective.background.celery.relay import Relay
 from collective.background.database import looking
 from collective.background.database import taking
@@ -17,6 +18,7 @@ from dataclasses import replace
 from helpers import TIMEOUT
 from members import Member
 from threading import Thread
+from ZODB.POSException import ConflictError
 
 import pytest
 import sys
@@ -234,6 +236,25 @@ class TestWhatIsBrief:
         stored = send()
         assert take(worker, stored) is None
         assert list(worker.feeder.held) == [stored.id]
+
+    def test_what_it_tells_after_its_commit_is_kept(
+        self, send, sender, worker, now, work
+    ):
+        """Though its end may be settled by then."""
+        stored = send()
+
+        def tell_late(feeder, held):
+            ended = succeed(feeder, held)
+            assert sender.look()
+            held.task.log, held.task.lines = deque(["WARNING too late"]), 1
+            return ended
+
+        work(tell_late)
+        assert take(worker, stored) is None
+        assert worker.look()
+        assert not worker.feeder.held
+        record = now(stored).record()
+        assert (record.state, record.log) == ("succeeded", ("WARNING too late",))
 
     def test_and_fails_is_settled_here(self, send, worker, now, work):
         stored = send()
@@ -596,6 +617,25 @@ class TestOneThatComesTwice:
         assert not worker.feeder.held
         assert now(stored).is_done
         assert stored.status.worker == other.id
+
+
+@pytest.mark.parametrize("rerun", [False, True])
+def test_one_that_could_not_run_though_it_has_begun_waits_on(
+    send, worker, work, now, monkeypatch, rerun
+):
+    """As when the connection is lost at that moment."""
+    stored = send(rerun=rerun)
+    begin = taking.claims.begin
+
+    def begin_in_vain(*args):
+        begin(*args)
+        raise ConflictError
+
+    monkeypatch.setattr(taking.claims, "begin", begin_in_vain)
+    assert take(worker, stored) is None
+    assert worker.look()
+    assert (now(stored).state, stored.instance) == ("queued", "")
+    assert not worker.feeder.held
 
 
 class TestThoseThatConflict:

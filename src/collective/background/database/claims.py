@@ -15,6 +15,7 @@ from collective.background.exceptions import Superseded
 from collective.background.model.external import LIFETIME
 from collective.background.model.outages import is_outage
 from collective.background.scheduling.execution import Execution
+from collective.background.zopecompat import has_messages
 from dataclasses import dataclass
 from datetime import datetime
 from datetime import UTC
@@ -105,12 +106,12 @@ def hold(stored):
 class ClaimedExecution(Execution):
     """A task in the database, as its thread sees it.
 
-    ``feeder``: of the site; ``task``: the Task; ``claim``: its Claim.
+    ``feeder``: of the site; ``task``: the Task; ``held``: its Held.
     """
 
-    def __init__(self, feeder, task, claim):
+    def __init__(self, feeder, task, held):
         super().__init__(feeder, task)
-        self._claim = claim
+        self._held, self._claim = held, held.claim
         self._settings = feeder.settings
         self._worker = feeder.executor.instance
         self._saved = None  # the cursor of the last chunk that was about to commit
@@ -135,7 +136,12 @@ class ClaimedExecution(Execution):
             )
         stored = self._stored(env)
         check(stored, self._claim)
-        stored.status.succeed(self._claim.fence, self._task, package, self._worker)
+        request = env.request
+        tells_more = self._held.tells_more or (request and has_messages(request))
+        stored.status.succeed(
+            *(self._claim.fence, self._task, package, self._worker),
+            settles=bool(tells_more),
+        )
         self._written = stored.status.result
 
     def save_token(self, env, digest):

@@ -1,5 +1,6 @@
 """What a process knows of each task that it has reserved."""
 
+from collective.background.database.reports import has_told
 from dataclasses import dataclass
 from math import inf
 
@@ -56,6 +57,13 @@ class Held:
     def is_sent(self):
         """Whether it waits for a worker of Celery, and not for a thread here."""
         return self.sent_at is not None
+
+    @property
+    def tells_more(self):
+        """Whether its task has told what only this instance knows so far."""
+        task = self.task
+        is_as_begun = (task.options.title, task.attempts) == (self.title, self.attempts)
+        return has_told(task) or not is_as_begun
 
     @property
     def is_over(self):

@@ -30,14 +30,14 @@ def follow_sent(look):
     relay.note_taken(feeder, _taken(look))
     for held in feeder.for_workers():
         stored = look.mine(held)
-        if stored is None:
+        if stored is None or not (stored.is_done or stored.has_begun):
             continue
-        if stored.is_done:
-            _let_go(look, held, stored)
-        elif stored.has_begun:
+        is_alive = stored.status.worker in look.instances
+        has_told_all = stored.is_done and not stored.status.settles
+        if has_told_all or not is_alive:
+            _let_go(look, held, stored, is_suspect=True)
+        else:
             held.is_claimed = True
-            if stored.status.worker not in look.instances:
-                _let_go(look, held, stored, is_suspect=True)
     for held in _unclaimed(look):
         # Its message may be lost; or a process, if it begins without a word.
         _let_go(look, held, look.mine(held), is_suspect=True)
@@ -51,7 +51,9 @@ def rescue(look, dead):
     """See to what has begun in workers that are gone. ``dead``: their ids."""
     for held in look.feeder.for_workers():
         stored = look.mine(held)
-        if stored is None or not stored.has_begun or stored.status.worker not in dead:
+        if stored is None or not (stored.has_begun or stored.is_done):
+            continue
+        if stored.status.worker not in dead:
             continue
         lived_until = end_of_life(look, stored.status.worker)
         _let_go(look, held, stored, lived_until, is_suspect=True)

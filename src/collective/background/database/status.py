@@ -57,7 +57,8 @@ class Status(Persistent):
 
     - ``begun``: the fence of the last claim that has begun with a commit of its own,
       ``began``: when
-    - ``worker``: the id of the instance that has written this last; "" of an older one
+    - ``worker``: the id of the instance that has written this last; "" of an older one.
+      ``settles``: whether it has more to tell of what is done, and settles that itself
     - ``revoked``: the fence of the last claim that was taken away before it was done
     - ``attempts``: how often it was begun, as far as claims know
     - ``done``: the fence of the claim whose work is committed, ``finished``: when;
@@ -71,6 +72,7 @@ class Status(Persistent):
 
     begun = done = attempts = cursor = failed = revoked = 0
     worker = ""
+    settles = False
     began = finished = result = failures = external = None
     arguments = ()
 
@@ -82,9 +84,9 @@ class Status(Persistent):
         self.attempts = attempts
         self.began = datetime.now(UTC)
 
-    def succeed(self, fence, task, package, worker):
+    def succeed(self, fence, task, package, worker, *, settles=False):
         """The work of ``task``, a Task, is about to commit."""
-        self.done, self.worker = fence, worker
+        self.done, self.worker, self.settles = fence, worker, settles
         self.attempts = task.attempts
         self.began = task.started
         self.finished = datetime.now(UTC)

@@ -10,6 +10,7 @@ from collective.background.capture.call import BATCH
 from collective.background.capture.call import EXTERNAL
 from collective.background.database.pacing import BRIEF
 from collective.background.database.reports import has_told
+from collective.background.database.reports import Report
 from collective.background.model import states
 from functools import partial
 from time import monotonic
@@ -20,14 +21,9 @@ def is_left_to_sender(held):
     task, ended = held.task, held.ended
     if not held.is_lent or task is None or ended is None:
         return False
-    if ended.state != states.SUCCEEDED:
+    if ended.state != states.SUCCEEDED or task.call.kind in (BATCH, EXTERNAL):
         return False
-    return not (
-        task.call.kind in (BATCH, EXTERNAL)
-        or has_told(task)
-        or task.options.title != held.title
-        or task.attempts != held.attempts
-    )
+    return not held.tells_more
 
 
 def take_over(look, *, everything=False):
@@ -38,8 +34,9 @@ def take_over(look, *, everything=False):
     for held in look.feeder.lent():
         stored = look.mine(held)
         if held.is_over:
-            if stored is None or (held.is_left and stored.has_begun):
+            if stored is None:
                 look.drop(held)  # it is somebody else's, or has ended
+                _tell_late(look, held)
                 continue
         elif stored is None or not (everything or _is_long(held)):
             continue
@@ -48,6 +45,18 @@ def take_over(look, *, everything=False):
 
 def _is_long(held):
     return held.task is not None and monotonic() - held.began_at >= BRIEF
+
+
+def _tell_late(look, held):
+    """Keep what a task has told after its commit, when its end is settled already."""
+    stored = look.scheduler.shards.find(held.claim.id)
+    if stored is None or held.task is None or not has_told(held.task):
+        return
+    status, fence = stored.status, held.claim.fence
+    if stored.fence == status.done == fence and status.worker == look.me:
+        report = stored.report or Report()
+        report.tell(held.task, None)
+        stored.report = report
 
 
 def _take(look, held, stored):

@@ -65,7 +65,7 @@ def _begin_and_run(feeder, held, begin):
     try:
         if record is not None:
             announce(record)
-        ended = run(claims.ClaimedExecution(feeder, task, held.claim))
+        ended = run(claims.ClaimedExecution(feeder, task, held))
         feeder.contention.note(task.callable, ended.conflict)
         return ended
     except BaseException as error:  # SystemExit and the like, of a subscriber
