@@ -13,6 +13,7 @@ from collective.background.database.look import Look
 from collective.background.database.looking import usual
 from collective.background.database.rescue import rescue_all
 from collective.background.running import outcome
+from time import monotonic
 from transaction import TransactionManager
 from ZODB.POSException import ConflictError
 
@@ -45,11 +46,15 @@ class Member:
 
         ``dead``: ids to rescue; ``work``: see ``looking``.
         """
+        began_at = monotonic()
         self._manager.begin()
         for id in dead:
             remove_instance(self.connection, id)
         instances = instances_of(self.connection)
-        self._look = Look(self.feeder, self.scheduler, self._clock, instances, 1)
+        self._look = Look(
+            *(self.feeder, self.scheduler, self._clock, instances, 1),
+            began_at=began_at,
+        )
         if dead:
             rescue_all(self._look, set(dead))
             sent.rescue(self._look, set(dead))

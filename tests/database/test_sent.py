@@ -2,6 +2,7 @@
 
 from collective.background.database import changes
 from collective.background.database.instances import instances_of
+from collective.background.database.look import Look
 from collective.background.database.looking import last
 from collective.background.database.looking import stand_still
 from collective.background.database.looking import usual
@@ -11,6 +12,7 @@ from collective.background.database.sent import rescue
 from collective.background.database.settling import News
 from time import monotonic
 from transaction import TransactionManager
+from ZODB.POSException import ConflictError
 from ZODB.POSException import ReadConflictError
 
 import pytest
@@ -254,3 +256,59 @@ class TestWhatNobodyHasBegun:
         bare.see_to(sender, usual)
         assert (stored.is_sent, stored.fence) == (True, 1)
         assert 0 < sender.busy.until("default") <= monotonic()
+
+
+class TestWhatIsGivenBackAtTheMomentOfItsEnd:
+    """One of the two conflicts; who looks once more finds that it is done."""
+
+    @pytest.fixture
+    def stored(self, bare, sender, send):
+        stored = send()
+        bare.manager.commit()
+        return stored
+
+    def too_late(self, bare, sender, stored, work=usual):
+        """A look of the sender that conflicts with the work's commit."""
+        manager = TransactionManager()
+        connection = bare.database.open(manager)
+        scheduler = connection.root()["scheduler"]
+        instances = instances_of(connection)
+        look = Look(sender, scheduler, bare.clock, instances, 1)
+        work(look)
+        look.finish()
+        bare.manager.begin()
+        succeed(bare, stored)
+        with pytest.raises(ConflictError):
+            manager.commit()
+        manager.abort()
+        connection.close()
+        bare.manager.begin()
+        bare.see_to(sender, work)
+
+    def test_as_its_queue_is_paused(self, bare, sender, stored):
+        bare.scheduler.pause("default")
+        bare.manager.commit()
+        self.too_late(bare, sender, stored)
+        assert (stored.state, stored.fence) == ("succeeded", 1)
+
+    def test_as_its_site_is_another_deployment_s(self, bare, sender, stored):
+        self.too_late(bare, sender, stored, stand_still)
+        assert (stored.state, stored.fence) == ("succeeded", 1)
+
+    def test_as_it_was_cancelled(self, bare, sender, stored):
+        changes.cancel(bare.scheduler, stored.id, News())
+        bare.manager.commit()
+        self.too_late(bare, sender, stored)
+        assert (stored.state, stored.fence) == ("succeeded", 1)
+
+    def test_as_its_process_ends(self, bare, sender, stored):
+        sender.stop()
+        self.too_late(bare, sender, stored)
+        assert (stored.state, stored.fence) == ("succeeded", 1)
+
+    def test_or_of_its_begin(self, bare, sender, stored):
+        """What has begun is not to begin once more."""
+        sender.stop()
+        begin(bare, stored)
+        bare.see_to(sender, usual)
+        assert (stored.has_begun, stored.fence) == (True, 1)

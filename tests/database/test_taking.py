@@ -2,22 +2,29 @@
 
 from bare import Nobody
 from collections import deque
+from collective.background.capture.call import capture_batch
 from collective.background.celery.relay import Relay
 from collective.background.database import looking
 from collective.background.database import taking
 from collective.background.database import taking_over
+from collective.background.database.claims import ClaimedExecution
+from collective.background.database.holding import Held
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Instance
 from collective.background.database.private import connected
+from collective.background.database.private import own_connection
 from collective.background.database.rescue import rescue_all
+from collective.background.exceptions import Retry
 from collective.background.exceptions import Superseded
 from collective.background.model.config import CELERY
 from collective.background.running import outcome
 from collective.background.scheduling.contention import OFTEN
+from contextlib import ExitStack
 from dataclasses import replace
 from helpers import TIMEOUT
 from members import Member
 from threading import Thread
+from types import SimpleNamespace
 from ZODB.POSException import ConflictError
 
 import pytest
@@ -413,6 +420,40 @@ class TestWhatTakesLonger:
         assert (now(stored).state, stored.instance) == ("queued", "")
 
 
+class TestALookThatBeganBefore:
+    """It cannot know of what has come to the threads meanwhile."""
+
+    def test_leaves_alone_what_has_ended(self, send, worker, work, now):
+        work(fail)
+        sent = []
+
+        def take_meanwhile(look):
+            sent.append(send())
+            assert take(worker, sent[0]) is None
+            assert worker.feeder.held[sent[0].id].is_over
+            looking.usual(look)
+
+        assert worker.look(work=take_meanwhile)
+        assert worker.look()
+        assert now(sent[0]).state == "failed"
+        assert not worker.feeder.held
+
+    def test_leaves_alone_what_runs(self, send, worker, work, now):
+        sent = []
+
+        def look_at_it(feeder, held):
+            looking.usual(sent[0])
+            assert not held.task.superseded
+            return succeed(feeder, held)
+
+        def take_meanwhile(look):
+            sent.append(look)
+            assert take(worker, send()) is None
+
+        work(look_at_it)
+        assert worker.look(work=take_meanwhile)
+
+
 class TestTheEndOfTheProcess:
     def test_what_has_just_begun_is_taken_over_and_lost(self, send, worker, work, now):
         stored = send()
@@ -554,6 +595,12 @@ class TestWhatIsNotTaken:
         assert "is paused" in self.refused(worker, stored)
         assert now(stored).is_reserved
 
+    def test_one_of_a_site_that_has_none_any_more(self, send, worker, bare, now):
+        stored = send()
+        bare.scheduler.retired = True
+        bare.manager.commit()
+        assert "has no tasks" in self.refused(worker, stored)
+
     def test_one_of_a_site_of_another_deployment(self, send, worker, now):
         stored = send()
         worker.feeder.is_foreign = True
@@ -636,6 +683,91 @@ def test_one_that_could_not_run_though_it_has_begun_waits_on(
     assert worker.look()
     assert (now(stored).state, stored.instance) == ("queued", "")
     assert not worker.feeder.held
+
+
+class TestABatchThatComesTwice:
+    """It may begin without a word, at two workers."""
+
+    @pytest.fixture
+    def batch(self, send):
+        return send(call=capture_batch(len, ["a"] * 6, (), {}, 2), rerun=True)
+
+    @pytest.fixture
+    def attempt(self, batch):
+        """Return a function that begins the next chunk at a worker.
+
+        ``execution``: None: its first one. Returns that and what commits the chunk.
+        """
+        with ExitStack() as stack:
+
+            def attempt(worker, execution=None):
+                opened = own_connection(worker.feeder.home)
+                connection, manager = stack.enter_context(opened)
+                stored = connection.get(batch._p_oid)
+                if execution is None:
+                    task = stored.make_task(None)
+                    claim = worker.feeder.claim_of(stored, stored.fence)
+                    execution = ClaimedExecution(
+                        worker.feeder, task, Held(claim, batch.queue)
+                    )
+                env = SimpleNamespace(app=SimpleNamespace(_p_jar=connection))
+                execution.begin_attempt(env)
+
+                def commit():
+                    end = execution.cursor + 2
+                    execution.save_cursor(env, end, ())
+                    manager.commit()
+                    execution.cursor = end
+
+                return execution, commit
+
+            yield attempt
+
+    def test_is_done_by_the_one_that_commits_first(self, attempt, worker, make_worker):
+        one, commit = attempt(worker)
+        other, too_late = attempt(make_worker())
+        commit()
+        with pytest.raises(ConflictError):
+            too_late()
+        for _ in range(2):
+            _, commit = attempt(worker, one)
+            commit()
+        with pytest.raises(Superseded, match="another worker"):
+            attempt(worker, other)
+
+    def test_goes_on_where_the_other_one_was(
+        self, attempt, batch, worker, make_worker, bare
+    ):
+        """This one has taken it over at the same moment."""
+        taker, other = make_worker(), worker
+        one, commit = attempt(other)
+        mine, _ = attempt(taker)
+        bare.manager.begin()
+        batch.hand_over(taker.id)
+        bare.manager.commit()
+        commit()
+        with pytest.raises(Retry):
+            attempt(taker, mine)
+        assert mine.cursor == 2
+        attempt(taker, mine)
+        with pytest.raises(Superseded, match="another instance"):
+            attempt(other, one)
+
+    def test_is_not_gone_on_with_once_it_has_failed(
+        self, attempt, batch, worker, make_worker, bare
+    ):
+        taker, other = make_worker(), worker
+        _, commit = attempt(other)
+        commit()
+        bare.manager.begin()
+        batch.hand_over(taker.id)
+        bare.manager.commit()
+        bare.manager.begin()
+        task = batch.make_task(None)
+        bare.scheduler.shards.leave(batch)
+        batch.end(outcome.failed(ValueError("no")), task)
+        bare.manager.commit()
+        assert batch.status.revoked == batch.fence
 
 
 class TestThoseThatConflict:

@@ -120,10 +120,17 @@ class ClaimedExecution(Execution):
     def begin_attempt(self, env):
         stored = self._stored(env)
         check(stored, self._claim)
+        if not stored.is_sent and stored.instance != self._worker:
+            raise Superseded(f"another instance has taken over the task {self.id}")
         status = stored.status
         if status.done == self._claim.fence:
             raise Superseded(f"the work of the task {self.id} was committed already")
-        if self._saved not in (None, self.cursor) and status.cursor == self._saved:
+        is_anothers = stored.has_begun and status.worker != self._worker
+        if is_anothers and stored.is_sent:
+            # Its message has come twice, and it may begin without a word.
+            raise Superseded(f"another worker has begun the task {self.id}")
+        saved = status.cursor if is_anothers else self._saved
+        if saved not in (None, self.cursor) and status.cursor == saved:
             self.cursor = status.cursor
             self.batch_failures = status.batch_failures()
             raise Retry("a chunk was committed, though the storage did not say so", 0)

@@ -33,7 +33,7 @@ TROUBLE = 5.0  # seconds until a task is begun again that could not be loaded
 
 def settle_ends(look, *only):
     """Write how tasks have ended here. ``only``: Held; none: all of them."""
-    for held in only or look.feeder.over():
+    for held in filter(look.knows, only or look.feeder.over()):
         stored = look.mine(held)
         if stored is not None:
             _settle(look, held, stored)

@@ -36,12 +36,17 @@ def follow_requests(look):
 def check_claims(look):
     """Stop what is not ours any more, and give back what we do not know of."""
     for held in look.feeder.not_over():
-        if look.mine(held) is None:
+        if not look.knows(held):
+            continue
+        stored = look.mine(held)
+        if stored is None:
             look.tasks.pop(held.claim.id, None)
             look.feeder.stop_running(held, superseded=True)
             if held.is_sent or (look.withdraw(held) and not held.has_thread):
                 look.drop(held)
-        elif held.is_withdrawn and not (held.has_thread or held.is_claimed):
+        elif held.is_withdrawn and not (
+            held.has_thread or stored.has_begun or stored.is_done
+        ):
             look.release(held)
     for id in set(look.tasks) - set(look.feeder.held):
         # A commit went through, though the storage did not say so.

@@ -14,7 +14,8 @@ class Held:
     - ``sent_at``: when it was given to the relay, for a worker of Celery (monotonic);
       None: it is not for one. ``is_silent``: whether it begins there without a word;
       ``is_claimed``: whether it is known to have begun
-    - ``is_lent``: whether it runs here, but is still the instance's that has sent it
+    - ``is_lent``: whether it runs here, but is still the instance's that has sent it;
+      ``came_at``: when a thread has found it (monotonic), and not a look
     - ``began_at``: when it has begun here (monotonic), ``title``, ``attempts``: what
       they were then
     - ``task``: the Task, once it has begun; ``ended``: its Outcome, once it has ended
@@ -38,6 +39,7 @@ class Held:
     is_silent: bool = False
     is_claimed: bool = False
     is_lent: bool = False
+    came_at: float = -inf
     began_at: float = inf
     title: object = None
     attempts: int = 0

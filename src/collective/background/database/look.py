@@ -37,6 +37,7 @@ class Look:
     - ``instances``: {id: Instance} of all that live
     - ``number``: what the waiting Room has called it
     - ``touched``: ids of groups to look at once more
+    - ``began_at``: when its transaction has begun, at the earliest (monotonic)
 
     ``tasks`` is what is reserved here now, and ``before`` what was when it began;
     ``uses``: what that uses, or has used, and ``sent``: what of it was sent, see
@@ -44,13 +45,21 @@ class Look:
     """
 
     def __init__(
-        self, feeder, scheduler, clock, instances, number, touched=frozenset()
+        self,
+        feeder,
+        scheduler,
+        clock,
+        instances,
+        number,
+        touched=frozenset(),
+        began_at=inf,
     ):
         self.feeder = feeder
         self.scheduler = scheduler
         self.now = clock.now()
         self.instances = instances
         self.touched = touched
+        self._began_at = began_at
         self._number = number
         self.news = News()
         self.has_more = False  # whether to look again at once
@@ -168,6 +177,10 @@ class Look:
             and stored.fence == fence
         )
 
+    def knows(self, held):
+        """Whether its transaction can have seen how a task has come here."""
+        return held.came_at < self._began_at
+
     def mine(self, held):
         """Return the StoredTask of a Held, or None if it is not ours any more."""
         fence = held.claim.fence
@@ -193,6 +206,10 @@ class Look:
         self.then.append(partial(self.feeder.drop, held))
 
     def withdraw(self, held):
+        """Return whether it does not start here any more, or at a worker."""
+        if held.is_sent:
+            # Only now: if this is not committed, its worker was faster.
+            return self.feeder.withdraw(held)
         if not held.has_thread and self.feeder.withdraw(held):
             held.is_withdrawn = True
         return held.is_withdrawn

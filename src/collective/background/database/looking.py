@@ -81,7 +81,7 @@ class Looking:
         # Before the transaction begins, so that it sees what they come from.
         touched = feeder.take_touched()
         number = feeder.room.begin_look()
-        look = None
+        look, began_at = None, monotonic()
         manager.begin()
         try:
             home = connection.get_connection(feeder.home.database_name)
@@ -95,7 +95,10 @@ class Looking:
             elif work is not last:
                 work = stand_still
             instances = instances_of(connection)
-            look = Look(feeder, scheduler, self._clock, instances, number, touched)
+            look = Look(
+                *(feeder, scheduler, self._clock, instances),
+                *(number, touched, began_at),
+            )
             work(look)
             look.finish()
             manager.get().note(f"Background tasks of {feeder.path}")

@@ -90,6 +90,7 @@ class Taking:
                     raise Superseded("it comes twice")
                 if self._is_its_turn(held.claim.is_marked):
                     held.has_thread = not held.is_left
+                    held.came_at = monotonic()
                     feeder.held[held.claim.id] = held
                     return held
                 self._wait_for_turn(held.claim.is_marked, until)
@@ -194,6 +195,8 @@ class _Examined:
         if not stored.is_sent or stored.has_begun or stored.is_done:
             return "nobody has sent it, or another worker has it already"
         scheduler = self._connection.get(stored.home)
+        if scheduler.retired:
+            return "its site has no tasks in the database any more"
         if scheduler.shards.requested(stored.id) is not None:
             return "it was cancelled meanwhile"
         if is_unwanted(scheduler, stored):

@@ -344,7 +344,11 @@ class StoredTask(Persistent):
 
         ``task``: the Task that has run with it, if that is known.
         """
-        is_the_only_one = task is not None and self.has_begun
+        is_the_only_one = (
+            task is not None
+            and self.has_begun
+            and (self.is_sent or self.status.worker == self.instance)
+        )
         if self.is_reserved and not (self.is_done or is_the_only_one):
             self.status.revoke(self.fence)
 
