@@ -93,7 +93,7 @@ class Member:
 
     def waits(self):
         """Return what has not ended here, in the order in which it would start."""
-        held = self.feeder.not_over()
+        held = self.feeder.held.not_over()
         return sorted(held, key=lambda each: (-each.job.priority, each.job.age))
 
     def uses(self):

@@ -107,7 +107,7 @@ class TestAnEndThatCannotBeWritten:
         good = schedule(tell_when_open, fails=False)
         transaction.commit()
         until(lambda: outbox.feeder_of(scheduler))  # it has to be found first
-        until(lambda: len(outbox.feeder_of(scheduler).running()) == 2)
+        until(lambda: len(outbox.feeder_of(scheduler).held.running()) == 2)
         gates.opened.set()
         scheduler.drain(TIMEOUT)
         transaction.begin()

@@ -8,8 +8,8 @@ from collective.background import schedule_batch
 from collective.background import using
 from collective.background.database import claims
 from collective.background.database import outbox
-from collective.background.database.feeder import Feeder
 from collective.background.database.holding import Held
+from collective.background.database.holding import HeldTasks
 from collective.background.database.instances import instances_for
 from collective.background.database.look import Look
 from collective.background.database.looking import last
@@ -230,12 +230,12 @@ def test_a_task_that_ends_at_the_last_moment(bare, monkeypatch):
     bare.manager.commit()
 
     def over():
-        found = Feeder.over(feeder)
+        found = HeldTasks.over(feeder.held)
         held.ended = outcome.failed(ValueError("simulated"))
         held.has_thread = False
         return found
 
-    monkeypatch.setattr(feeder, "over", over)
+    monkeypatch.setattr(feeder.held, "over", over)
     look = bare.look(feeder)
     last(look)
     look.finish()
@@ -255,16 +255,16 @@ def test_an_end_that_could_not_be_written_before(bare, monkeypatch):
     held.stuck_until = monotonic() + 3600
 
     def over():
-        found = Feeder.over(feeder)
+        found = HeldTasks.over(feeder.held)
         held.stuck_until = monotonic()
         return found
 
-    monkeypatch.setattr(feeder, "over", over)
+    monkeypatch.setattr(feeder.held, "over", over)
     look = bare.look(feeder)
     last(look)
     assert set(look.tasks) == {stored.id}
     assert not look.is_last
-    assert feeder.stuck() == [held]
+    assert feeder.held.stuck() == [held]
 
 
 def test_what_a_look_has_reserved_when_all_is_to_stop(bare):

@@ -45,7 +45,7 @@ def sent(bare, feeder):
     bare.see_to(feeder, usual)
     holding = bare.scheduler.holdings.get(feeder.executor.instance)
     found = () if holding is None else holding.sent
-    assert {held.claim.id for held in feeder.for_workers()} == set(found)
+    assert {held.claim.id for held in feeder.held.for_workers()} == set(found)
     return [bare.scheduler.shards.find(id) for id in found]
 
 
@@ -124,14 +124,14 @@ class TestHowMuch:
         tasks = [bare.add(), bare.add(queue="imports")]
         feeder = sends(queues={"imports": 1}, celery_queues={"imports"})
         assert sent(bare, feeder) == tasks[1:]
-        assert [held.claim.id for held in feeder.for_threads()] == [tasks[0].id]
+        assert [held.claim.id for held in feeder.held.for_threads()] == [tasks[0].id]
 
     def test_threads_leave_the_queues_of_celery_alone(self, bare, sends):
         bare.add()
         feeder = sends()
         sent(bare, feeder)
         assert feeder.slots == {}
-        assert feeder.not_over() == []
+        assert feeder.held.not_over() == []
 
     def test_in_the_order_of_their_line(self, bare, sends, works):
         works(default=1)
@@ -221,7 +221,7 @@ class TestWhatBecomesOfIt:
         assert parcel.title == "builtins.len"
 
     def test_it_is_sent_again_when_nobody_has_taken_it_over(self, bare, feeder, task):
-        (held,) = feeder.for_workers()
+        (held,) = feeder.held.for_workers()
         held.sent_at = monotonic() - feeder.settings.lease - 1
         assert sent(bare, feeder) == []
         assert sent(bare, feeder) == [task]

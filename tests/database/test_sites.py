@@ -55,7 +55,7 @@ def running(schedulers, gates):
 def test_they_share_the_slots(schedulers, running, gates):
     queue = process_executor().dispatcher.queues["default"]
     until(lambda: len(queue.threads) == queue.slots)
-    assert sum(len(feeder.running()) for feeder in running) <= queue.slots
+    assert sum(len(feeder.held.running()) for feeder in running) <= queue.slots
     gates.opened.set()
     for scheduler in schedulers:
         scheduler.wait_all(TIMEOUT)

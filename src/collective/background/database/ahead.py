@@ -20,8 +20,8 @@ def room_for(feeder, queue):
     slots = queue.slots
     is_long = _stands_still(feeder, queue)
     ahead = _ahead(slots, inf if is_long else feeder.durations.get(queue.name))
-    waiting = waiting_for_locks(feeder.for_threads(), queue.name)
-    mine = len(feeder.for_threads(queue.name)) - waiting
+    waiting = waiting_for_locks(feeder.held.for_threads(), queue.name)
+    mine = len(feeder.held.for_threads(queue.name)) - waiting
     room = ahead - mine - queue.used_by_others(feeder)
     # A site that has nothing here stands in line with the others.
     return room if mine else max(room, 1)
@@ -34,7 +34,7 @@ def ahead_of_a_lock(look, queue):
         return 0
     if limit_of(look, queue.name) < inf:
         return 1  # what waits would count as one of those that may run
-    if waiting_for_locks(feeder.for_threads()) >= MOST:
+    if waiting_for_locks(feeder.held.for_threads()) >= MOST:
         return 1
     return _ahead(1, feeder.durations.get(queue.name))
 
@@ -51,7 +51,7 @@ def _is_elsewhere(look, queue):
 def idle_slots(feeder, queue):
     """Return how many slots of a queue have nothing to do."""
     waiting = queue.waiting(feeder)
-    waiting -= waiting_for_locks(feeder.for_threads(), queue.name)
+    waiting -= waiting_for_locks(feeder.held.for_threads(), queue.name)
     return queue.slots - len(queue.threads) - waiting
 
 
@@ -62,7 +62,7 @@ def find_surplus(look):
     long; that could not be known before.
     """
     feeder = look.feeder
-    waiting = [held for held in feeder.for_threads() if not held.has_thread]
+    waiting = [held for held in feeder.held.for_threads() if not held.has_thread]
     surplus = []
     for name, queue in feeder.executor.dispatcher.queues.items():
         mine = [held for held in waiting if held.queue == name]
@@ -89,7 +89,7 @@ def _stands_still(feeder, queue):
 
 
 def _running(feeder, queue):
-    return sum(held.queue == queue.name for held in feeder.running())
+    return sum(held.queue == queue.name for held in feeder.held.running())
 
 
 def _ahead(slots, seconds):

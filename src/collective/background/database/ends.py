@@ -33,7 +33,7 @@ TROUBLE = 5.0  # seconds until a task is begun again that could not be loaded
 
 def settle_ends(look, *only):
     """Write how tasks have ended here. ``only``: Held; none: all of them."""
-    for held in filter(look.knows, only or look.feeder.over()):
+    for held in filter(look.knows, only or look.feeder.held.over()):
         stored = look.mine(held)
         if stored is not None:
             _settle(look, held, stored)
@@ -49,7 +49,7 @@ def report(look):
     is_time = silence > REPORT
     if not (is_time or look.tasks != look.before or silence > SOON):
         return
-    for held in look.feeder.running():
+    for held in look.feeder.held.running():
         task, id = held.task, held.claim.id
         if task is None or id not in look.tasks:
             continue
@@ -96,7 +96,7 @@ def leave(look, not_over):
             lose(look.scheduler, stored, error, look.news)
             look.news.lost.append(translate(stored.title))
     # What cannot be written stays ours, until others find out that we are gone.
-    stays = {held.claim.id for held in (*look.feeder.stuck(), *claimed)}
+    stays = {held.claim.id for held in (*look.feeder.held.stuck(), *claimed)}
     for id in set(look.tasks) - stays:
         del look.tasks[id]
     look.is_last = not look.tasks

@@ -16,6 +16,7 @@ from collective.background.capture.call import BATCH
 from collective.background.database import claims
 from collective.background.database.elsewhere import Listening
 from collective.background.database.holding import Held
+from collective.background.database.holding import HeldTasks
 from collective.background.database.holding import waiting_for_locks
 from collective.background.database.pacing import BRIEF
 from collective.background.database.pacing import PATIENCE
@@ -61,7 +62,7 @@ class Feeder:
         self.database = database
         self.changed = changed
         self._wake = wake
-        self.held = {}  # Held by the ids of tasks: what is reserved here
+        self.held = HeldTasks(changed)  # what is reserved here
         self.touched = set()  # ids of groups to look at once more
         self.taking = Taking(self)
         self.room = Room(changed)
@@ -230,47 +231,6 @@ class Feeder:
                 task.cancel_requested = not superseded
                 self.changed.notify_all()
 
-    def running(self):
-        """Return what has begun, and has not ended, as a list of Held."""
-        with self.changed:
-            return [held for held in self.held.values() if held.has_thread]
-
-    def over(self):
-        """Return what has ended here, or could not begin, as a list of Held."""
-        with self.changed:
-            now = monotonic()
-            return [
-                held
-                for held in self.held.values()
-                if held.is_over and held.stuck_until <= now
-            ]
-
-    def stuck(self):
-        """Return what has ended here, but could not be written."""
-        with self.changed:
-            return [held for held in self.held.values() if held.stuck_until]
-
-    def not_over(self):
-        """Return all other tasks that are reserved here, as a list of Held."""
-        with self.changed:
-            return [held for held in self.held.values() if not held.is_over]
-
-    def for_threads(self, queue=None):
-        """Return those of them that run here, or are about to.
-
-        ``queue``: the name of theirs; None: all.
-        """
-        return [
-            held
-            for held in self.not_over()
-            if not held.is_sent and queue in (None, held.queue)
-        ]
-
-    def lent(self):
-        """Return those that run here, or have, and that others have sent."""
-        with self.changed:
-            return [held for held in self.held.values() if held.is_lent]
-
     def took_over(self, held):
         """A task that was lent is this instance's now, as others can see."""
         with self.changed:
@@ -278,10 +238,6 @@ class Feeder:
             is_known = self.held.get(held.claim.id) is held
         if not is_known:
             self._wake()  # it has ended meanwhile, and nobody is to wait for that
-
-    def for_workers(self):
-        """Return those of them that were sent to workers of Celery."""
-        return [held for held in self.not_over() if held.is_sent]
 
     def stop(self):
         """Start nothing more; ask those to stop that may run again, and batches."""
@@ -342,4 +298,4 @@ class Feeder:
     def _has_more(self, queue):
         """Whether the dispatcher has something to start here without a look."""
         waiting = self.executor.dispatcher.waiting(queue, self)
-        return waiting > waiting_for_locks(self.for_threads(), queue)
+        return waiting > waiting_for_locks(self.held.for_threads(), queue)

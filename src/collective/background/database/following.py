@@ -35,7 +35,7 @@ def follow_requests(look):
 
 def check_claims(look):
     """Stop what is not ours any more, and give back what we do not know of."""
-    for held in look.feeder.not_over():
+    for held in look.feeder.held.not_over():
         if not look.knows(held):
             continue
         stored = look.mine(held)
@@ -58,7 +58,7 @@ def check_claims(look):
 
 def follow_pauses(look):
     """Give back what has not begun in a queue that is paused."""
-    for held in look.feeder.not_over():
+    for held in look.feeder.held.not_over():
         if held.queue in look.scheduler.paused and look.withdraw(held):
             look.release(held)
 
@@ -72,7 +72,7 @@ def give_back_surplus(look):
 
 def give_back_all(look):
     """Give back all that has not begun."""
-    for held in look.feeder.not_over():
+    for held in look.feeder.held.not_over():
         if look.withdraw(held):
             look.release(held)
 

@@ -1,8 +1,9 @@
-"""What a process knows of each task that it has reserved."""
+"""What a process knows of the tasks that it has reserved: of each, and of all."""
 
 from collective.background.database.reports import has_told
 from dataclasses import dataclass
 from math import inf
+from time import monotonic
 
 
 @dataclass(eq=False)
@@ -70,6 +71,60 @@ class Held:
     @property
     def is_over(self):
         return self.ended is not None or self.is_left
+
+
+class HeldTasks(dict):
+    """All Held of a site, by the ids of their tasks; and which of them are how far.
+
+    ``changed``: a Condition, with which they are changed.
+    """
+
+    def __init__(self, changed):
+        super().__init__()
+        self._changed = changed
+
+    def running(self):
+        """Return what has begun, and has not ended, as a list of Held."""
+        return self._those(lambda held: held.has_thread)
+
+    def over(self):
+        """Return what has ended here, or could not begin, as a list of Held."""
+        now = monotonic()
+        return self._those(lambda held: held.is_over and held.stuck_until <= now)
+
+    def stuck(self):
+        """Return what has ended here, but could not be written."""
+        return self._those(lambda held: held.stuck_until)
+
+    def not_over(self):
+        """Return all other tasks that are reserved here, as a list of Held."""
+        return self._those(lambda held: not held.is_over)
+
+    def for_threads(self, queue=None):
+        """Return those of them that run here, or are about to.
+
+        ``queue``: the name of theirs; None: all.
+        """
+        return self._of(queue, lambda held: not held.is_sent)
+
+    def for_workers(self, queue=None):
+        """Return those of them that were sent to workers of Celery; ``queue``: so."""
+        return self._of(queue, lambda held: held.is_sent)
+
+    def lent(self):
+        """Return those that run here, or have, and that others have sent."""
+        return self._those(lambda held: held.is_lent)
+
+    def _of(self, queue, are_meant):
+        return [
+            held
+            for held in self.not_over()
+            if are_meant(held) and queue in (None, held.queue)
+        ]
+
+    def _those(self, are_meant):
+        with self._changed:
+            return [held for held in self.values() if are_meant(held)]
 
 
 def waiting_for_locks(found, queue=None):

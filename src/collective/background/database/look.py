@@ -134,7 +134,7 @@ class Look:
 
     def _count(self):
         shards = self.scheduler.shards
-        here = Counter(held.queue for held in self.feeder.for_threads())
+        here = Counter(held.queue for held in self.feeder.held.for_threads())
         in_line = count_in_line(shards, self.feeder.settings.queues)
         by_queue = {name: max(0, in_line[name] - here[name]) for name in in_line}
         pause = COUNTING if self._reserves else SELDOM

@@ -48,14 +48,14 @@ class Looking:
     def see_to(self, connection, manager, feeder, work):
         """As ``transact``, and no end that cannot be written holds up anything."""
         done = self.transact(connection, manager, feeder, work)
-        if done is None and feeder.over():
+        if done is None and feeder.held.over():
             self._settle_one_by_one(connection, manager, feeder)
             done = self.transact(connection, manager, feeder, work)
         return done
 
     def _settle_one_by_one(self, connection, manager, feeder):
         """One of the ends may be what the others could not be written for."""
-        for held in feeder.over():
+        for held in feeder.held.over():
 
             def settle(look, held=held):
                 ends.settle_ends(look, held)
@@ -176,7 +176,9 @@ def stand_still(look):
 
 def last(look):
     """What it does at its end."""
-    not_over = look.feeder.not_over()  # before: what ends meanwhile is not to be missed
+    not_over = (
+        look.feeder.held.not_over()
+    )  # before: what ends meanwhile is not to be missed
     take_over(look, everything=True)
     follow_sent(look)
     ends.settle_ends(look)

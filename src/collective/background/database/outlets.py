@@ -19,7 +19,7 @@ def outlets_of(look):
     """
     feeder = look.feeder
     found = [Workers(look, name) for name in sorted(feeder.relayed)]
-    if not any(held.claim.is_marked for held in feeder.for_threads()):
+    if not any(held.claim.is_marked for held in feeder.held.for_threads()):
         # Else that one runs alone: others are not to die with it.
         queues = feeder.executor.dispatcher.queues
         names = queues.keys() & feeder.slots.keys()

@@ -84,11 +84,8 @@ def room_for_workers(look, queue):
         for id, instance in look.instances.items()
         if id != look.me and not instance.is_draining
     )
-    sent = [
-        held
-        for held in look.feeder.for_workers()
-        if held.queue == queue and held.claim.id in look.tasks
-    ]
+    found = look.feeder.held.for_workers(queue)
+    sent = [held for held in found if held.claim.id in look.tasks]
     claimed = sum(held.is_claimed for held in sent)
     # Of what begins without a word as many run as there are slots for.
     idle = max(0, slots // (1 + others) - claimed - relay.taken(queue))

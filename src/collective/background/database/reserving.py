@@ -43,7 +43,7 @@ def choose(look):
     if marked:
         # Nothing new in any queue until it can run; else it might wait for ever.
         sent = [choice for choice in found if choice.outlet.is_sent]
-        found = sent if feeder.for_threads() else [*sent, marked[0]]
+        found = sent if feeder.held.for_threads() else [*sent, marked[0]]
     for choice in found:
         look.then.append(partial(choice.note, feeder))
         yield choice.queue, choice.tasks

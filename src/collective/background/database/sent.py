@@ -28,7 +28,7 @@ def follow_sent(look):
     if relay is None:
         return
     relay.note_taken(feeder, _taken(look))
-    for held in feeder.for_workers():
+    for held in feeder.held.for_workers():
         stored = look.mine(held)
         if stored is None or not (stored.is_done or stored.has_begun):
             continue
@@ -49,7 +49,7 @@ def follow_sent(look):
 
 def rescue(look, dead):
     """See to what has begun in workers that are gone. ``dead``: their ids."""
-    for held in look.feeder.for_workers():
+    for held in look.feeder.held.for_workers():
         stored = look.mine(held)
         if stored is None or not (stored.has_begun or stored.is_done):
             continue
@@ -100,9 +100,8 @@ class Busy:
         Or the last one has gone a moment ago: it may be replaced, and the worker that
         does that may have messages.
         """
-        claimed = sum(
-            held.is_claimed for held in look.feeder.for_workers() if held.queue == queue
-        )
+        sent = look.feeder.held.for_workers(queue)
+        claimed = sum(held.is_claimed for held in sent)
         running = look.feeder.executor.relay.taken(queue) + claimed
         slots = slots_of_workers(look.instances, queue)
         if slots:
@@ -119,7 +118,7 @@ def _unclaimed(look):
     feeder, lease = look.feeder, look.feeder.settings.lease
     waiting = [
         held
-        for held in feeder.for_workers()
+        for held in feeder.held.for_workers()
         if not held.is_claimed and held.claim.id in look.tasks
     ]
     feeder.busy.look(look, {held.queue for held in waiting})

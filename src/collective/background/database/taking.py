@@ -96,7 +96,7 @@ class Taking:
                 self._wait_for_turn(held.claim.is_marked, until)
 
     def _is_its_turn(self, is_marked):
-        running = self._feeder.not_over()
+        running = self._feeder.held.not_over()
         if is_marked:
             return not running
         # It runs alone: others are not to die with it.

@@ -31,7 +31,7 @@ def take_over(look, *, everything=False):
 
     ``everything``: also what has just begun.
     """
-    for held in filter(look.knows, look.feeder.lent()):
+    for held in filter(look.knows, look.feeder.held.lent()):
         stored = look.mine(held)
         if held.is_over:
             if stored is None:

@@ -157,7 +157,7 @@ class Watch:
         return self._pulse.trouble()
 
     def _is_running(self):
-        return any(feeder.running() for feeder in self._feeders.values())
+        return any(feeder.held.running() for feeder in self._feeders.values())
 
     def _is_leaving(self):
         return self._deadline is not None
@@ -327,7 +327,7 @@ class Watch:
                     if not self._deadline.left():
                         break
                     threading.Event().wait(PACE)
-                is_left &= done is False and not feeder.stuck()
+                is_left &= done is False and not feeder.held.stuck()
             if is_left:
                 self._presence.end(connection, manager)
 
