@@ -19,6 +19,7 @@ from gated_tasks import create
 from gated_tasks import fail
 from gated_tasks import gated
 from gated_tasks import gated_until_cancelled
+from gated_tasks import leave_cookie
 from gated_tasks import report
 from gated_tasks import show
 from helpers import TIMEOUT
@@ -106,6 +107,15 @@ class TestTheTask:
         first, second = map(scheduler.record, ids)
         assert (first.progress.message, len(first.log)) == ("almost a third", 1)
         assert [message.text for message in second.messages] == ["Done"]
+
+    def test_that_may_have_told_something_settles_its_end_as_well(
+        self, message, scheduler
+    ):
+        """Status messages are in a cookie; other cookies are nothing to be told."""
+        task_id = schedule(leave_cookie)
+        handle(message(task_id))
+        until(lambda: scheduler.shards.find(task_id).state == "succeeded")
+        assert scheduler.record(task_id).messages == ()
 
     def test_may_run_again(self, folder, message):
         task_id = using(rerun=True).schedule(create, folder, "new")

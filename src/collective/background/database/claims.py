@@ -145,9 +145,11 @@ class ClaimedExecution(Execution):
         check(stored, self._claim)
         request = env.request
         tells_more = self._held.tells_more or (request and has_messages(request))
+        # Also if it turns out that there is nothing to tell: nobody else does it.
+        self._held.settles = bool(tells_more)
         stored.status.succeed(
             *(self._claim.fence, self._task, package, self._worker),
-            settles=bool(tells_more),
+            settles=self._held.settles,
         )
         self._written = stored.status.result
 

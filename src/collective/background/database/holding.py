@@ -15,6 +15,7 @@ class Held:
     - ``sent_at``: when it was given to the relay, for a worker of Celery (monotonic);
       None: it is not for one. ``is_silent``: whether it begins there without a word;
       ``is_claimed``: whether it is known to have begun
+    - ``settles``: whether its work says that its end is settled here
     - ``is_lent``: whether it runs here, but is still the instance's that has sent it;
       ``came_at``: when a thread has found it (monotonic), and not a look
     - ``began_at``: when it has begun here (monotonic), ``title``, ``attempts``: what
@@ -39,6 +40,7 @@ class Held:
     sent_at: float | None = None
     is_silent: bool = False
     is_claimed: bool = False
+    settles: bool = False
     is_lent: bool = False
     came_at: float = -inf
     began_at: float = inf

@@ -23,7 +23,7 @@ def is_left_to_sender(held):
         return False
     if ended.state != states.SUCCEEDED or task.call.kind in (BATCH, EXTERNAL):
         return False
-    return not held.tells_more
+    return not (held.settles or held.tells_more)
 
 
 def take_over(look, *, everything=False):
