@@ -2,19 +2,19 @@
 
 from collective.background.capture.external import capture_external
 from collective.background.database import discarding
-from collective.background.database import elsewhere
 from collective.background.database import instances
+from collective.background.database import listening
 from collective.background.database.changes import cancel
 from collective.background.database.claims import ClaimedExecution
 from collective.background.database.discarding import cancel_all
 from collective.background.database.elsewhere import report
-from collective.background.database.elsewhere import see_to_elsewhere
 from collective.background.database.elsewhere import see_to_sent
 from collective.background.database.external import External
 from collective.background.database.handed_over import count_handed_over
 from collective.background.database.handed_over import hand_over
 from collective.background.database.handed_over import handed_over
 from collective.background.database.holding import Held
+from collective.background.database.listening import see_to_elsewhere
 from collective.background.database.private import connected
 from collective.background.database.rescue import let_go
 from collective.background.database.settling import News
@@ -199,7 +199,7 @@ class TestSilence:
     def passes(self, bare, monkeypatch):
         """Return a function that lets time pass, also that of the database."""
         clock = SimpleNamespace(now=datetime.now(UTC), monotonic=1000.0)
-        for module in (elsewhere, instances):
+        for module in (listening, instances):
             monkeypatch.setattr(module, "monotonic", lambda: clock.monotonic)
 
         def passes(seconds):
@@ -292,13 +292,13 @@ class TestSilence:
             send(bare)
         commit(bare)
         seen = []
-        lose_some = elsewhere._lose_some
+        lose_some = listening._lose_some
 
         def note(look, tasks):
             seen.append([task.id for task in tasks])
             return lose_some(look, tasks)
 
-        monkeypatch.setattr(elsewhere, "_lose_some", note)
+        monkeypatch.setattr(listening, "_lose_some", note)
         listens()(20)
         ids = [id for some in seen for id in some]
         assert [len(some) for some in seen] == [7, 7, 7]
@@ -340,7 +340,7 @@ class TestSilence:
         assert bare.scheduler.record_of(away).state == "running"
 
     def test_many_are_lost_some_at_a_time(self, bare, sent, monkeypatch):
-        monkeypatch.setattr(elsewhere, "AT_ONCE", 1)
+        monkeypatch.setattr(listening, "AT_ONCE", 1)
         other = bare.add(call=capture_external("a.b", None, "celery"))
         external = External(digest_of(TOKEN), other.reserve("a"), -1, SILENCE)
         other.status.send(SimpleNamespace(arguments=()), external)

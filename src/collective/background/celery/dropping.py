@@ -3,7 +3,7 @@
 Whoever reaches the broker may leave there what he likes. Some of it would end a worker
 of Celery, after that has put it back, which ends the next one, too; some of it would
 take one of its slots for ever. So what is not as this package sends it is dropped, with
-a line in the log (see ``requests``, too).
+a line in the log (see ``consumer`` and ``requests``, too).
 
 Celery has hooks for that: the class of the consumer (its setting ``worker_consumer``),
 and the names of transports: those for Redis read JSON before the consumer sees it.

@@ -14,10 +14,10 @@ which is thrown away when the commit fails, and all of it is seen and done again
 
 from collective.background.capture.call import BATCH
 from collective.background.database import claims
-from collective.background.database.elsewhere import Listening
 from collective.background.database.holding import Held
 from collective.background.database.holding import HeldTasks
 from collective.background.database.holding import waiting_for_locks
+from collective.background.database.listening import Listening
 from collective.background.database.pacing import BRIEF
 from collective.background.database.pacing import PATIENCE
 from collective.background.database.room import Room

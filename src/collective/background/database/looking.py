@@ -6,8 +6,8 @@ committed, or a line in the log.
 
 from collective.background.database import ends
 from collective.background.database import following
-from collective.background.database.elsewhere import see_to_elsewhere
 from collective.background.database.instances import instances_of
+from collective.background.database.listening import see_to_elsewhere
 from collective.background.database.look import Look
 from collective.background.database.questions import answer
 from collective.background.database.sent import follow_sent
