@@ -4,9 +4,8 @@ from another import Another
 from another import SHORT_LEASE
 from another import until
 from bare import Bare
-from bare import Nobody
+from bare import let_send
 from collective.background import get_scheduler
-from collective.background.celery.relay import Relay
 from collective.background.database import instances
 from collective.background.database.installing import install
 from collective.background.database.instances import add_instance
@@ -132,13 +131,10 @@ def sends(bare):
     """Return a function that makes the Feeder of a process that sends tasks."""
 
     def sends(**settings):
-        feeder = bare.feeder(celery_broker="memory://", **settings)
-        relay = Relay(feeder.executor, Nobody())  # without its thread
-        relay._is_connected = True
-        feeder.executor.relay = relay
+        feeder = let_send(bare.feeder(celery_broker="memory://", **settings))
         id = feeder.executor.instance
         instance = Instance(id, feeder.settings.role, feeder.slots)
-        instance.relays = tuple(relay.queues)
+        instance.relays = tuple(feeder.relayed)
         add_instance(bare.connection, instance)
         return feeder
 

@@ -1,9 +1,8 @@
 """Taking: what one instance has reserved and sent is run by another one."""
 
-from bare import Nobody
+from bare import let_send
 from collections import deque
 from collective.background.capture.call import capture_batch
-from collective.background.celery.relay import Relay
 from collective.background.database import looking
 from collective.background.database import taking
 from collective.background.database import taking_over
@@ -43,9 +42,7 @@ def brief(monkeypatch):
 def sender(bare):
     """An instance that reserves tasks and sends them."""
     member = Member(bare, celery_broker="memory://")
-    relay = Relay(member.feeder.executor, Nobody())  # without its thread
-    relay._is_connected = True
-    member.feeder.executor.relay = relay
+    let_send(member.feeder)
     slots = {"default": 8}
     bare.manager.begin()
     add_instance(bare.connection, Instance("what has slots", CELERY, slots))
