@@ -248,6 +248,15 @@ class TestWhatNobodyHasBegun:
         bare.see_to(sender, usual)
         assert (stored.is_sent, stored.fence) == (True, 3)
 
+    def test_not_if_a_worker_has_it_when_this_process_ends(self, bare, sender, send):
+        """It has taken it over since the last look, for which nobody had the time."""
+        stored = send()
+        sender.held[stored.id].sent_at -= sender.settings.lease + 1
+        stored.hand_over(WORKER)
+        bare.see_to(sender, last)
+        assert (stored.state, stored.instance, stored.fence) == ("queued", WORKER, 1)
+        assert sender.executor.instance not in bare.scheduler.holdings
+
     def test_not_while_all_workers_are_busy_with_another_site(self, bare, sender, send):
         stored = send()
         relay, other = sender.executor.relay, bare.feeder()

@@ -41,8 +41,10 @@ def follow_sent(look):
         else:
             held.is_claimed = True
     for held in _unclaimed(look):
-        # Its message may be lost; or a process, if it begins without a word.
-        _let_go(look, held, look.mine(held), is_suspect=True)
+        stored = look.mine(held)
+        if stored is not None:
+            # Its message may be lost; or a process, if it begins without a word.
+            _let_go(look, held, stored, is_suspect=True)
     silence = monotonic() - feeder.sent_at
     if silence < WHILE:
         # They write what they do, but not every storage tells of it.
