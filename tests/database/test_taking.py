@@ -10,6 +10,7 @@ from collective.background.database.claims import ClaimedExecution
 from collective.background.database.holding import Held
 from collective.background.database.instances import add_instance
 from collective.background.database.instances import Instance
+from collective.background.database.instances import remove_instance
 from collective.background.database.private import connected
 from collective.background.database.private import own_connection
 from collective.background.database.rescue import rescue_all
@@ -494,6 +495,41 @@ class TestAMessageThatIsFasterThanTheDatabase:
 
     def test_but_not_for_ever(self, send, worker, not_early):
         assert "no such task" in take(worker, send(), id="no such id")
+
+
+class TestAProcessThatOthersTakeForDead:
+    """It was frozen: what it would begin would be lost as soon as it has begun."""
+
+    @pytest.fixture
+    def buried(self, bare, worker):
+        bare.manager.begin()
+        remove_instance(bare.connection, worker.id)
+        bare.manager.commit()
+        return worker
+
+    def test_begins_once_it_is_heard_of_again(
+        self, bare, send, buried, work, now, monkeypatch
+    ):
+        stored = send()
+        work(succeed)
+        wait, beats = buried.feeder.changed.wait, []
+
+        def beat(seconds):
+            beats.append(seconds)
+            bare.manager.begin()
+            add_instance(bare.connection, Instance(buried.id, CELERY, {}))
+            bare.manager.commit()
+            wait(0)
+
+        monkeypatch.setattr(buried.feeder.changed, "wait", beat)
+        assert take(buried, stored) is None
+        assert len(beats) == 1
+        assert now(stored).is_done
+
+    def test_begins_nothing_before_that(self, send, buried, now, not_early):
+        stored = send()
+        assert "for dead" in take(buried, stored)
+        assert not now(stored).has_begun
 
 
 @pytest.mark.usefixtures("not_early")

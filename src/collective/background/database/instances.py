@@ -111,11 +111,20 @@ def instance_of(connection, id):
 
 def instances_for(scheduler):
     """Return {id: Instance} of those that may run tasks of a scheduler."""
+    return instances_of(_connection_for(scheduler))
+
+
+def is_known_for(scheduler, id):
+    """Whether the instance with this id is one of them."""
+    return instance_of(_connection_for(scheduler), id) is not None
+
+
+def _connection_for(scheduler):
     connection = scheduler._p_jar
     database = find_database()
     if database is not None:  # the site may be in another one than Zope
         connection = connection.get_connection(database.database_name)
-    return instances_of(connection)
+    return connection
 
 
 def least_limit(queue, settings, instances):

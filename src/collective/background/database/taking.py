@@ -14,6 +14,7 @@ the database says decides.
 
 from collective.background.database import claims
 from collective.background.database.holding import Held
+from collective.background.database.instances import is_known_for
 from collective.background.database.private import own_connection
 from collective.background.database.status import VERSION
 from collective.background.database.tasks import StoredTask
@@ -171,9 +172,15 @@ class _Examined:
         """Whether the database as it is seen here may be older than what was sent.
 
         It learns of others' commits as the broker of messages, and that may be faster.
+        Or this process was frozen, and is about to let others know that it lives.
         """
-        is_older = stored is None or stored.fence < self.fence
+        is_older = stored is None or stored.fence < self.fence or not self._is_known()
         return is_older and monotonic() - self._came_at < EARLY
+
+    def _is_known(self):
+        """Whether others know that this process lives: else its tasks are lost."""
+        scheduler = self._connection.get(self._feeder.oid)
+        return is_known_for(scheduler, self._feeder.executor.instance)
 
     def _against(self, stored):
         """Return why a StoredTask, or None, is not to be run, a text, or None.
@@ -194,6 +201,8 @@ class _Examined:
             return "it has ended, or was given to somebody else since"
         if not stored.is_sent or stored.has_begun or stored.is_done:
             return "nobody has sent it, or another worker has it already"
+        if not self._is_known():
+            return "others take this process for dead"
         scheduler = self._connection.get(stored.home)
         if scheduler.retired:
             return "its site has no tasks in the database any more"
