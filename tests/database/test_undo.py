@@ -4,6 +4,7 @@ from another import until
 from collective.background import schedule
 from collective.background import using
 from collective.background.database import ends
+from collective.background.database.outbox import current_watch
 from collective.background.exceptions import IllegalTransition
 from collective.background.exceptions import ResultGone
 from gated_tasks import create
@@ -87,6 +88,26 @@ def test_of_what_a_batch_did(scheduler, folder, undo):
 
 def create_in(id, folder):
     create(folder, id)
+
+
+def test_of_what_a_batch_did_before_and_after_a_restart(scheduler, folder, undo):
+    """Nothing has changed its status but the parts themselves."""
+    options = using(title="Create many", rerun=True)
+    batch = options.schedule_batch(create_and_stop, ["a", "b", "c"], folder, size=1)
+    record = finished(batch)
+    assert [attempt.state for attempt in record.timeline] == ["cancelled", "succeeded"]
+    undo("Create many")
+    assert folder.objectIds() == []
+    assert is_gone(scheduler, batch)
+
+
+def create_and_stop(id, folder):
+    """The first one as if its process was to end."""
+    create(folder, id)
+    if id == "a":
+        (feeder,) = current_watch()._known()
+        (held,) = feeder.held.running()
+        held.is_stopping = held.task.is_stopping = True
 
 
 def test_before_the_end_is_settled(scheduler, folder, undo, monkeypatch):

@@ -124,7 +124,7 @@ def _settle(look, held, stored):
         _keep_report(look, held, stored)
         stored.break_off(states.CANCELLED, task)
         note_intervention(stored, shutdown())
-        stored.release()
+        stored.release(task)
     elif ended.retry_in is not None and not is_cancelled:
         _put_off(look, held, stored)
     else:

@@ -357,9 +357,12 @@ class StoredTask(Persistent):
         self.conflicts = ONCE
         self.eta = None  # which has passed: else it would be put off once more
 
-    def release(self):
-        """It is nobody's any more, and waits as before."""
-        self._revoke()
+    def release(self, task=None):
+        """It is nobody's any more, and waits as before.
+
+        ``task``: the Task, if it ran here, and does not any more.
+        """
+        self._revoke(task)
         self.fence += 1
         self.instance = ""
         self.is_sent = False
