@@ -1,6 +1,7 @@
 """What becomes of tasks that were sent to workers of Celery, as the sender sees it."""
 
 from collective.background.database import changes
+from collective.background.database.instances import BEATS
 from collective.background.database.instances import instances_of
 from collective.background.database.look import Look
 from collective.background.database.looking import last
@@ -220,6 +221,25 @@ class TestWhatHasBegun:
         del bare.connection.root()["collective.background.instances"][WORKER]
         bare.see_to(sender, usual)
         assert stored.state == "lost"
+        assert not sender.held
+
+    @pytest.mark.parametrize(
+        ("is_done", "state"), [(False, "lost"), (True, "succeeded")]
+    )
+    def test_is_not_waited_for_if_its_worker_has_forgotten_it(
+        self, bare, sender, stored, is_done, state
+    ):
+        """As when its work was undone; or it was to settle that it is done."""
+        if is_done:
+            stored.status.settles = True
+            stored.status.done = stored.fence
+        worker = instances_of(bare.connection)[WORKER]
+        worker.beat += BEATS
+        bare.see_to(sender, usual)
+        assert self.is_still_sent(sender, stored)
+        worker.beat += 1
+        bare.see_to(sender, usual)
+        assert stored.state == state
         assert not sender.held
 
     def test_not_with_another_worker(self, bare, sender, stored):

@@ -9,6 +9,7 @@ Comes in: a Look. Goes out: StoredTasks that are settled, or given back.
 """
 
 from collections import Counter
+from collective.background.database.instances import BEATS
 from collective.background.database.pacing import BRISK
 from collective.background.database.relaying import slots_of_workers
 from collective.background.database.rescue import end_of_life
@@ -34,9 +35,9 @@ def follow_sent(look):
     for held, stored in sent:
         if not (stored.is_done or stored.has_begun):
             continue
-        is_alive = stored.status.worker in look.instances
+        worker = look.instances.get(stored.status.worker)
         has_told_all = stored.is_done and not stored.status.settles
-        if has_told_all or not is_alive:
+        if has_told_all or worker is None or _has_not(worker, held):
             _let_go(look, held, stored, is_suspect=True)
         else:
             held.is_claimed = True
@@ -49,6 +50,17 @@ def follow_sent(look):
     if silence < WHILE:
         # They write what they do, but not every storage tells of it.
         look.again_in(max(BRISK, silence))
+
+
+def _has_not(worker, held):
+    """Whether an Instance that has begun a task does not know of it any more.
+
+    As if somebody has undone the work before its end was settled. It looks after each
+    of its beats, and would have taken the task over.
+    """
+    if held.claimed_at is None:
+        held.claimed_at = worker.beat
+    return worker.beat - held.claimed_at > BEATS
 
 
 def _load_together(look, objects):
