@@ -19,6 +19,7 @@ from collective.background.database.private import connected
 from collective.background.database.rescue import let_go
 from collective.background.database.settling import News
 from collective.background.exceptions import Retry
+from collective.background.exceptions import Superseded
 from collective.background.exceptions import TaskNotFound
 from collective.background.model.external import digest_of
 from collective.background.model.external import LIFETIME
@@ -131,12 +132,48 @@ class TestHandingOver:
         feeder = bare.feeder(max_waiting=1)
         claim = feeder.claim_of(task, task.reserve(feeder.executor.instance))
         commit(bare)
-        held = Held(claim, task.queue)
-        execution = ClaimedExecution(feeder, task.make_task(None), held)
-        connection = SimpleNamespace(get_connection=lambda name: bare.connection)
-        env = SimpleNamespace(app=SimpleNamespace(_p_jar=connection))
+        execution, env = sending(bare, feeder, task, claim)
         with pytest.raises(Retry, match="as many tasks as may wait"):
             execution.save_token(env, digest_of("another"))
+
+
+class TestOneThatIsSentTwice:
+    """By two workers of Celery, as its message has come twice."""
+
+    @pytest.fixture
+    def attempt(self, bare, sent):
+        """An execution at another worker, and the environment of its attempt."""
+        feeder = bare.feeder()
+        sent.is_sent = True
+        commit(bare)
+        return sending(bare, feeder, sent, feeder.claim_of(sent, sent.fence))
+
+    def test_is_not_taken_from_who_begins_it_at_this_moment(self, bare, sent, attempt):
+        execution, env = attempt
+        execution.begin_attempt(env)
+        execution.save_token(env, digest_of("another"))
+        with connected(bare.feeder().home, bare.scheduler._p_oid) as (other, manager):
+            tell(other, other.shards.find(sent.id))
+            manager.commit()
+        with pytest.raises(ConflictError):
+            bare.manager.commit()
+        bare.manager.begin()
+        assert sent.external.is_valid(TOKEN)
+
+    @pytest.mark.parametrize("change", [tell, hand_over])
+    def test_nor_from_who_has_it(self, bare, sent, attempt, change):
+        execution, env = attempt
+        change(bare.scheduler, sent)
+        with pytest.raises(Superseded):
+            execution.begin_attempt(env)
+
+
+def sending(bare, feeder, stored, claim):
+    """Return (ClaimedExecution, env) of who sends it."""
+    held = Held(claim, stored.queue)
+    execution = ClaimedExecution(feeder, stored.make_task(None), held)
+    connection = SimpleNamespace(get_connection=lambda name: bare.connection)
+    return execution, SimpleNamespace(app=SimpleNamespace(_p_jar=connection))
 
 
 class TestTheInstanceHasDied:

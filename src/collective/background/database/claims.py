@@ -156,6 +156,9 @@ class ClaimedExecution(Execution):
     def save_token(self, env, digest):
         stored = self._stored(env)
         check(stored, self._claim)
+        if stored.has_token:
+            # Its message has come twice: who has the other one may begin right now.
+            hold(stored.external)
         scheduler = stored._p_jar.get(stored.home)
         if count_handed_over(scheduler) >= self._settings.max_waiting:
             raise Retry("as many tasks as may wait are with workers elsewhere", CROWDED)

@@ -327,7 +327,7 @@ class StoredTask(Persistent):
 
     def go_elsewhere(self):
         """A worker elsewhere has it now, or will; and perhaps it has begun it."""
-        self.instance = ELSEWHERE
+        self.hand_over(ELSEWHERE)
         self.eta = None
         if self.has_begun_elsewhere:
             self.started = self.external.began
