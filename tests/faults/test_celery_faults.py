@@ -247,6 +247,15 @@ def test_the_server_of_the_database_is_started_again(cluster, web, worker, tmp_p
     all_succeed_once(web, ids)
 
 
+def test_who_sends_is_killed(cluster, web, worker):
+    """While a worker runs what it has sent."""
+    ids = schedule(web, "by one that is killed")
+    ids |= schedule(web, "by one that is killed, and may run again", rerun=True)
+    web.kill()
+    (web,) = cluster.run(web={"role": "web"})
+    all_succeed_once(web, ids)
+
+
 def test_a_cold_shutdown(cluster, web, worker, tmp_path):
     """Celery ends its processes then, wherever they are."""
     file = tmp_path / "running"
