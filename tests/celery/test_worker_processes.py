@@ -134,6 +134,8 @@ class TestTheColdShutdown:
         worker = request.getfixturevalue(kind)
         mark = str(tmp_path / kind)
         again = begin(worker, web, "create_later", mark, rerun=True)
+        # Before that, nobody knows that this attempt has begun.
+        until(lambda: web.scheduler("record", again)["state"] == "running")
         worker.send(signal.SIGQUIT)
         if kind == "threads":
             worker.kill()  # its threads go on
