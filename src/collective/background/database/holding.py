@@ -14,7 +14,7 @@ class Held:
     - ``job``: what the dispatcher has of it, or None
     - ``sent_at``: when it was given to the relay, for a worker of Celery (monotonic);
       None: it is not for one. ``is_silent``: whether it begins there without a word;
-      ``is_claimed``: whether it is known to have begun, ``claimed_at``: at which beat
+      ``is_claimed``: whether it is known to have begun, ``claimed_beat``: at which beat
       of its worker that was seen, or None
     - ``settles``: whether its work says that its end is settled here
     - ``is_lent``: whether it runs here, but is still the instance's that has sent it;
@@ -41,7 +41,7 @@ class Held:
     sent_at: float | None = None
     is_silent: bool = False
     is_claimed: bool = False
-    claimed_at: int | None = None
+    claimed_beat: int | None = None
     settles: bool = False
     is_lent: bool = False
     came_at: float = -inf

@@ -38,14 +38,13 @@ def follow_sent(look):
         worker = look.instances.get(stored.status.worker)
         has_told_all = stored.is_done and not stored.status.settles
         if has_told_all or worker is None or _has_not(worker, held):
-            _let_go(look, held, stored, is_suspect=True)
+            _let_go(look, held, stored)
         else:
             held.is_claimed = True
     for held in _unclaimed(look):
         stored = look.mine(held)
         if stored is not None:
-            # Its message may be lost; or a process, if it begins without a word.
-            _let_go(look, held, stored, is_suspect=True)
+            _let_go(look, held, stored)  # its message may be lost
     silence = monotonic() - feeder.sent_at
     if silence < WHILE:
         # They write what they do, but not every storage tells of it.
@@ -58,9 +57,9 @@ def _has_not(worker, held):
     As if somebody has undone the work before its end was settled. It looks after each
     of its beats, and would have taken the task over.
     """
-    if held.claimed_at is None:
-        held.claimed_at = worker.beat
-    return worker.beat - held.claimed_at > BEATS
+    if held.claimed_beat is None:
+        held.claimed_beat = worker.beat
+    return worker.beat - held.claimed_beat > BEATS
 
 
 def _load_together(look, objects):
@@ -79,11 +78,12 @@ def rescue(look, dead):
         if stored.status.worker not in dead:
             continue
         lived_until = end_of_life(look, stored.status.worker)
-        _let_go(look, held, stored, lived_until, is_suspect=True)
+        _let_go(look, held, stored, lived_until)
 
 
-def _let_go(look, held, stored, lived_until=None, *, is_suspect=False):
-    let_go(look.scheduler, stored, look.news, lived_until, is_suspect=is_suspect)
+def _let_go(look, held, stored, lived_until=None):
+    # What begins without a word may be what a worker has died of.
+    let_go(look.scheduler, stored, look.news, lived_until, is_suspect=True)
     look.drop(held)
 
 
