@@ -14,6 +14,7 @@ from processes import free_port
 from processes import Process
 from processes import run
 from processes import SCRIPTS
+from processes import who
 
 import os
 import pytest
@@ -163,7 +164,9 @@ def test_its_processes_execute_a_task_on_celery(site_data, tmp_path):
         headers = {**json, "Prefer": "respond-async"}
         answer = site.request("POST", "", json=content, headers=headers)
         assert answer.status_code == 202
-        composed.started["worker"].expect(": succeeded")
+        worker, web = composed.started["worker"], composed.started["web"]
+        worker.expect(": running")
+        who([worker, web], ": succeeded")
         (task,) = site.rest("GET", "@tasks")["items"]
         assert task["state"] == "succeeded"
         titles = [item["title"] for item in site.rest("GET", "")["items"]]

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import collective.background.celery.program as program
 import collective.background.command.celery_worker as command
+import os
 import pytest
 
 
@@ -58,7 +59,14 @@ class TestQueues:
     def test_all_that_go_to_celery(self, started):
         settings = Settings(celery_broker="memory://")
         assert program.run_worker(settings, ["--pool", "prefork"], None)
-        assert started == [["worker", "--loglevel", "INFO", "--pool", "prefork"]]
+        name = f"background-{os.getpid()}@%h"
+        options = ["--loglevel", "INFO", "--pool", "prefork", "--hostname", name]
+        assert started == [["worker", *options]]
+
+    def test_under_a_name_that_was_given(self, started):
+        settings = Settings(celery_broker="memory://")
+        assert program.run_worker(settings, ["--hostname", "a@b"], None)
+        assert started == [["worker", "--loglevel", "INFO", "--hostname", "a@b"]]
 
     def test_some(self, started):
         settings = Settings(celery_broker="memory://", queues={"imports": 1})
