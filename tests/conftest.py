@@ -9,6 +9,7 @@ from collective.background import interfaces
 from collective.background.testing import BACKGROUND_FUNCTIONAL_TESTING
 from collective.background.testing import BACKGROUND_INTEGRATION_TESTING
 from countries_demo.testing import COUNTRIES_DEMO_HTTP_TESTING
+from helpers import make_room_for_blobs
 from hypothesis import HealthCheck
 from hypothesis import settings
 from instances import Instance
@@ -144,6 +145,7 @@ def site(functional_portal):
     """The site of the functional layer, for a Manager; tests may commit."""
     setRoles(functional_portal, TEST_USER_ID, ["Manager"])
     transaction.commit()
+    make_room_for_blobs(functional_portal)
     return functional_portal
 
 

@@ -185,3 +185,12 @@ def have_many_digits():
 
 
 NO_JSON = [contain_itself, have_many_digits, be_no_number]
+
+
+def make_room_for_blobs(site):
+    """Let the storage of a test have room for blobs.
+
+    It would get that with the first one, and two threads must not do so at once
+    (ZODB.DemoStorage).
+    """
+    site._p_jar.db().storage.temporaryDirectory()

@@ -16,6 +16,7 @@ from countries_demo.interfaces import ICountry
 from countries_demo.testing import EDITORS
 from countries_demo.testing import Server
 from helpers import finished
+from helpers import make_room_for_blobs
 from helpers import TIMEOUT
 from http.server import BaseHTTPRequestHandler
 from http.server import HTTPServer
@@ -91,6 +92,7 @@ class Visitor:
 
 @pytest.fixture
 def editor(demo):
+    make_room_for_blobs(demo["portal"])
     return Visitor(demo, "editor1", EDITORS["editor1"])
 
 
