@@ -144,6 +144,13 @@ def work(monkeypatch):
     assert not wrong
 
 
+def take_over(bare, stored, worker):
+    """As a look of the worker does."""
+    bare.manager.begin()
+    stored.hand_over(worker.id)
+    bare.manager.commit()
+
+
 def succeed(feeder, held):
     """The work commits."""
     claim = held.claim
@@ -775,9 +782,7 @@ class TestABatchThatComesTwice:
         taker, other = make_worker(), worker
         one, commit = attempt(other)
         mine, _ = attempt(taker)
-        bare.manager.begin()
-        batch.hand_over(taker.id)
-        bare.manager.commit()
+        take_over(bare, batch, taker)
         commit()
         with pytest.raises(Retry):
             attempt(taker, mine)
@@ -792,9 +797,7 @@ class TestABatchThatComesTwice:
         taker, other = make_worker(), worker
         _, commit = attempt(other)
         commit()
-        bare.manager.begin()
-        batch.hand_over(taker.id)
-        bare.manager.commit()
+        take_over(bare, batch, taker)
         bare.manager.begin()
         task = batch.make_task(None)
         bare.scheduler.shards.leave(batch)

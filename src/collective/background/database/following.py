@@ -44,9 +44,7 @@ def check_claims(look):
             look.feeder.stop_running(held, superseded=True)
             if held.is_sent or (look.withdraw(held) and not held.has_thread):
                 look.drop(held)
-        elif held.is_withdrawn and not (
-            held.has_thread or stored.has_begun or stored.is_done
-        ):
+        elif held.is_withdrawn and not (held.has_thread or stored.is_claimed):
             look.release(held)
     for id in set(look.tasks) - set(look.feeder.held):
         # A commit went through, though the storage did not say so.

@@ -120,7 +120,7 @@ def sent_by_queue(scheduler):
         for stored in found
         if stored is not None
         and (stored.is_sent and stored.is_reserved)
-        and not (stored.has_begun or stored.is_done)
+        and not stored.is_claimed
     )
 
 

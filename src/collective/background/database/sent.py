@@ -33,7 +33,7 @@ def follow_sent(look):
     sent = [(held, stored) for held, stored in sent if stored is not None]
     _load_together(look, [stored.status for _, stored in sent])
     for held, stored in sent:
-        if not (stored.is_done or stored.has_begun):
+        if not stored.is_claimed:
             continue
         worker = look.instances.get(stored.status.worker)
         has_told_all = stored.is_done and not stored.status.settles
@@ -73,7 +73,7 @@ def rescue(look, dead):
     """See to what has begun in workers that are gone. ``dead``: their ids."""
     for held in look.feeder.held.for_workers():
         stored = look.mine(held)
-        if stored is None or not (stored.has_begun or stored.is_done):
+        if stored is None or not stored.is_claimed:
             continue
         if stored.status.worker not in dead:
             continue

@@ -199,7 +199,7 @@ class _Examined:
             return "it is one of a later version, which this instance does not know"
         if stored.fence != self.fence or not stored.is_reserved:
             return "it has ended, or was given to somebody else since"
-        if not stored.is_sent or stored.has_begun or stored.is_done:
+        if not stored.is_sent or stored.is_claimed:
             return "nobody has sent it, or another worker has it already"
         if not self._is_known():
             return "others take this process for dead"

@@ -163,6 +163,11 @@ class StoredTask(Persistent):
         return self.is_reserved and self.status.begun == self.fence
 
     @property
+    def is_claimed(self):
+        """Whether it has begun, or is done, as far as is written down."""
+        return self.has_begun or self.is_done
+
+    @property
     def external(self):
         """Of what a worker elsewhere has or had, an External; else None."""
         return self.status.external if self.kind == EXTERNAL else None
@@ -223,7 +228,7 @@ class StoredTask(Persistent):
                 "finished": self.status.finished,
                 "attempts": self.status.attempts,
                 "has_result": True,
-                "instance": self.status.worker or self.instance,
+                "instance": self._runs_at,
             }
         elif is_running or self.has_begun:
             external = self.external
@@ -266,9 +271,12 @@ class StoredTask(Persistent):
 
     @property
     def _runs_at(self):
-        """The id of the instance at which the present reservation has begun."""
-        has_said = self.status.begun == self.fence and self.status.worker
-        return has_said or self.instance
+        """The id of the instance at which the present reservation has begun.
+
+        That has said so, or it is the one that has the reservation.
+        """
+        has_said = self.fence in (self.status.begun, self.status.done)
+        return (has_said and self.status.worker) or self.instance
 
     @property
     def arguments(self):
@@ -385,14 +393,13 @@ class StoredTask(Persistent):
             self.attempts += 1
             began = self.started = self.external.began
             self.instance = self.external.worker or ELSEWHERE
-        status = self.status
-        if self.fence in (status.begun, status.done):
-            self.instance = status.worker or self.instance
+        self.instance = self._runs_at
         if task is not None or ended.state != states.CANCELLED:
             self.state = states.RUNNING  # which nobody has written down
             note_end_of_attempt(self, ended.state, ended.error, task, began)
         self._become(ended.state)
         self._note(task)
+        status = self.status
         if self.fence in (status.begun, status.done):
             self.started = self.started or status.began
             self.attempts = max(self.attempts, status.attempts)
